@@ -1,0 +1,3 @@
+//! The administration interface of the daemon.
+
+#![forbid(unsafe_code)]

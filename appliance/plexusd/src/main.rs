@@ -1,0 +1,3 @@
+//! The daemon: builds the roles from the configuration and runs them.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Logs and counters.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Who may do what: the one access decision.
+
+#![forbid(unsafe_code)]

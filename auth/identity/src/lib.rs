@@ -1,0 +1,3 @@
+//! Users and groups, from wherever they are kept.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Authentication mechanisms as token machines; no sockets.
+
+#![forbid(unsafe_code)]

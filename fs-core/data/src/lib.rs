@@ -1,0 +1,3 @@
+//! Stripes: erasure code, parallel write, verified read, reconstruction.
+
+#![forbid(unsafe_code)]

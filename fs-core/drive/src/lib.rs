@@ -1,0 +1,3 @@
+//! One drive: its identity, chunks, log and map in one directory.
+
+#![deny(unsafe_op_in_unsafe_fn)]

@@ -1,0 +1,28 @@
+//! What every request carries beside its own arguments.
+
+use serde::{Deserialize, Serialize};
+use types::{Cred, RequestId};
+
+/// An end client as opens and locks know it: an NFSv4 client id, a FUSE mount session.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct ClientId(pub u128);
+
+/// On whose behalf, and as which change of which client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ctx {
+    /// The caller.
+    pub cred: Cred,
+    /// The end client that opens and locks belong to.
+    pub client: ClientId,
+    /// Identity of a change, so that a retry after a crash gets the first answer. `None` for
+    /// clients that cannot retry.
+    pub request: Option<RequestId>,
+}
+
+impl Ctx {
+    /// A caller without retries, for tests and internal work.
+    #[must_use]
+    pub fn new(cred: Cred) -> Ctx {
+        Ctx { cred, client: ClientId(0), request: None }
+    }
+}

@@ -1,0 +1,134 @@
+//! The contract between the heads and the file system: one request and reply per operation.
+//!
+//! Everything here is plain data; nothing of a protocol, of placement or of storage shows. A head
+//! turns its wire into these requests and these replies (or [`FsError`]) into its wire. Every
+//! change is atomic, and names and attributes are durable when the reply is given; data written
+//! with [`Durability::Unstable`] are durable after [`Vfs::commit`].
+//!
+//! Semantics are POSIX.1-2017 unless a request says otherwise; the caller's rights are decided on
+//! the other side of this contract, in one place.
+
+#![forbid(unsafe_code)]
+
+mod ctx;
+mod ops;
+
+pub use ctx::{ClientId, Ctx};
+pub use ops::*;
+
+use std::future::Future;
+use types::FsError;
+
+/// A result as every operation gives it.
+pub type FsResult<T> = Result<T, FsError>;
+
+macro_rules! contract {
+    ($($(#[$doc:meta])* $method:ident($request:ident) -> $reply:ty;)*) => {
+        /// The file system as heads see it.
+        pub trait Vfs: Send + Sync + 'static {
+            $($(#[$doc])* fn $method(&self, ctx: &Ctx, request: $request)
+                -> impl Future<Output = FsResult<$reply>> + Send;)*
+        }
+
+        /// Any request, for what carries the contract elsewhere or records it.
+        #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+        #[expect(missing_docs, reason = "each variant is documented by the struct that it holds")]
+        pub enum Request { $($request($request),)* }
+
+        /// The reply to the [`Request`] of the same name.
+        #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+        #[expect(missing_docs, reason = "each variant is documented by the struct that it holds")]
+        pub enum Reply { $($request($reply),)* }
+
+        impl Request {
+            /// Runs the request on `vfs`.
+            ///
+            /// # Errors
+            /// Those of the operation.
+            pub async fn run<V: Vfs>(self, vfs: &V, ctx: &Ctx) -> FsResult<Reply> {
+                match self {
+                    $(Request::$request(request) => vfs.$method(ctx, request).await.map(Reply::$request),)*
+                }
+            }
+
+            /// The operation's name, for logs and counters.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $(Request::$request(_) => stringify!($method),)* }
+            }
+        }
+
+        $(impl From<$request> for Request {
+            fn from(request: $request) -> Request { Request::$request(request) }
+        })*
+    };
+}
+
+contract! {
+    /// Finds a filesystem by name.
+    filesystem(Filesystem) -> FilesystemReply;
+    /// Capacity and counts of a filesystem.
+    statfs(StatFs) -> StatFsReply;
+    /// Finds an entry of a directory.
+    lookup(Lookup) -> LookupReply;
+    /// Finds the parent of a directory; the root's is itself.
+    lookup_parent(LookupParent) -> LookupReply;
+    /// Reads attributes.
+    getattr(GetAttr) -> GetAttrReply;
+    /// Changes attributes; changing the size cuts or extends.
+    setattr(SetAttrOf) -> GetAttrReply;
+    /// Asks which rights the caller has.
+    access(Access) -> AccessReply;
+    /// Makes a directory.
+    mkdir(Mkdir) -> CreateReply;
+    /// Makes a symbolic link.
+    symlink(Symlink) -> CreateReply;
+    /// Makes a device node, FIFO, socket or regular file without opening it.
+    mknod(Mknod) -> CreateReply;
+    /// Reads the target of a symbolic link.
+    readlink(ReadLink) -> ReadLinkReply;
+    /// Gives an inode another name.
+    link(Link) -> LinkReply;
+    /// Removes the name of anything but a directory.
+    unlink(Unlink) -> RemoveReply;
+    /// Removes an empty directory.
+    rmdir(Rmdir) -> RemoveReply;
+    /// Moves or exchanges names.
+    rename(Rename) -> RenameReply;
+    /// Lists a directory from a cookie on.
+    readdir(ReadDir) -> ReadDirReply;
+    /// Opens a regular file, and creates it first when asked to.
+    open(Open) -> OpenReply;
+    /// Changes what an open may do (OPEN_DOWNGRADE and upgrades of the same owner).
+    reopen(Reopen) -> ();
+    /// Ends an open; its byte-range locks end with it only where the head releases them.
+    close(Close) -> ();
+    /// Reads data.
+    read(Read) -> ReadReply;
+    /// Writes data.
+    write(Write) -> WriteReply;
+    /// Makes what was written durable.
+    commit(Commit) -> CommitReply;
+    /// Reserves, frees or zeroes a run of bytes.
+    allocate(Allocate) -> ();
+    /// Finds data or a hole.
+    seek(Seek) -> SeekReply;
+    /// Lets two files share a run of bytes; later writes to either do not show in the other.
+    clone_range(CloneRange) -> ();
+    /// Reads an extended attribute.
+    getxattr(GetXattr) -> GetXattrReply;
+    /// Sets an extended attribute.
+    setxattr(SetXattr) -> SetXattrReply;
+    /// Lists the names of extended attributes.
+    listxattr(ListXattr) -> ListXattrReply;
+    /// Removes an extended attribute.
+    removexattr(RemoveXattr) -> SetXattrReply;
+    /// Takes, changes or gives up a byte-range lock, waiting when asked to.
+    lock(Lock) -> ();
+    /// Asks which lock would stand in the way.
+    test_lock(TestLock) -> TestLockReply;
+    /// Gives up every lock of an owner on a file.
+    release_owner(ReleaseOwner) -> ();
+    /// Ends a client: its opens, locks and waits are gone.
+    end_client(EndClient) -> ();
+}

@@ -1,0 +1,18 @@
+//! Reading attributes.
+
+use serde::{Deserialize, Serialize};
+use types::{Attr, FileId};
+
+/// Needs no right.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GetAttr {
+    /// The inode.
+    pub file: FileId,
+}
+
+/// What it says of itself, with all acknowledged writes in it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GetAttrReply {
+    /// The attributes.
+    pub attr: Attr,
+}

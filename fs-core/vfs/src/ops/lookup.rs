@@ -1,0 +1,27 @@
+//! Finding an entry by name.
+
+use serde::{Deserialize, Serialize};
+use types::{Attr, FileId, Name};
+
+/// Needs the right to search `dir`. Symbolic links are not followed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lookup {
+    /// The directory.
+    pub dir: FileId,
+    /// The name in it.
+    pub name: Name,
+}
+
+/// Needs the right to search `dir`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LookupParent {
+    /// The directory whose parent is asked for.
+    pub dir: FileId,
+}
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LookupReply {
+    /// The inode, with its identity in [`Attr::file`].
+    pub attr: Attr,
+}

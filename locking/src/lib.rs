@@ -1,0 +1,3 @@
+//! Share reservations, byte-range locks and leases as a pure state machine.
+
+#![forbid(unsafe_code)]

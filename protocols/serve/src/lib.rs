@@ -1,0 +1,3 @@
+//! Listeners, connection budget and shutdown for every head.
+
+#![forbid(unsafe_code)]

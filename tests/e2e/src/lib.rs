@@ -1,0 +1,3 @@
+//! Real daemons, real clients.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The reference: an in-memory file system that is obviously right.
+
+#![forbid(unsafe_code)]

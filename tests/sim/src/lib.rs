@@ -1,0 +1,3 @@
+//! The seeded simulation of the whole core.
+
+#![forbid(unsafe_code)]

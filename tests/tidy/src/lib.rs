@@ -1,0 +1,3 @@
+//! The rules that the compiler cannot see.
+
+#![forbid(unsafe_code)]
