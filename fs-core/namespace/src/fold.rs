@@ -50,7 +50,10 @@ mod tests {
         let digest = (0..0x20000)
             .filter_map(char::from_u32)
             .fold(0u64, |sum, c| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(upper(c) as u32));
-        assert_eq!(digest, 10_227_849_882_969_688_212, "cookies on drives depend on this table: add a version instead");
+        assert_eq!(
+            digest, 10_227_849_882_969_688_212,
+            "cookies on drives depend on this table: add a version instead"
+        );
     }
 
     #[test]
