@@ -56,8 +56,11 @@ fn cut_of(stored: &[u8]) -> Result<u64, LogError> {
 /// Where a shard's log ends while a batch is put together.
 #[derive(Clone, Copy)]
 struct Tail {
+    /// The first entry that the engine holds.
     first: Option<u64>,
-    last: Option<u64>,
+    /// Where the next entry must go; anywhere in an empty log.
+    end: Option<u64>,
+    /// Whether the engine holds entries from `end` on that do not count.
     cut: bool,
 }
 
@@ -67,12 +70,10 @@ impl<F: FileSystem> Files<F> {
     }
 
     fn tail(&self, shard: ShardId) -> Tail {
-        let bounds = self.bounds(shard);
-        Tail {
-            first: self.engine.first_index(region(shard)),
-            last: bounds.map(|b| b.last),
-            cut: self.engine.get(region(shard), CUT_KEY).is_some(),
-        }
+        let id = region(shard);
+        let cut = self.engine.get(id, CUT_KEY).and_then(|v| cut_of(&v).ok());
+        let end = self.engine.last_index(id).map(|last| last + 1);
+        Tail { first: self.engine.first_index(id), end: cut.or(end), cut: cut.is_some() }
     }
 
     /// Runs what may write; a panic of the engine is an error that stays.
@@ -92,33 +93,33 @@ impl<F: FileSystem> Files<F> {
 /// Adds `write` to `batch`, or refuses it and adds nothing.
 fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) -> Result<(), LogError> {
     let mut next = *tail;
-    if let Some(cut) = write.cut_after {
-        if next.first.is_some_and(|first| cut + 1 < first) {
-            return Err(LogError::Invalid(format!("a cut at {cut}, before the first entry")));
+    if let Some(from) = write.cut_from {
+        if next.first.is_some_and(|first| from < first) {
+            return Err(LogError::Invalid(format!("a cut at {from}, before the first entry")));
         }
-        if next.last.is_some_and(|last| cut < last) {
-            next.last = Some(cut);
+        if next.end.is_some_and(|end| from < end) {
+            next.end = Some(from);
             next.cut = true;
         }
     }
     for record in &write.entries {
-        let follows = next.last.is_none_or(|last| record.index == last + 1);
-        if !follows || record.index == 0 || record.body.len() > BODY_BYTES_MAX {
+        let follows = next.end.is_none_or(|end| record.index == end);
+        if !follows || record.index == u64::MAX || record.body.len() > BODY_BYTES_MAX {
             return Err(LogError::Invalid(format!(
-                "entry {} of {} bytes after {:?}",
+                "entry {} of {} bytes where {:?} should follow",
                 record.index,
                 record.body.len(),
-                next.last
+                next.end
             )));
         }
-        next.last = Some(record.index);
-        next.first = next.first.or(next.last);
+        next.end = Some(record.index + 1);
+        next.first = next.first.or(Some(record.index));
     }
     let engine = |e: raft_engine::Error| LogError::Invalid(e.to_string());
     let id = region(shard);
     let cut_now = next.cut && write.entries.is_empty();
-    if let (true, Some(cut)) = (cut_now, write.cut_after) {
-        batch.put(id, CUT_KEY.to_vec(), record::encode_mark(&cut.to_be_bytes())).map_err(engine)?;
+    if let (true, Some(from)) = (cut_now, write.cut_from) {
+        batch.put(id, CUT_KEY.to_vec(), record::encode_mark(&from.to_be_bytes())).map_err(engine)?;
     }
     if !write.entries.is_empty() {
         if tail.cut {
@@ -134,9 +135,9 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
     }
     if let Some(index) = write.purge_to {
         batch.add_command(id, Command::Compact { index: index + 1 });
-        if next.last.is_some_and(|last| last <= index) {
+        if next.end.is_some_and(|end| end <= index + 1) {
             next.first = None;
-            next.last = None;
+            next.end = None;
         } else if next.first.is_some_and(|first| first <= index) {
             next.first = Some(index + 1);
         }
@@ -171,12 +172,12 @@ impl<F: FileSystem> Store for Files<F> {
     fn bounds(&self, shard: ShardId) -> Option<LogBounds> {
         let first = self.engine.first_index(region(shard))?;
         let last = self.engine.last_index(region(shard))?;
-        let last = match self.engine.get(region(shard), CUT_KEY).map(|v| cut_of(&v)) {
-            Some(Ok(cut)) => last.min(cut),
+        let end = match self.engine.get(region(shard), CUT_KEY).map(|v| cut_of(&v)) {
+            Some(Ok(from)) => from,
             // A cut that cannot be read is told by `read`.
-            _ => last,
+            _ => last + 1,
         };
-        (first <= last).then_some(LogBounds { first, last })
+        (first < end).then(|| LogBounds { first, last: end - 1 })
     }
 
     fn read(&self, shard: ShardId, from: u64, to: u64, bytes: usize) -> Result<Vec<LogRecord>, LogError> {

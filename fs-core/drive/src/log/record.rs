@@ -42,7 +42,7 @@ impl Mark {
     }
 }
 
-/// The engine's key of the index behind which entries were cut off and not yet replaced.
+/// The engine's key of the index from which entries were cut off and not yet replaced.
 pub(super) const CUT_KEY: &[u8] = b"cut";
 
 impl LogRecord {
@@ -70,7 +70,7 @@ impl LogRecord {
     }
 }
 
-/// The index of an encoded record; 0, which no record has, for what is none.
+/// The index of an encoded record; 0 for what is none, which no encoded record is.
 pub(super) fn index_of(encoded: &[u8]) -> u64 {
     encoded.first_chunk().map_or(0, |b| u64::from_be_bytes(*b))
 }

@@ -12,8 +12,8 @@ use types::ShardId;
 /// What becomes durable together, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogWrite {
-    /// Entries behind this index are gone; new ones follow it.
-    pub cut_after: Option<u64>,
+    /// Entries at and behind this index are gone; a new one takes it.
+    pub cut_from: Option<u64>,
     /// Entries that follow the last one.
     pub entries: Vec<LogRecord>,
     /// New values of marks.

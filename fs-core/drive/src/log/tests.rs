@@ -47,11 +47,11 @@ async fn entries_and_marks_are_there_after_reopening() {
 async fn a_cut_holds_before_and_after_new_entries_and_over_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let cut = |at| LogWrite { cut_after: Some(at), ..LogWrite::default() };
+    let cut = |at| LogWrite { cut_from: Some(at), ..LogWrite::default() };
     let drive = DriveLog::open(&path, SMALL).unwrap();
     let log = drive.shard(ShardId(1));
     log.write_durably(entries(1..10, 1)).await.unwrap();
-    log.write_durably(cut(5)).await.unwrap();
+    log.write_durably(cut(6)).await.unwrap();
     assert_eq!(log.bounds(), Some(LogBounds { first: 1, last: 5 }));
     drop(log);
     drive.close().await;
@@ -63,8 +63,8 @@ async fn a_cut_holds_before_and_after_new_entries_and_over_reopening() {
     log.write_durably(entries(6..8, 2)).await.unwrap();
     assert_eq!(terms(&log), [1, 1, 1, 1, 1, 2, 2]);
     // A cut and what follows it in one write.
-    log.write_durably(LogWrite { cut_after: Some(6), ..entries(7..9, 3) }).await.unwrap();
-    log.write_durably(cut(0)).await.unwrap();
+    log.write_durably(LogWrite { cut_from: Some(7), ..entries(7..9, 3) }).await.unwrap();
+    log.write_durably(cut(1)).await.unwrap();
     assert_eq!(log.bounds(), None);
     log.write_durably(entries(1..3, 4)).await.unwrap();
     drop(log);
@@ -83,6 +83,8 @@ async fn a_gap_is_refused_and_hurts_nobody() {
     assert!(matches!(log.write_durably(entries(4..5, 1)).await, Err(LogError::Invalid(_))));
     assert!(matches!(log.write_durably(entries(2..3, 1)).await, Err(LogError::Invalid(_))));
     assert!(matches!(log.write_durably(entries(0..1, 1)).await, Err(LogError::Invalid(_))));
+    let cut = LogWrite { cut_from: Some(0), ..LogWrite::default() };
+    assert!(matches!(log.write_durably(cut).await, Err(LogError::Invalid(_))));
     log.write_durably(entries(3..5, 1)).await.unwrap();
     assert_eq!(log.bounds(), Some(LogBounds { first: 1, last: 4 }));
 }
@@ -131,4 +133,22 @@ async fn a_second_opening_is_refused_and_a_closed_log_says_so() {
     let log = drive.shard(ShardId(1));
     drive.close().await;
     assert_eq!(log.write_durably(entries(1..2, 1)).await, Err(LogError::Closed));
+}
+
+#[tokio::test]
+async fn a_log_may_begin_at_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    let log = drive.shard(ShardId(0));
+    log.write_durably(entries(0..3, 1)).await.unwrap();
+    log.write_durably(LogWrite { cut_from: Some(0), ..LogWrite::default() }).await.unwrap();
+    assert_eq!(log.bounds(), None);
+    log.write_durably(entries(0..3, 2)).await.unwrap();
+    log.write_durably(LogWrite { purge_to: Some(0), ..LogWrite::default() }).await.unwrap();
+    drop(log);
+    drive.close().await;
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    assert_eq!(drive.shard(ShardId(0)).bounds(), Some(LogBounds { first: 1, last: 2 }));
+    assert_eq!(terms(&drive.shard(ShardId(0))), [2, 2]);
 }
