@@ -67,6 +67,19 @@ impl ShardLog {
         self.queue.send(request).await.map_err(|_| LogError::Closed)
     }
 
+    /// Queues `write` if there is room, else gives both back: for a mirror that does not wait for
+    /// a slow drive.
+    ///
+    /// # Errors
+    /// The write and its `done`: the queue is full or closed.
+    pub fn try_write(&self, write: LogWrite, done: Done) -> Result<(), (LogWrite, Done)> {
+        let request = Request::Write { shard: self.shard, write, done };
+        self.queue.try_send(request).or_else(|refused| match refused.into_inner() {
+            Request::Write { write, done, .. } => Err((write, done)),
+            Request::Close { .. } => Ok(()),
+        })
+    }
+
     /// Queues `write` and waits until it is durable.
     ///
     /// # Errors
