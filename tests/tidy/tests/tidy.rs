@@ -5,7 +5,7 @@ use tidy::{docs, packages, repository, rings, sources};
 
 fn files() -> (PathBuf, Vec<(String, String)>) {
     let root = repository::root();
-    let files = repository::files(&root).expect("the repository can be read");
+    let files = repository::files(&root).unwrap_or_else(|err| panic!("{}: {err}", root.display()));
     let texts: Vec<_> = files.into_iter().filter_map(|(path, text)| text.map(|text| (path, text))).collect();
     assert!(texts.len() > 50, "only {} files under {}", texts.len(), root.display());
     (root, texts)
