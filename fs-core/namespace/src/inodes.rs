@@ -58,14 +58,13 @@ impl<'a> Reader<'a> {
         self.record(&keys::inode(self.file(ino)))?.ok_or_else(|| FsError::Stale.into())
     }
 
-    /// The directory and its own part, or an error that says what it is instead. One that was removed
-    /// holds nothing any more.
+    /// The directory and its own part, or [`FsError::NotDirectory`]. One that was removed holds
+    /// nothing any more.
     pub(crate) fn directory(&self, ino: InodeId) -> Step<Inode> {
         let inode = self.inode(ino)?;
         match inode.kind {
             FileKind::Directory if inode.links == 0 => Err(FsError::NotFound.into()),
             FileKind::Directory => Ok(inode),
-            FileKind::Symlink => Err(FsError::IsSymlink.into()),
             _ => Err(FsError::NotDirectory.into()),
         }
     }
