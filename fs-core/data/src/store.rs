@@ -13,10 +13,10 @@ use crate::peer::ChunkPeer;
 use crate::{DataError, StripePlace};
 use bytes::Bytes;
 use cluster::{Cell, CellState, ClusterMap};
-use drive::{DriveError, DriveReply, DriveRequest, Writer};
+use drive::{ChunkKey, DriveError, DriveReply, DriveRequest, Writer};
 use env::Random;
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,6 +102,8 @@ struct Inner {
     codec: Box<dyn Codec>,
     counters: AtomicCounters,
     repairs: Arc<Semaphore>,
+    /// At most [`REPAIRS`] at a time.
+    repairing: Mutex<HashSet<ChunkKey>>,
     space: Mutex<capacity::Space>,
 }
 
@@ -119,6 +121,7 @@ impl StripeStore {
             codec: Box::new(Cauchy::default()),
             counters: AtomicCounters::default(),
             repairs: Arc::new(Semaphore::new(REPAIRS)),
+            repairing: Mutex::default(),
             space: Mutex::default(),
         };
         Ok(StripeStore { inner: Arc::new(inner) })

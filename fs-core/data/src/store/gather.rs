@@ -6,7 +6,7 @@
 use super::{DEADLINE, Drive, Inner, View, count};
 use crate::{DataError, StripePlace};
 use bytes::Bytes;
-use cluster::Cell;
+use cluster::{Cell, CellState};
 use drive::{DriveError, DriveReply, DriveRequest};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +88,12 @@ impl<'a> Gather<'a> {
         Gather { inner, view: inner.view(), place, cells, order, chunks, asks: JoinSet::new() }
     }
 
+    /// Does not ask the chunk itself, which is known to be bad.
+    pub(super) fn without(mut self, index: usize) -> Self {
+        self.chunks[index].fault = Some(Fault::Bad);
+        self
+    }
+
     pub(super) async fn run(mut self) -> Result<Gathered, DataError> {
         let parity = self.place.scheme.parity() > 0;
         let mut patience = Duration::ZERO;
@@ -95,7 +101,9 @@ impl<'a> Gather<'a> {
             if let Some(drive) = self.view.drive_of(&self.cells[index]) {
                 patience = patience.max(drive.health.patience());
             }
-            if let Some(window) = self.chunks[index].wanted {
+            if let Some(window) = self.chunks[index].wanted
+                && self.chunks[index].fault.is_none()
+            {
                 self.ask(index, window);
             }
         }
@@ -136,8 +144,9 @@ impl<'a> Gather<'a> {
             self.chunks[index].fault = Some(Fault::Away);
             return;
         };
-        let asked = self.chunks[index].asked;
-        self.chunks[index].asked = Some(asked.map_or(window, |before| before.join(&window)));
+        // What was wanted of it comes along, so that the later answer always takes the place of the earlier.
+        let window = self.chunks[index].wanted.map_or(window, |wanted| wanted.join(&window));
+        self.chunks[index].asked = Some(window);
         let place = *self.place;
         self.asks.spawn(async move { (index, window, fetch(&drive, &place, index, window).await) });
     }
@@ -157,7 +166,9 @@ impl<'a> Gather<'a> {
                 false
             }
             Err(fault) => {
-                if fault == Fault::Bad && chunk.fault != Some(Fault::Bad) {
+                // A cell that is being filled may lack the chunk for good reason.
+                let serving = self.cells[index].state == CellState::Serving;
+                if fault == Fault::Bad && chunk.fault != Some(Fault::Bad) && serving {
                     count(&self.inner.counters.found);
                 }
                 if chunk.fault != Some(Fault::Bad) {

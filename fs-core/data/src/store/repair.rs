@@ -26,9 +26,15 @@ pub(super) fn later(inner: &Arc<Inner>, place: &StripePlace, faulty: &[usize]) {
     let (inner, place, faulty) = (inner.clone(), *place, faulty.to_vec());
     tokio::spawn(async move {
         for index in faulty {
+            // Many readers may find the same chunk bad: one of them is enough.
+            let key = place.key(index);
+            if !inner.repairing.lock().insert(key) {
+                continue;
+            }
             if let Err(error) = rewrite(&inner, &place, index).await {
                 tracing::warn!(stripe = place.stripe.0, index, %error, "chunk not repaired");
             }
+            inner.repairing.lock().remove(&key);
         }
         drop(permit);
     });
@@ -65,7 +71,7 @@ async fn rewrite(inner: &Arc<Inner>, place: &StripePlace, index: usize) -> Resul
     let view = inner.view();
     let cells = place.cells(&view.map)?;
     let window = Window { first: 0, end: (place.chunk_length() as usize / BLOCK_BYTES) as u16 };
-    let others = Gather::new(inner, place, cells.clone(), vec![(index, window)]).run().await?;
+    let others = Gather::new(inner, place, cells.clone(), vec![(index, window)]).without(index).run().await?;
     let (_, data) = others
         .chunks
         .into_iter()

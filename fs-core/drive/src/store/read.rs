@@ -13,12 +13,26 @@ use types::limits::BLOCK_BYTES;
 /// Up to this block it is cheaper to read from the header on than to read twice.
 const NEAR_HEADER: u16 = 16;
 
+/// Reads that are begun again because the chunk was replaced meanwhile.
+const RETRIES: usize = 3;
+
 pub(super) async fn read(
     shared: &Shared,
     key: ChunkKey,
     first: u16,
     count: u16,
 ) -> Result<ChunkData, DriveError> {
+    let mut result = read_once(shared, key, first, count).await;
+    for _ in 0..RETRIES {
+        if result != Err(DriveError::Busy) {
+            break;
+        }
+        result = read_once(shared, key, first, count).await;
+    }
+    result
+}
+
+async fn read_once(shared: &Shared, key: ChunkKey, first: u16, count: u16) -> Result<ChunkData, DriveError> {
     let Some(chunk) = shared.state.lock().index.get(&key) else { return Err(DriveError::NotFound) };
     let end = first.checked_add(count).filter(|&end| count > 0 && end <= chunk.info.blocks);
     let Some(end) = end else {
