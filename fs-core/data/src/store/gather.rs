@@ -88,9 +88,11 @@ impl<'a> Gather<'a> {
         Gather { inner, view: inner.view(), place, cells, order, chunks, asks: JoinSet::new() }
     }
 
-    /// Does not ask the chunk itself, which is known to be bad.
-    pub(super) fn without(mut self, index: usize) -> Self {
-        self.chunks[index].fault = Some(Fault::Bad);
+    /// Does not ask for chunks that are known to be bad.
+    pub(super) fn without(mut self, bad: &[usize]) -> Self {
+        for &index in bad {
+            self.chunks[index].fault = Some(Fault::Bad);
+        }
         self
     }
 

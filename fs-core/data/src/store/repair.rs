@@ -3,6 +3,7 @@
 use super::gather::{Gather, Window};
 use super::{DEADLINE, Inner, WRITE_DEADLINE, count};
 use crate::{DataError, StripePlace};
+use cluster::CellState;
 use drive::chunk::block_crcs;
 use drive::{DriveError, DriveReply, DriveRequest, WriteChunk};
 use std::sync::Arc;
@@ -25,13 +26,13 @@ pub(super) fn later(inner: &Arc<Inner>, place: &StripePlace, faulty: &[usize]) {
     let Ok(permit) = inner.repairs.clone().try_acquire_owned() else { return };
     let (inner, place, faulty) = (inner.clone(), *place, faulty.to_vec());
     tokio::spawn(async move {
-        for index in faulty {
+        for &index in &faulty {
             // Many readers may find the same chunk bad: one of them is enough.
             let key = place.key(index);
             if !inner.repairing.lock().insert(key) {
                 continue;
             }
-            if let Err(error) = rewrite(&inner, &place, index).await {
+            if let Err(error) = rewrite(&inner, &place, index, &faulty).await {
                 tracing::warn!(stripe = place.stripe.0, index, %error, "chunk not repaired");
             }
             inner.repairing.lock().remove(&key);
@@ -44,6 +45,7 @@ pub(super) async fn repair(inner: &Arc<Inner>, place: &StripePlace) -> Result<Re
     let view = inner.view();
     let cells = place.cells(&view.map)?;
     let mut report = RepairReport::default();
+    let mut bad = Vec::new();
     let blocks = (place.chunk_length() as usize / BLOCK_BYTES) as u16;
     for (index, cell) in cells.iter().enumerate() {
         let Some(drive) = view.drive_of(cell) else {
@@ -57,21 +59,31 @@ pub(super) async fn repair(inner: &Arc<Inner>, place: &StripePlace) -> Result<Re
                 report.away.push(index as u8)
             }
             _ => {
-                count(&inner.counters.found);
-                rewrite(inner, place, index).await?;
-                report.repaired.push(index as u8);
+                if cell.state == CellState::Serving {
+                    count(&inner.counters.found);
+                }
+                bad.push(index);
             }
         }
+    }
+    for &index in &bad {
+        rewrite(inner, place, index, &bad).await?;
+        report.repaired.push(index as u8);
     }
     Ok(report)
 }
 
-/// Computes one chunk from the others and puts it in its place.
-async fn rewrite(inner: &Arc<Inner>, place: &StripePlace, index: usize) -> Result<(), DataError> {
+/// Computes one chunk from those that are not bad and puts it in its place.
+async fn rewrite(
+    inner: &Arc<Inner>,
+    place: &StripePlace,
+    index: usize,
+    bad: &[usize],
+) -> Result<(), DataError> {
     let view = inner.view();
     let cells = place.cells(&view.map)?;
     let window = Window { first: 0, end: (place.chunk_length() as usize / BLOCK_BYTES) as u16 };
-    let others = Gather::new(inner, place, cells.clone(), vec![(index, window)]).without(index).run().await?;
+    let others = Gather::new(inner, place, cells.clone(), vec![(index, window)]).without(bad).run().await?;
     let (_, data) = others
         .chunks
         .into_iter()

@@ -166,7 +166,7 @@ async fn any_two_drives_may_die_and_come_back() {
     let mut id = 100;
     for a in 0..6 {
         for b in a + 1..6 {
-            [a, b].map(|n| bench.disks[n].set_faults(|f| f.dead = true));
+            [a, b].iter().for_each(|&n| bench.disks[n].set_faults(|f| f.dead = true));
             for place in &places {
                 bench.check(place).await;
             }
@@ -176,13 +176,13 @@ async fn any_two_drives_may_die_and_come_back() {
             assert_eq!(narrow.scheme.to_string(), "2+2");
             let on: Vec<u32> = narrow.cells(&bench.map).unwrap().iter().map(|c| c.drive.0).collect();
             assert!(!on.contains(&(a as u32)) && !on.contains(&(b as u32)), "{on:?}");
-            [a, b].map(|n| bench.disks[n].set_faults(|f| f.dead = false));
+            [a, b].iter().for_each(|&n| bench.disks[n].set_faults(|f| f.dead = false));
             tokio::time::advance(Duration::from_secs(6)).await;
             bench.check(&narrow).await;
         }
     }
     let counters = bench.stripes.counters();
-    assert!(counters.reconstructed > 15 && counters.rewritten > 0, "{counters:?}");
+    assert!(counters.reconstructed > 15 && counters.found == 0, "{counters:?}");
     for n in 0..3 {
         bench.disks[n].set_faults(|f| f.dead = true);
     }
@@ -190,6 +190,30 @@ async fn any_two_drives_may_die_and_come_back() {
     assert!(matches!(lost, Err(DataError::Unavailable(_))), "{lost:?}");
     let refused = bench.stripes.write(StripeId(999), GroupId(0), content(1, 4 << 20)).await;
     assert!(matches!(refused, Err(DataError::Narrow { length_max: 1_048_576 })), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drive_that_fails_under_a_write_costs_nothing_but_time() {
+    let bench = Bench::new(1, 8, "4+2", 16 << 20).await;
+    for n in 0..8u64 {
+        bench.disks[n as usize].set_faults(|f| f.dead = true);
+        let place = bench.write(n, 100_000).await;
+        let on: Vec<u64> = place.cells(&bench.map).unwrap().iter().map(|c| u64::from(c.drive.0)).collect();
+        assert!(!on.contains(&n), "{on:?}");
+        bench.check(&place).await;
+        bench.disks[n as usize].set_faults(|f| f.dead = false);
+        tokio::time::advance(Duration::from_secs(6)).await;
+    }
+    assert!(bench.stripes.counters().rewritten > 0);
+    // What the failed attempts left behind is gone.
+    let stored: u64 = bench.stores.iter().map(|s| s.stat().chunks).sum();
+    assert_eq!(stored, 8 * 6);
+    // A drive that hangs is given up after a while.
+    bench.disks[0].set_faults(|f| f.delay = Duration::from_secs(3600));
+    for n in 10..20 {
+        let place = bench.write(n, 100_000).await;
+        bench.check(&place).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,7 +412,7 @@ async fn space_is_promised_once_and_a_full_cluster_says_so() {
         }
     };
     assert_eq!(full, DataError::NoSpace);
-    assert!(written.len() as u64 * 200_000 > empty.free * 9 / 10);
+    assert!(written.len() as u64 * 200_000 > empty.free * 8 / 10);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(bench.stripes.reserve(1 << 20).await.err(), Some(DataError::NoSpace));
     for place in &written {

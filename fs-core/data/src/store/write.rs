@@ -125,6 +125,8 @@ async fn attempt(
     let place = cut(&view, stripe, group, data.len() as u32)?;
     let cells = place.cells(&view.map)?;
     let chunks = encode(inner, &place, data)?;
+    // Where there is no elsewhere, patience is all there is.
+    let deadline = if view.map.groups.len() == 1 { DEADLINE } else { WRITE_DEADLINE };
     let mut writes = JoinSet::new();
     for (index, ((data, crcs), cell)) in chunks.into_iter().zip(&cells).enumerate() {
         let Some(drive) = view.drive_of(cell).cloned() else {
@@ -140,7 +142,7 @@ async fn attempt(
             essential: false,
         };
         writes.spawn(async move {
-            let result = drive.call(DriveRequest::Write(request), WRITE_DEADLINE).await;
+            let result = drive.call(DriveRequest::Write(request), deadline).await;
             (index, drive, result)
         });
     }

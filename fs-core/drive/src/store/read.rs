@@ -38,7 +38,10 @@ async fn read_once(shared: &Shared, key: ChunkKey, first: u16, count: u16) -> Re
     let Some(end) = end else {
         return Err(DriveError::Invalid(format!("blocks {first}+{count} of {}", chunk.info.blocks)));
     };
+    let blocks = u32::from(end - first) + u32::from(NEAR_HEADER) + 1;
+    let budget = shared.reads.acquire_many(blocks).await.map_err(|_| DriveError::Closed)?;
     let result = fetch(shared, &chunk, first, end).await;
+    drop(budget);
     if let Err(DriveError::Corrupt(why)) = &result {
         // Freed or replaced while it was read: that is no damage.
         match shared.state.lock().index.get(&key) {
