@@ -187,7 +187,7 @@ mod tests {
         let shape = Shape { data: 4, parity: 2, cells: 0x3f, stripe_length: 99 };
         let info = ChunkInfo { key, shape, blocks: 256 };
         vec![
-            Record::Put(Located { info, unit: 0x1234_5678_9a }),
+            Record::Put(Located { info, unit: 0x12_3456_789a }),
             Record::Free(key),
             Record::Fence(Writer { id: 8, epoch: 9 }),
         ]
@@ -228,7 +228,7 @@ mod tests {
         fn no_bytes_make_decoding_panic(mut block in prop::collection::vec(any::<u8>(), BLOCK_BYTES)) {
             block[..8].copy_from_slice(MAGIC);
             block[8..10].copy_from_slice(&VERSION.to_le_bytes());
-            block[10] = block[10] % 6;
+            block[10] %= 6;
             block[13] = 0;
             let seal = crc(&Incarnation([0; 16]), &block);
             block[CRC_AT..CRC_AT + 4].copy_from_slice(&seal.to_le_bytes());
