@@ -11,8 +11,8 @@ mod recover;
 
 pub(crate) use recover::recover;
 
-use drive::log::{Done, LogError, LogRecord, LogWrite, Mark, ShardLog};
 use bytes::Bytes;
+use drive::log::{Done, LogError, LogRecord, LogWrite, Mark, ShardLog};
 use quorum::Quorum;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use drive::map::{MARK_KEY, ShardMap};
 use futures_util::{Stream, StreamExt};
 use map::{Machine, MapError, Overlay, WriteSet};
-use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::EntryPayload;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -229,10 +229,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Persist {
         }
         self.since.commands.fetch_sub(self.commands, Ordering::Relaxed);
         self.since.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        let meta = SnapshotMeta {
-            last_log_id: self.mark.applied,
-            last_membership: self.mark.membership.clone(),
-        };
+        let meta =
+            SnapshotMeta { last_log_id: self.mark.applied, last_membership: self.mark.membership.clone() };
         *locked(&self.persisted) = Some(meta.clone());
         Ok(Snapshot { meta, snapshot: () })
     }

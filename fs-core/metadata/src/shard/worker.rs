@@ -91,13 +91,11 @@ fn stopped(e: impl std::fmt::Display) -> MetadataError {
 async fn start(config: ShardConfig, gate: Arc<Gate>) -> Result<Running, MetadataError> {
     let homes = homes::recover(&config).await?;
     let log = RaftLog::open(homes, gate.clone())?;
-    let applier =
-        Applier::open(config.machine, config.map.clone(), gate.clone(), log.ends(), config.voter)?;
+    let applier = Applier::open(config.machine, config.map.clone(), gate.clone(), log.ends(), config.voter)?;
     let since = applier.since();
     let settings = raft::config(true).map_err(stopped)?;
     let raft = Raft::new(config.voter, settings, NoPeers, log.clone(), applier).await.map_err(stopped)?;
-    let running =
-        Running { raft, log, since, map: config.map, options: config.options, gate };
+    let running = Running { raft, log, since, map: config.map, options: config.options, gate };
     match running.lead(config.voter).await {
         Ok(()) => Ok(running),
         Err(e) => {
