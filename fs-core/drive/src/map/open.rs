@@ -121,13 +121,26 @@ fn attempt(dir: &Path, options: &MapOptions) -> Result<Database, Failure> {
     }
 }
 
-/// Removes the journals. Nothing that was persisted is in them alone.
+/// Empties the journals. Nothing that was persisted is in them alone. The newest file stays: the
+/// engine that finds no journal at all takes the map for new and counts its versions from 0,
+/// below those in the tables.
 fn drop_journals(dir: &Path) -> Result<(), MapOpenError> {
+    let mut journals = Vec::new();
     for entry in fs::read_dir(dir).map_err(io(dir))? {
         let path = entry.map_err(io(dir))?.path();
         if path.extension().is_some_and(|e| e == "jnl") {
-            fs::remove_file(&path).map_err(io(&path))?;
+            let number = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<u64>().ok());
+            journals.push((number, path));
         }
+    }
+    journals.sort();
+    let newest = journals.pop();
+    for (_, path) in journals {
+        fs::remove_file(&path).map_err(io(&path))?;
+    }
+    if let Some((_, path)) = newest {
+        let file = fs::OpenOptions::new().write(true).open(&path).map_err(io(&path))?;
+        file.set_len(0).and_then(|()| file.sync_all()).map_err(io(&path))?;
     }
     sync_dir(dir)
 }

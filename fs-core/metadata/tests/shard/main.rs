@@ -1,6 +1,9 @@
 //! A shard on real drives: what is acknowledged is seen, and is there after any ending.
 
 mod counter;
+mod crashes;
+mod faults;
+mod kills;
 
 use bytes::Bytes;
 use counter::{Counter, Drive, add, total};
