@@ -19,7 +19,7 @@ fn commands() -> Vec<Bytes> {
     (0..60_u64).map(|n| command(b'#', n * n + 1, &vec![n as u8; (n % 7 * 40) as usize])).collect()
 }
 
-fn content(map: &dyn OrderedMap) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn content(map: &dyn OrderedMap) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut all = Vec::new();
     map.scan(&[1], &[0xff; 9], &mut |k, v| {
         all.push((k.to_vec(), v.to_vec()));
@@ -29,10 +29,10 @@ fn content(map: &dyn OrderedMap) -> Vec<(Vec<u8>, Vec<u8>)> {
     all
 }
 
-type Content = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Content = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Replies, and the content at the end, of a machine that nothing ever happens to.
-fn reference() -> (Vec<Bytes>, Content) {
+pub(crate) fn reference() -> (Vec<Bytes>, Content) {
     let mut map = MemoryMap::default();
     let replies = commands().iter().map(|c| Counter.apply(&mut map, c).unwrap()).collect();
     (replies, content(&map))
@@ -75,7 +75,7 @@ async fn go_on(shard: &Shard, replies: &mut [Option<Bytes>]) -> Result<(), Metad
     Ok(())
 }
 
-fn drop_journals(map: &Path) {
+pub(crate) fn drop_journals(map: &Path) {
     for entry in std::fs::read_dir(map).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "jnl") {

@@ -3,6 +3,7 @@
 mod counter;
 mod crashes;
 mod faults;
+mod homes;
 mod kills;
 
 use bytes::Bytes;
