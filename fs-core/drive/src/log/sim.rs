@@ -9,7 +9,7 @@ use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What becomes of changes that were not synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ const SECTOR: usize = 512;
 
 /// Content of files by name. Clones are the same file system.
 #[derive(Clone, Default)]
-pub struct SimFiles(Arc<Mutex<Disk>>);
+pub struct SimFiles(Arc<(Mutex<Disk>, Condvar)>);
 
 #[derive(Default)]
 struct Disk {
@@ -36,6 +36,7 @@ struct Disk {
     crash_at: Option<u64>,
     /// What the power cut left.
     left: Option<State>,
+    held: bool,
 }
 
 #[derive(Clone, Default)]
@@ -132,7 +133,7 @@ fn name_of(path: &Path) -> Result<String> {
 
 impl SimFiles {
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many operations there were.
@@ -144,6 +145,17 @@ impl SimFiles {
     /// Cuts the power right before the operation with this number, counted from 0.
     pub fn crash_at(&self, step: u64) {
         self.disk().crash_at = Some(step);
+    }
+
+    /// Makes every sync wait until [`SimFiles::release`]: a drive that does not answer.
+    pub fn hold(&self) {
+        self.disk().held = true;
+    }
+
+    /// Lets the syncs go that wait.
+    pub fn release(&self) {
+        self.disk().held = false;
+        self.0.1.notify_all();
     }
 
     /// Whether the power was cut.
@@ -203,7 +215,8 @@ impl SimFiles {
             after.names.insert(name, after.files.len());
             after.files.push(File { synced: content.clone(), now: content, unsynced: Vec::new() });
         }
-        Ok(SimFiles(Arc::new(Mutex::new(Disk { live: after, ..Disk::default() }))))
+        let disk = Disk { live: after, ..Disk::default() };
+        Ok(SimFiles(Arc::new((Mutex::new(disk), Condvar::new()))))
     }
 
     /// Flips a bit of a file's content; for tests of what a bad disk does.
@@ -254,6 +267,9 @@ impl Handle for SimHandle {
 
     fn sync(&self) -> Result<()> {
         let mut disk = self.files.disk();
+        while disk.held {
+            disk = self.files.0.1.wait(disk).unwrap_or_else(PoisonError::into_inner);
+        }
         if !disk.step() {
             return Err(Error::other("the power is gone"));
         }

@@ -15,7 +15,7 @@ use types::ShardId;
 const ID: ShardId = ShardId(1);
 const TINY: LogOptions = LogOptions { file_bytes: 4 << 10, purge_bytes: 8 << 10 };
 
-fn commands() -> Vec<Bytes> {
+pub(crate) fn commands() -> Vec<Bytes> {
     (0..60_u64).map(|n| command(b'#', n * n + 1, &vec![n as u8; (n % 7 * 40) as usize])).collect()
 }
 

@@ -20,10 +20,9 @@ async fn too_large_too_many_keys_or_a_bad_key_change_nothing() {
     assert!(matches!(bad, Err(MetadataError::Refused(Refused::BadKey))));
     assert_eq!(shard.view().unwrap().get(&[&b"many"[..], &0_u64.to_be_bytes()].concat()).unwrap(), None);
     assert_eq!(shard.submit(command(b'*', 1000, b"")).await.unwrap(), Bytes::new());
-    let full = command(b'+', 1, &vec![b'k'; 9]);
-    let mut largest = full.to_vec();
-    largest.resize(60_000, b'k');
-    shard.submit(largest.into()).await.unwrap();
+    assert_eq!(shard.submit(add(&[b'k'; 65_535], 3)).await.unwrap(), &3_u64.to_be_bytes()[..]);
+    let too_long = shard.submit(add(&[b'k'; 65_536], 3)).await;
+    assert!(matches!(too_long, Err(MetadataError::Refused(Refused::BadKey))));
     shard.close().await.unwrap();
 }
 

@@ -1,8 +1,7 @@
 //! A log on 2P + 1 homes: any P of them may be gone, torn, or stale, and nothing is lost.
 
 use crate::counter::{Counter, command, total};
-use crate::crashes::{content, drop_journals, reference};
-use bytes::Bytes;
+use crate::crashes::{commands, content, drop_journals, reference};
 use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
@@ -104,10 +103,6 @@ async fn close(logs: Vec<DriveLog>) {
     }
 }
 
-fn commands() -> Vec<Bytes> {
-    (0..60_u64).map(|n| command(b'#', n * n + 1, &vec![n as u8; (n % 7 * 40) as usize])).collect()
-}
-
 /// Picks `n` of `of`.
 fn some(random: &mut Random, n: usize, of: usize) -> Vec<usize> {
     let mut all: Vec<usize> = (0..of).collect();
@@ -146,11 +141,11 @@ async fn lives(seed: u64, parity: usize) {
         assert!((answered..=answered + 1).contains(&done), "seed {seed}: {done} done, {answered} answered");
         answered = done;
         let goal = (done + random.below(25) as usize).min(60);
-        for at in done..goal {
-            let reply = shard.submit(commands()[at].clone()).await;
+        for (command, expected) in commands()[done..goal].iter().zip(&replies[done..goal]) {
+            let reply = shard.submit(command.clone()).await;
             let reply = reply.unwrap_or_else(|e| panic!("seed {seed}, life {lives}: {e}"));
-            assert_eq!(reply, replies[at], "seed {seed}, command {at}");
-            answered = at + 1;
+            assert_eq!(reply, expected, "seed {seed}, command {answered}");
+            answered += 1;
         }
         if answered == 60 {
             assert_eq!(content(&shard.view().unwrap()), last, "seed {seed}");
@@ -241,5 +236,30 @@ async fn losing_more_than_parity_stops_the_shard() {
     }
     assert!(matches!(shard.view(), Err(MetadataError::Stopped(_))));
     assert!(shard.close().await.is_err());
+    close(logs).await;
+}
+
+#[tokio::test]
+async fn parity_drives_may_be_slow_and_one_more_makes_everything_wait() {
+    let cluster = Cluster::new(5, 100_000);
+    let (logs, _map, shard) = cluster.open(&[0, 1, 2, 3, 4]).await;
+    let shard = shard.unwrap();
+    for n in [1, 4] {
+        cluster.drives[n].files.hold();
+    }
+    for _ in 0..5 {
+        shard.submit(command(b'#', 1, b"")).await.unwrap();
+    }
+    cluster.drives[2].files.hold();
+    let mut waiting = Box::pin(shard.submit(command(b'#', 1, b"")));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err(), "acknowledged by two of five homes");
+    assert_eq!(total(&shard.view().unwrap(), b"done"), 5, "applied before it was durable");
+    cluster.drives[1].files.release();
+    waiting.await.unwrap();
+    for n in [2, 4] {
+        cluster.drives[n].files.release();
+    }
+    shard.close().await.unwrap();
     close(logs).await;
 }

@@ -38,9 +38,7 @@ fn child() {
                 }
             }));
         }
-        for client in clients {
-            client.await.unwrap();
-        }
+        futures_util::future::join_all(clients).await;
     });
 }
 

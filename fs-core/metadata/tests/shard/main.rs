@@ -1,4 +1,5 @@
 //! A shard on real drives: what is acknowledged is seen, and is there after any ending.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as expected")]
 
 mod counter;
 mod crashes;
