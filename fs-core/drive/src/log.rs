@@ -5,6 +5,8 @@
 //! the log is poisoned, and nothing is acknowledged any more.
 
 mod commit;
+#[cfg(test)]
+mod crashes;
 mod engine;
 mod open;
 mod record;
