@@ -1,0 +1,7 @@
+//! The FUSE head on this machine's kernel, over the reference: real mounts, real programs.
+//!
+//! Needs the superuser and /dev/fuse, and git, tar, sqlite3, fio and python3.
+
+mod mounted;
+mod programs;
+mod semantics;
