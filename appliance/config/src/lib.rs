@@ -1,3 +1,53 @@
 //! Every option of the daemon, in one documented place.
+//!
+//! [`OPTIONS`] is that place: each option with its key, flag, default, unit and meaning. Reading a
+//! file, reading the command line, printing what is in force (`plexusd config`) and the reference
+//! page all walk this one table.
 
 #![forbid(unsafe_code)]
+
+mod export;
+mod load;
+mod option;
+mod protection;
+mod reference;
+mod size;
+mod value;
+
+pub use export::{ClientRule, Export, ExportAccess, Squash};
+pub use load::{ConfigError, Overrides};
+pub use option::{EXPORT_OPTIONS, OPTIONS, OptionSpec, Reload};
+pub use protection::Protection;
+pub use reference::{describe, reference_page};
+pub use size::Size;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that the daemon was told, valid as a whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The folder that holds all drives and the daemon's own state.
+    pub data: PathBuf,
+    /// Number of drives, each a folder of its own in `data`.
+    pub drives: u16,
+    /// Bytes of each drive.
+    pub drive_size: Size,
+    /// How stripes survive the loss of drives.
+    pub protection: Protection,
+    /// Where the NFS head listens.
+    pub nfs_listen: SocketAddr,
+    /// How long an NFS client may be silent before its state is dropped.
+    pub nfs_lease: Duration,
+    /// How long after a restart NFS clients may reclaim what they had.
+    pub nfs_grace: Duration,
+    /// Where the administration interface listens.
+    pub admin_listen: SocketAddr,
+    /// Bytes for cached data and metadata.
+    pub memory_cache: Size,
+    /// Bytes for data that are written and not yet durable.
+    pub memory_dirty: Size,
+    /// What NFS clients may mount, by path.
+    pub exports: Vec<Export>,
+}

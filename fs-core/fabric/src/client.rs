@@ -1,7 +1,7 @@
 //! The calling end.
 
 use crate::frame::{Failure, Frame, Hello, Kind};
-use crate::{FabricError, Handler, Limits, Message, Peer, Query, Token};
+use crate::{FabricError, Handler, Limits, Message, Peer, Query, Token, Who};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::future::Future;
@@ -46,6 +46,8 @@ struct Wire<A> {
     limits: Limits,
     /// Tells the reading task that nobody is left.
     _alive: watch::Sender<()>,
+    /// Ends with the reading task.
+    open: watch::Receiver<()>,
 }
 
 /// Calls without a reply yet; `None` once the connection has ended.
@@ -72,9 +74,10 @@ impl<A> Pending<A> {
 impl<Q: Query, A: Message> Client<Q, A> {
     /// Calls a handler in this process; values move without being written down.
     pub fn in_process<H: Handler<Q, A>>(handler: Arc<H>, limits: &Limits) -> Client<Q, A> {
+        let peer = Peer::new(Who::InProcess);
         let local = move |query: Q, payload| -> Pin<Box<dyn Future<Output = (A, Bytes)> + Send>> {
-            let handler = handler.clone();
-            Box::pin(async move { handler.handle(&Peer::InProcess, query, payload).await })
+            let (handler, peer) = (handler.clone(), peer.clone());
+            Box::pin(async move { handler.handle(&peer, query, payload).await })
         };
         let room = Arc::new(Semaphore::new(limits.in_flight));
         Client { way: Arc::new(Way::InProcess(Box::new(local))), room }
@@ -127,10 +130,15 @@ impl<Q: Query, A: Message> Client<Q, A> {
         let pending = Arc::new(Pending(Mutex::new(Some(HashMap::new()))));
         let (frames, queue) = mpsc::channel(limits.in_flight.max(1));
         let (alive, gone) = watch::channel(());
+        let (reading, open) = watch::channel(());
         tokio::spawn(write_all(to, queue));
-        tokio::spawn(read_all(from, pending.clone(), gone, limits.clone()));
+        let reader = read_all(from, pending.clone(), gone, limits.clone());
+        tokio::spawn(async move {
+            reader.await;
+            drop(reading);
+        });
         let room = Arc::new(Semaphore::new(limits.in_flight));
-        let wire = Wire { frames, pending, next: AtomicU64::new(1), limits, _alive: alive };
+        let wire = Wire { frames, pending, next: AtomicU64::new(1), limits, _alive: alive, open };
         Ok(Client { way: Arc::new(Way::Wire(wire)), room })
     }
 
@@ -168,6 +176,18 @@ impl<Q: Query, A: Message> Client<Q, A> {
                 task.await.map_err(|_| FabricError::Closed)
             }
             Way::Wire(wire) => wire.call(&query, waits, payload).await,
+        }
+    }
+
+    /// Waits until the connection has ended; for ever in this process.
+    pub async fn closed(&self) {
+        match &*self.way {
+            Way::InProcess(_) => std::future::pending().await,
+            Way::Wire(wire) => {
+                // The reading task keeps the sender until the connection ends.
+                let mut open = wire.open.clone();
+                while open.changed().await.is_ok() {}
+            }
         }
     }
 

@@ -14,7 +14,7 @@ mod server;
 mod token;
 
 pub use client::Client;
-pub use server::{Peer, serve_tcp, serve_unix};
+pub use server::{Peer, Who, serve_tcp, serve_unix};
 pub use token::Token;
 
 use bytes::Bytes;
@@ -41,6 +41,9 @@ pub trait Query: Message {
 pub trait Handler<Q, A>: Send + Sync + 'static {
     /// Answers one request.
     fn handle(&self, peer: &Peer, query: Q, payload: Bytes) -> impl Future<Output = (A, Bytes)> + Send;
+
+    /// A connection has ended; requests that it has sent may still be under way.
+    fn gone(&self, _peer: &Peer) {}
 }
 
 /// Bounds of a connection; both ends have their own.

@@ -5,9 +5,11 @@ use crate::{FabricError, Handler, Limits, Message, Query, Token};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, UnixListener};
@@ -20,9 +22,18 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to leave a listener alone that has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Who calls.
+/// Who calls, through which connection.
 #[derive(Clone, Debug)]
-pub enum Peer {
+pub struct Peer {
+    /// Which connection: a number of its own among all of this process.
+    pub connection: u64,
+    /// Who is at its other end.
+    pub who: Who,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub enum Who {
     /// This process.
     InProcess,
     /// A process of this machine.
@@ -32,6 +43,26 @@ pub enum Peer {
     },
     /// Somebody who knows the token.
     Tcp(SocketAddr),
+}
+
+impl Peer {
+    pub(crate) fn new(who: Who) -> Peer {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Peer { connection: NEXT.fetch_add(1, Ordering::Relaxed), who }
+    }
+}
+
+/// Tells the handler when a connection has ended, however it has.
+struct Gone<'a, Q: Query, A: Message, H: Handler<Q, A>> {
+    handler: &'a H,
+    peer: &'a Peer,
+    form: PhantomData<(Q, A)>,
+}
+
+impl<Q: Query, A: Message, H: Handler<Q, A>> Drop for Gone<'_, Q, A, H> {
+    fn drop(&mut self) {
+        self.handler.gone(self.peer);
+    }
 }
 
 /// Serves `service` to processes of this user and of the superuser until `shutdown`; then connections end.
@@ -63,7 +94,7 @@ pub async fn serve_unix<Q: Query, A: Message, H: Handler<Q, A>>(
         let uid = credentials.uid();
         let (from, to) = stream.into_split();
         let refusal = (uid != own && uid != 0).then(|| format!("user {uid} may not use this socket"));
-        house.take(Peer::Unix { uid }, from, to, refusal, permit);
+        house.take(Peer::new(Who::Unix { uid }), from, to, refusal, permit);
     }
 }
 
@@ -96,7 +127,7 @@ pub async fn serve_tcp<Q: Query, A: Message, H: Handler<Q, A>>(
             tracing::debug!(%error, "replies to this peer may be slow");
         }
         let (from, to) = stream.into_split();
-        house.take(Peer::Tcp(address), from, to, None, permit);
+        house.take(Peer::new(Who::Tcp(address)), from, to, None, permit);
     }
 }
 
@@ -172,6 +203,7 @@ impl<H> Door<H> {
             Frame::new(Kind::Refuse, 0, &reason, Bytes::new(), &self.limits)?.write(&mut to).await?;
             return Err(FabricError::Refused(reason));
         }
+        let _gone = Gone { handler: &*self.handler, peer, form: PhantomData::<(Q, A)> };
         Frame::bare(Kind::Welcome, 0).write(&mut to).await?;
         let (replies, queue) = mpsc::channel(self.limits.in_flight.max(1));
         // Dropped with this function: writer and handlers end with their connection.

@@ -1,0 +1,217 @@
+//! What is said over the administration interface. Names are relied upon from outside; numbers that
+//! nobody counts yet are absent (`null`), never zero.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether anything is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Nothing is lost and everything has its full protection.
+    Healthy,
+    /// Everything can be read; something has less than its full protection.
+    Degraded,
+    /// Something cannot be read.
+    Lost,
+}
+
+/// How many more domains can fail at once before something is lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FailuresLeft {
+    /// For file contents.
+    pub data: u8,
+    /// For names and attributes.
+    pub metadata: u8,
+}
+
+/// Bytes on all drives together. `live + garbage + orphan + metadata = used`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Capacity {
+    /// What the drives have.
+    pub total: u64,
+    /// What is occupied.
+    pub used: u64,
+    /// Chunks that files need.
+    pub live: Option<u64>,
+    /// Chunks that no file needs, not freed yet.
+    pub garbage: Option<u64>,
+    /// Chunks of writes that never came to an end.
+    pub orphan: Option<u64>,
+    /// Logs and maps.
+    pub metadata: Option<u64>,
+    /// Kept back so that removing always works, and promised to data not yet written.
+    pub reserved: Option<u64>,
+}
+
+/// Damage since the data folder was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Integrity {
+    /// Blocks whose checksum did not fit.
+    pub found: u64,
+    /// Of these, those that were written anew from what was left.
+    pub repaired: u64,
+}
+
+/// `plexus status`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether anything is wrong.
+    pub health: Health,
+    /// How many more failures are survived.
+    pub failures_left: FailuresLeft,
+    /// Bytes.
+    pub capacity: Capacity,
+    /// Damage.
+    pub integrity: Integrity,
+    /// The daemon's version.
+    pub version: String,
+    /// Where the NFS head listens; absent when it does not.
+    pub nfs: Option<String>,
+    /// Seconds since the daemon was ready.
+    pub uptime_seconds: u64,
+}
+
+/// What a drive does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriveState {
+    /// In service.
+    Serving,
+    /// Being filled in the place of another.
+    Filling,
+    /// Out of service.
+    Failed,
+    /// Not found at the start.
+    Missing,
+}
+
+/// One drive.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Drive {
+    /// Its number.
+    pub id: u32,
+    /// Its folder.
+    pub path: String,
+    /// What it does.
+    pub state: DriveState,
+    /// Its bytes.
+    pub size: u64,
+    /// Bytes occupied.
+    pub used: u64,
+}
+
+/// `plexus drive list`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Drives {
+    /// All of them, by number.
+    pub drives: Vec<Drive>,
+}
+
+/// One damaged thing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Damage {
+    /// What kind of damage, as a word for programs.
+    pub kind: String,
+    /// What is damaged and how, for people.
+    pub what: String,
+}
+
+/// `plexus fsck`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FsckReport {
+    /// Inodes looked at.
+    pub inodes: u64,
+    /// Directory entries looked at.
+    pub entries: u64,
+    /// Chunks looked at.
+    pub chunks: u64,
+    /// All that is wrong; empty when clean.
+    pub damage: Vec<Damage>,
+}
+
+/// One chunk of a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChunkPlace {
+    /// The stripe.
+    pub stripe: u64,
+    /// The chunk's position in it; from D on it is parity.
+    pub index: u8,
+    /// The drive.
+    pub drive: u32,
+    /// The file on this machine that holds it.
+    pub file: String,
+    /// Where in that file, in bytes.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+/// `plexus explain placement`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChunkPlaces {
+    /// Each chunk of each stripe that the file needs; none for a file inside its inode.
+    pub chunks: Vec<ChunkPlace>,
+}
+
+/// A filesystem to make.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateFilesystem {
+    /// Its name.
+    pub name: String,
+}
+
+/// One filesystem.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FilesystemReport {
+    /// Its number.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Bytes of its files, before protection.
+    pub used: Option<u64>,
+    /// Its inodes.
+    pub inodes: Option<u64>,
+}
+
+/// `plexus filesystem list`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Filesystems {
+    /// All of them, by name.
+    pub filesystems: Vec<FilesystemReport>,
+}
+
+/// One export, in the words of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportReport {
+    /// The path that clients mount.
+    pub path: String,
+    /// The filesystem behind it.
+    pub filesystem: String,
+    /// Who may mount.
+    pub clients: Vec<String>,
+    /// `none`, `root` or `all`.
+    pub squash: String,
+    /// `rw` or `ro`.
+    pub access: String,
+}
+
+/// `plexus export list`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Exports {
+    /// All of them, by path.
+    pub exports: Vec<ExportReport>,
+}
+
+impl From<&config::Export> for ExportReport {
+    fn from(export: &config::Export) -> ExportReport {
+        ExportReport {
+            path: export.path.clone(),
+            filesystem: export.filesystem.clone(),
+            clients: export.clients.iter().map(ToString::to_string).collect(),
+            squash: export.squash.to_string(),
+            access: export.access.to_string(),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The table of options.
+
+use crate::export::{is_mount_path, name_of};
+use crate::value::Value;
+use crate::{ClientRule, Config, Export, ExportAccess, Protection, Size, Squash};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reload {
+    /// At SIGHUP.
+    Hot,
+    /// At the next start.
+    Cold,
+    /// Never: it was fixed when the data folder was made.
+    Fixed,
+}
+
+impl Reload {
+    /// As the reference page says it.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Reload::Hot => "SIGHUP",
+            Reload::Cold => "restart",
+            Reload::Fixed => "creation only",
+        }
+    }
+}
+
+/// One option of `T`: the daemon's [`Config`] or one [`Export`].
+pub struct OptionSpec<T: 'static> {
+    /// Its name in the file, with the table before the dot.
+    pub key: &'static str,
+    /// Its flag on the command line of `plexusd`, without dashes.
+    pub flag: Option<&'static str>,
+    /// The default as one would write it.
+    pub default: &'static str,
+    /// What its numbers count; empty when it has none.
+    pub unit: &'static str,
+    /// What it is for.
+    pub meaning: &'static str,
+    /// What fits, completing "must be".
+    pub fits: &'static str,
+    /// When a change takes effect.
+    pub reload: Reload,
+    pub(crate) read: fn(&mut T, &Value) -> Option<()>,
+    pub(crate) show: fn(&T) -> String,
+}
+
+const DRIVES_MAX: u16 = 256;
+const DRIVE_SIZE_MIN: Size = Size(64 << 20);
+const DRIVE_SIZE_MAX: Size = Size(256 << 40);
+const MEMORY_MIN: Size = Size(16 << 20);
+const MEMORY_MAX: Size = Size(16 << 40);
+const SECONDS_MAX: u64 = 3600;
+
+const LISTEN_FITS: &str = "an address and a port such as \"127.0.0.1:12049\" or \"[::]:2049\"";
+const MEMORY_FITS: &str = "a size from 16M to 16T, such as \"256M\"";
+
+fn listen(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn size_in(value: &Value, least: Size, most: Size) -> Option<Size> {
+    let size = match value {
+        Value::Integer(bytes) => Size(u64::try_from(*bytes).ok()?),
+        other => other.parse()?,
+    };
+    (least..=most).contains(&size).then_some(size)
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data: PathBuf::from("./plexus-data"),
+            drives: 1,
+            drive_size: Size(8 << 30),
+            protection: Protection::NONE,
+            nfs_listen: listen(12049),
+            nfs_lease: Duration::from_secs(90),
+            nfs_grace: Duration::from_secs(90),
+            admin_listen: listen(8420),
+            memory_cache: Size(256 << 20),
+            memory_dirty: Size(64 << 20),
+            exports: vec![Export::default_filesystem()],
+        }
+    }
+}
+
+/// All options of the daemon but `[[export]]`, in the order of the reference page.
+pub const OPTIONS: &[OptionSpec<Config>] = &[
+    OptionSpec {
+        key: "data",
+        flag: Some("data"),
+        default: "\"./plexus-data\"",
+        unit: "",
+        meaning: "The folder that holds the drives and the daemon's own state; made when missing.",
+        fits: "a path",
+        reload: Reload::Cold,
+        read: |config, value| {
+            let text = value.text().filter(|text| !text.is_empty() && !text.contains('\0'))?;
+            config.data = PathBuf::from(text);
+            Some(())
+        },
+        show: |config| format!("{:?}", config.data.display().to_string()),
+    },
+    OptionSpec {
+        key: "drives",
+        flag: Some("drives"),
+        default: "1",
+        unit: "drives",
+        meaning: "How many drives the data folder has, each a folder of its own.",
+        fits: "a number from 1 to 256",
+        reload: Reload::Fixed,
+        read: |config, value| {
+            config.drives = value.number(1..=DRIVES_MAX)?;
+            Some(())
+        },
+        show: |config| config.drives.to_string(),
+    },
+    OptionSpec {
+        key: "drive_size",
+        flag: Some("drive-size"),
+        default: "\"8G\"",
+        unit: "bytes",
+        meaning: "How large each drive is; the space is reserved when the drive is made.",
+        fits: "a size from 64M to 256T, such as \"8G\" (K, M, G, T are powers of 1,024)",
+        reload: Reload::Fixed,
+        read: |config, value| {
+            config.drive_size = size_in(value, DRIVE_SIZE_MIN, DRIVE_SIZE_MAX)?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.drive_size),
+    },
+    OptionSpec {
+        key: "protection",
+        flag: Some("protection"),
+        default: "\"none\"",
+        unit: "chunks",
+        meaning: "D+P: a stripe has D data and P parity chunks on distinct drives, and any P drives \
+                  may be lost. Needs max(D + P, 2P + 1) drives.",
+        fits: "\"none\" or D+P with D from 1 to 16 and P 0, 1, 2 or 4, such as \"4+2\"",
+        reload: Reload::Fixed,
+        read: |config, value| {
+            config.protection = value.parse()?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.protection),
+    },
+    OptionSpec {
+        key: "nfs.listen",
+        flag: None,
+        default: "\"127.0.0.1:12049\"",
+        unit: "",
+        meaning: "Where the NFS head listens; port 0 takes a free one.",
+        fits: LISTEN_FITS,
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.nfs_listen = value.parse()?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.nfs_listen),
+    },
+    OptionSpec {
+        key: "nfs.lease",
+        flag: None,
+        default: "90",
+        unit: "seconds",
+        meaning: "How long an NFS client may be silent before its opens and locks are dropped.",
+        fits: "a number from 2 to 3600",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.nfs_lease = Duration::from_secs(value.number(2..=SECONDS_MAX)?);
+            Some(())
+        },
+        show: |config| config.nfs_lease.as_secs().to_string(),
+    },
+    OptionSpec {
+        key: "nfs.grace",
+        flag: None,
+        default: "90",
+        unit: "seconds",
+        meaning: "The longest time after a restart in which NFS clients reclaim what they had; it ends \
+                  with the last of them. Not shorter than nfs.lease, whose value it has when only that is given.",
+        fits: "a number from 2 to 3600",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.nfs_grace = Duration::from_secs(value.number(2..=SECONDS_MAX)?);
+            Some(())
+        },
+        show: |config| config.nfs_grace.as_secs().to_string(),
+    },
+    OptionSpec {
+        key: "admin.listen",
+        flag: None,
+        default: "\"127.0.0.1:8420\"",
+        unit: "",
+        meaning: "Where the administration interface listens; port 0 takes a free one.",
+        fits: "an address and a port such as \"127.0.0.1:8420\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.admin_listen = value.parse()?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.admin_listen),
+    },
+    OptionSpec {
+        key: "memory.cache",
+        flag: None,
+        default: "\"256M\"",
+        unit: "bytes",
+        meaning: "The budget of cached data and metadata.",
+        fits: MEMORY_FITS,
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.memory_cache = size_in(value, MEMORY_MIN, MEMORY_MAX)?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.memory_cache),
+    },
+    OptionSpec {
+        key: "memory.dirty",
+        flag: None,
+        default: "\"64M\"",
+        unit: "bytes",
+        meaning: "The budget of written data that are not durable yet; writers wait when it is used up.",
+        fits: MEMORY_FITS,
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.memory_dirty = size_in(value, MEMORY_MIN, MEMORY_MAX)?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.memory_dirty),
+    },
+];
+
+const FILESYSTEM_NAME_BYTES_MAX: usize = 64;
+const CLIENT_RULES_MAX: usize = 1024;
+
+/// All options of one `[[export]]`, in the order of the reference page.
+pub const EXPORT_OPTIONS: &[OptionSpec<Export>] = &[
+    OptionSpec {
+        key: "path",
+        flag: None,
+        default: "",
+        unit: "",
+        meaning: "The path that clients mount. Must be given, once.",
+        fits: "an absolute path without \".\", \"..\" or empty parts, such as \"/projects\"",
+        reload: Reload::Hot,
+        read: |export, value| {
+            export.path = value.text().filter(|path| is_mount_path(path))?.to_owned();
+            Some(())
+        },
+        show: |export| format!("{:?}", export.path),
+    },
+    OptionSpec {
+        key: "filesystem",
+        flag: None,
+        default: "",
+        unit: "",
+        meaning: "The filesystem behind the path. Must be given.",
+        fits: "a name of 1 to 64 letters, digits, \"-\", \"_\" or \".\"",
+        reload: Reload::Hot,
+        read: |export, value| {
+            let name = value.text().filter(|name| is_filesystem_name(name))?;
+            export.filesystem = name.to_owned();
+            Some(())
+        },
+        show: |export| format!("{:?}", export.filesystem),
+    },
+    OptionSpec {
+        key: "clients",
+        flag: None,
+        default: "[\"127.0.0.0/8\", \"::1\"]",
+        unit: "",
+        meaning: "Who may mount: addresses, networks, or \"*\" for everybody; an empty list is nobody.",
+        fits: "a list such as [\"10.0.0.0/8\", \"2001:db8::7\", \"*\"]",
+        reload: Reload::Hot,
+        read: |export, value| {
+            let Value::List(rules) = value else { return None };
+            if rules.len() > CLIENT_RULES_MAX {
+                return None;
+            }
+            export.clients =
+                rules.iter().map(|rule| rule.parse().ok()).collect::<Option<Vec<ClientRule>>>()?;
+            Some(())
+        },
+        show: |export| {
+            let rules: Vec<String> = export.clients.iter().map(|rule| format!("\"{rule}\"")).collect();
+            format!("[{}]", rules.join(", "))
+        },
+    },
+    OptionSpec {
+        key: "squash",
+        flag: None,
+        default: "\"root\"",
+        unit: "",
+        meaning: "Which users become the anonymous one (65534): none, root, or all.",
+        fits: "\"none\", \"root\" or \"all\"",
+        reload: Reload::Hot,
+        read: |export, value| {
+            export.squash = value.one_of(&Squash::NAMES)?;
+            Some(())
+        },
+        show: |export| format!("\"{}\"", name_of(&Squash::NAMES, export.squash)),
+    },
+    OptionSpec {
+        key: "access",
+        flag: None,
+        default: "\"rw\"",
+        unit: "",
+        meaning: "Whether clients may write: rw or ro.",
+        fits: "\"rw\" or \"ro\"",
+        reload: Reload::Hot,
+        read: |export, value| {
+            export.access = value.one_of(&ExportAccess::NAMES)?;
+            Some(())
+        },
+        show: |export| format!("\"{}\"", name_of(&ExportAccess::NAMES, export.access)),
+    },
+];
+
+/// Whether a filesystem can have this name.
+pub(crate) fn is_filesystem_name(name: &str) -> bool {
+    (1..=FILESYSTEM_NAME_BYTES_MAX).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}

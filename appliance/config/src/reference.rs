@@ -1,0 +1,90 @@
+//! The options as text: what is in force, and the reference page.
+
+use crate::Config;
+use crate::option::{EXPORT_OPTIONS, OPTIONS, OptionSpec};
+use std::fmt::Write as _;
+
+/// What is in force, as a configuration file that would say the same, each option with its meaning.
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let mut text = String::new();
+    let mut group = "";
+    for spec in OPTIONS {
+        let (of, key) = spec.key.split_once('.').unwrap_or(("", spec.key));
+        if of != group {
+            group = of;
+            let _ = writeln!(text, "[{group}]\n");
+        }
+        let _ = writeln!(text, "# {}", spec.meaning);
+        let _ = writeln!(text, "# {}", details(spec));
+        let _ = writeln!(text, "{key} = {}\n", (spec.show)(config));
+    }
+    for (at, export) in config.exports.iter().enumerate() {
+        text.push_str("[[export]]\n");
+        for spec in EXPORT_OPTIONS {
+            if at == 0 {
+                let _ = writeln!(text, "# {}", spec.meaning);
+                let _ = writeln!(text, "# {}", details(spec));
+            }
+            let _ = writeln!(text, "{} = {}", spec.key, (spec.show)(export));
+        }
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn details<T>(spec: &OptionSpec<T>) -> String {
+    let mut text = match spec.default {
+        "" => "No default".to_owned(),
+        default => format!("Default {default}"),
+    };
+    if !spec.unit.is_empty() {
+        let _ = write!(text, ", in {}", spec.unit);
+    }
+    if let Some(flag) = spec.flag {
+        let _ = write!(text, ", also --{flag}");
+    }
+    let _ = write!(text, "; takes effect at: {}.", spec.reload.meaning());
+    text
+}
+
+/// The reference page in Markdown, `docs/reference/config.md`.
+#[must_use]
+pub fn reference_page() -> String {
+    let mut page = String::from(
+        "# Configuration\n\n\
+         Written by `cargo test -p config`, which fails when this page and the program differ\n\
+         (`PLEXUS_WRITE_REFERENCE=1 cargo test -p config` writes it anew).\n\n\
+         `plexusd --config FILE` reads TOML; flags on the command line win over the file. `plexusd config`\n\
+         prints what is in force, as a file. What is unknown or does not fit ends the daemon with status 2\n\
+         and one line that names the file, the line and what fits.\n\n",
+    );
+    table(&mut page, OPTIONS);
+    page.push_str(
+        "\n## Exports\n\n\
+         Each `[[export]]` is a path that NFS clients may mount. Without one for `/default`, the filesystem\n\
+         `default` is exported there to this machine, nobody squashed. High client ports are allowed.\n\n",
+    );
+    table(&mut page, EXPORT_OPTIONS);
+    page
+}
+
+fn table<T>(page: &mut String, specs: &[OptionSpec<T>]) {
+    page.push_str("| option | flag | default | unit | what it is | must be | a change needs |\n");
+    page.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
+    for spec in specs {
+        let flag = spec.flag.map(|flag| format!("`--{flag}`")).unwrap_or_default();
+        let default = if spec.default.is_empty() { String::new() } else { format!("`{}`", spec.default) };
+        let _ = writeln!(
+            page,
+            "| `{}` | {flag} | {default} | {} | {} | {} | {} |",
+            spec.key,
+            spec.unit,
+            spec.meaning,
+            spec.fits,
+            spec.reload.meaning()
+        );
+    }
+}
