@@ -1,6 +1,6 @@
 //! Serves the in-memory reference over NFS, for tests of the head with real clients.
 //!
-//! `nfs_model_server ADDRESS [GRACE-SECONDS]`; prints the address when it listens, ends on SIGTERM.
+//! `nfs_model_server ADDRESS [GRACE-SECONDS [LEASE-SECONDS]]`; prints the address when it listens, ends on SIGTERM.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let grace = arguments.next().map_or(Ok(0), |seconds| seconds.parse())?;
+    let lease = arguments.next().map_or(Ok(45), |seconds| seconds.parse())?;
     let exports = ExportTable::new(vec![Export {
         path: "/default".to_owned(),
         filesystem: "default".to_owned(),
@@ -33,6 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let instance = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
     let mut config = NfsConfig::new(exports, instance);
     config.grace = Duration::from_secs(grace);
+    config.lease = Duration::from_secs(lease);
     let server = Server::new(Arc::new(Model::of_today()), config);
 
     let listener = TcpListener::bind(&address).await?;
