@@ -1,15 +1,12 @@
 //! Logs and counters.
+//!
+//! Logs go to standard error, for the journal; `PLEXUS_LOG` selects what is logged, such as
+//! `info,nfs=debug`. A [`Counter`] is a static that counts, and is listed once it has counted.
 
 #![forbid(unsafe_code)]
 
-use tracing_subscriber::EnvFilter;
+mod counter;
+mod log;
 
-/// The engines talk much at "info".
-const QUIET: &str = "info,openraft=warn,raft_engine=warn,fjall=warn,lsm_tree=warn";
-
-/// Sends structured logs to standard error; `PLEXUS_LOG` chooses what, information and above by default.
-pub fn init() {
-    let filter = EnvFilter::try_from_env("PLEXUS_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET));
-    // A second call, in tests, keeps the first.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
-}
+pub use counter::{Counter, counters};
+pub use log::{LogError, init};
