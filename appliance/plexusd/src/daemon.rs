@@ -8,6 +8,7 @@ use config::Config;
 use env::{Random, SystemRandom};
 use nfs::{NfsConfig, Server};
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +23,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let mut folder = Folder::open(&config.data, shape, &random)?;
     // The port first: that it is taken should not cost a recovery.
     let listener = listen(config.nfs_listen).await?;
-    let core = Core::open(&mut folder, &config, &random).await?;
+    let core = Core::open(&mut folder, &config, Arc::new(random)).await?;
 
     let mut nfs = NfsConfig::new(exports::table(&config.exports)?, random.next());
     nfs.lease = config.nfs_lease;

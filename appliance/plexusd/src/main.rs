@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod cluster_map;
 mod core;
 mod daemon;
 mod exports;
@@ -32,7 +33,10 @@ fn main() -> ExitCode {
         print!("{}", config::describe(&config));
         return ExitCode::SUCCESS;
     }
-    telemetry::init();
+    if let Err(error) = telemetry::init() {
+        eprintln!("plexusd: {error}");
+        return ExitCode::from(USAGE);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

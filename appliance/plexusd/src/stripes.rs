@@ -1,93 +1,107 @@
-//! The frontend's stripes: whole stripes on one drive.
+//! The frontend's stripes: those of the data plane, over all drives.
 
-use bytes::{Bytes, BytesMut};
-use drive::chunk::block_crcs;
-use drive::{ChunkKey, ChunkStore, DriveError, Shape, WriteChunk, Writer};
+use bytes::Bytes;
+use cluster::Scheme;
+use data::{DataError, StripeCursor, StripePlace, StripeStore};
 use frontend::{PlacedStripe, StripeError, Usage};
+use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
-use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
-use types::{ChunkId, FsId, GroupId, StripeId};
+use std::time::Duration;
+use types::{FsId, StripeId};
 
-/// Stripes of one chunk each, on the only drive.
-pub(crate) struct OneDrive {
-    pub(crate) chunks: Arc<ChunkStore>,
-    pub(crate) writer: Writer,
+/// Stripes of one listing.
+const LIST: usize = 4096;
+/// How old what is known of the capacity may be.
+const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
+
+/// The data plane as a frontend sees it.
+#[derive(Clone)]
+pub(crate) struct DataPlane {
+    store: StripeStore,
+    usage: Arc<Mutex<Usage>>,
 }
 
-fn key(stripe: StripeId) -> ChunkKey {
-    ChunkKey { group: GroupId(0), chunk: ChunkId { stripe, index: 0 } }
+impl DataPlane {
+    /// Over `store`; keeps count of its capacity for as long as somebody holds this.
+    pub(crate) async fn start(store: StripeStore) -> DataPlane {
+        let usage = Arc::new(Mutex::new(usage_of(&store).await));
+        let (weak, of_task) = (Arc::downgrade(&usage), store.clone());
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(CAPACITY_PERIOD);
+            loop {
+                ticks.tick().await;
+                let now = usage_of(&of_task).await;
+                let Some(usage) = weak.upgrade() else { return };
+                *usage.lock() = now;
+            }
+        });
+        DataPlane { store, usage }
+    }
 }
 
-fn error(stripe: StripeId, error: DriveError) -> StripeError {
+async fn usage_of(store: &StripeStore) -> Usage {
+    let capacity = store.capacity().await;
+    Usage { total: capacity.total, free: capacity.free }
+}
+
+fn placed(place: StripePlace) -> PlacedStripe {
+    PlacedStripe {
+        stripe: place.stripe,
+        group: place.group,
+        // At most 16 and 4.
+        data_chunks: place.scheme.data() as u8,
+        parity_chunks: place.scheme.parity() as u8,
+        cells: place.cells,
+        length: place.length,
+    }
+}
+
+fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
+    let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = placed;
+    let scheme = Scheme::new(data_chunks, parity_chunks).map_err(|e| StripeError::Failed(e.to_string()))?;
+    Ok(StripePlace { stripe, group, scheme, cells, length })
+}
+
+fn failed(stripe: StripeId, error: DataError) -> StripeError {
     match error {
-        DriveError::NotFound => StripeError::Gone(stripe),
-        DriveError::NoSpace => StripeError::NoSpace,
+        DataError::NoSpace => StripeError::NoSpace,
+        // Every chunk gone is what a stripe looks like that was freed since its extent was read.
+        DataError::Lost(_) => StripeError::Gone(stripe),
         error => StripeError::Failed(error.to_string()),
     }
 }
 
-impl frontend::Stripes for OneDrive {
+impl frontend::Stripes for DataPlane {
     fn stripe_bytes_max(&self) -> usize {
-        CHUNK_BYTES_MAX
+        self.store.stripe_bytes_max() as usize
     }
 
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
-        // A frontend writes no more than `stripe_bytes_max`.
-        let length = data.len() as u32;
-        let data = if data.len().is_multiple_of(BLOCK_BYTES) {
-            data
-        } else {
-            let mut padded = BytesMut::from(&data[..]);
-            padded.resize(data.len().next_multiple_of(BLOCK_BYTES), 0);
-            padded.freeze()
-        };
-        let key = key(stripe);
-        let crcs = block_crcs(key.chunk, 0, &data);
-        let shape = Shape { data: 1, parity: 0, cells: 1, stripe_length: length };
-        let write =
-            WriteChunk { key, shape, writer: self.writer, data, crcs, replace: false, essential: false };
-        self.chunks.write(write).await.map_err(|e| error(stripe, e))?;
-        Ok(PlacedStripe { stripe, group: key.group, data_chunks: 1, parity_chunks: 0, length })
+        let group = self.store.pick_group();
+        self.store.write(stripe, group, data).await.map(placed).map_err(|e| failed(stripe, e))
     }
 
-    async fn read(&self, place: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
-        let block = BLOCK_BYTES as u32;
-        let (first, end) = (range.start / block, range.end.div_ceil(block));
-        // At most 256 blocks in a chunk.
-        let read = self.chunks.read(key(place.stripe), first as u16, (end - first) as u16);
-        let blocks = read.await.map_err(|e| error(place.stripe, e))?.data;
-        let from = (range.start - first * block) as usize;
-        Ok(blocks.slice(from..from + (range.end - range.start) as usize))
+    async fn read(&self, at: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
+        self.store.read(&place(at)?, range).await.map_err(|e| failed(at.stripe, e))
     }
 
-    async fn free(&self, place: PlacedStripe) -> Result<(), StripeError> {
-        self.chunks.free(vec![key(place.stripe)], self.writer).await.map_err(|e| error(place.stripe, e))
+    async fn free(&self, at: PlacedStripe) -> Result<(), StripeError> {
+        self.store.free(&place(at)?).await.map_err(|e| failed(at.stripe, e))
     }
 
     async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
         let mut stripes = Vec::new();
-        let mut from = Some(ChunkKey::FIRST);
+        let mut from = Some(StripeCursor::START);
         while let Some(at) = from {
-            let chunks = self.chunks.list(at, drive::service::LIST_MAX).map_err(|e| error(StripeId(0), e))?;
-            from = if chunks.len() < drive::service::LIST_MAX {
-                None
-            } else {
-                chunks.last().and_then(|c| c.key.next())
-            };
-            stripes.extend(chunks.iter().map(|chunk| PlacedStripe {
-                stripe: chunk.key.chunk.stripe,
-                group: chunk.key.group,
-                data_chunks: chunk.shape.data,
-                parity_chunks: chunk.shape.parity,
-                length: chunk.shape.stripe_length,
-            }));
+            let listing = self.store.list_stripes(at, LIST).await.map_err(|e| failed(StripeId(0), e))?;
+            stripes.extend(listing.stripes.into_iter().map(placed));
+            from = listing.next;
         }
         Ok(stripes)
     }
 
     fn usage(&self) -> Usage {
-        let stat = self.chunks.stat();
-        Usage { total: stat.total - stat.held_back, free: stat.free.saturating_sub(stat.held_back) }
+        *self.usage.lock()
     }
 }

@@ -68,7 +68,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 async fn leftovers<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
     // Nothing has been granted in this life yet: what is listed and unknown was never committed, and
     // cannot be any more.
-    let listed = frontend.0.stripes.list().await.map_err(crate::flush::data_error)?;
+    let listed = frontend.0.stripes.list().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no search for stripes that were never committed: they stay until the next start");
+        Vec::new()
+    });
     let view = frontend.view()?;
     let filesystems = answer(inode::filesystems(&view))?;
     let mut orphans = Vec::new();
@@ -230,7 +233,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 impl PlacedStripe {
     /// A stripe as its record describes it.
     pub(crate) fn of(stripe: StripeId, record: &namespace::records::Stripe) -> PlacedStripe {
-        let &namespace::records::Stripe { group, data_chunks, parity_chunks, length, .. } = record;
-        PlacedStripe { stripe, group, data_chunks, parity_chunks, length }
+        let &namespace::records::Stripe { group, data_chunks, parity_chunks, cells, length, .. } = record;
+        PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length }
     }
 }

@@ -250,8 +250,8 @@ fn pack(stretches: Vec<(u64, Vec<Bytes>)>, max: usize) -> Vec<Packed> {
 }
 
 fn batches_of(place: PlacedStripe, runs: &[(u64, u32, u32)]) -> Vec<Batch> {
-    let PlacedStripe { stripe, group, data_chunks, parity_chunks, length } = place;
-    let new = NewStripe { stripe, group, data_chunks, parity_chunks, length };
+    let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = place;
+    let new = NewStripe { stripe, group, data_chunks, parity_chunks, cells, length };
     let extent = |&(offset, at, length): &(u64, u32, u32)| Extent {
         offset,
         source: Changed::Stripe { stripe, at, length },

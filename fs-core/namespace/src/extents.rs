@@ -208,8 +208,8 @@ impl Work<'_> {
             {
                 return Err(FsError::Invalid.into());
             }
-            let &NewStripe { group, data_chunks, parity_chunks, length, .. } = new;
-            self.put(&key, &Stripe { group, data_chunks, parity_chunks, length, pieces: 0, live: 0 });
+            let &NewStripe { group, data_chunks, parity_chunks, cells, length, .. } = new;
+            self.put(&key, &Stripe { group, data_chunks, parity_chunks, cells, length, pieces: 0, live: 0 });
         }
         Ok(())
     }
