@@ -54,6 +54,8 @@ pub struct DaemonOptions {
     pub configuration: String,
     /// Where it logs what, as `PLEXUS_LOG` has it.
     pub log: Option<String>,
+    /// Another program in the place of `plexusd`.
+    pub program: Option<PathBuf>,
 }
 
 /// A running daemon; killed when dropped.
@@ -91,7 +93,8 @@ impl Daemon {
         let text = format!("nfs.listen = \"{nfs}\"\nadmin.listen = \"{admin}\"\n{}\n", options.configuration);
         std::fs::write(&configuration, text)?;
         let log = File::options().create(true).append(true).open(folder.join("log"))?;
-        let mut command = Command::new(program("plexusd")?);
+        let program = options.program.clone().map_or_else(|| program("plexusd"), Ok)?;
+        let mut command = Command::new(program);
         command
             .arg("--data")
             .arg(folder.join("data"))

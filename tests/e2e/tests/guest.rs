@@ -40,5 +40,6 @@ fn a_guest_that_takes_too_long_is_ended() {
     let Err(GuestError::Late { output, .. }) = guest.run("#!/bin/bash\necho begun\nsleep 100\n", &[]) else {
         panic!("it ended by itself")
     };
-    assert_eq!(output.trim_end(), "begun");
+    // On a slow machine the limit may pass before the script begins.
+    assert!(["", "begun"].contains(&output.trim_end()), "{output}");
 }
