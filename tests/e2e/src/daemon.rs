@@ -50,7 +50,7 @@ pub enum DaemonError {
 pub struct DaemonOptions {
     /// Further flags, such as `["--drives", "6", "--protection", "4+2"]`.
     pub flags: Vec<String>,
-    /// Further lines of the configuration, after `[nfs]` and `[admin]` with their addresses.
+    /// Further lines of the configuration, with dotted keys: `nfs.lease = 5`.
     pub configuration: String,
     /// Where it logs what, as `PLEXUS_LOG` has it.
     pub log: Option<String>,

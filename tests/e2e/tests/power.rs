@@ -1,7 +1,5 @@
 //! The power-cut harness itself, on ext4: it passes what keeps its promises and finds what does not.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
-
 use e2e::{PowerCut, PowerCutError};
 use std::time::Duration;
 
@@ -22,7 +20,7 @@ fn ext4(options: &str, rounds: u32) -> PowerCut {
 
 #[test]
 fn ext4_keeps_what_it_acknowledged() {
-    let report = ext4("defaults", 4).run().unwrap();
+    let report = ext4("defaults", 4).run().unwrap_or_else(|err| panic!("{err}"));
     assert_eq!(report.rounds, 4);
     assert!(report.acknowledged > 4, "{report:?}");
 }
