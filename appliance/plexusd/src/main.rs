@@ -6,6 +6,7 @@
 
 mod args;
 mod cluster_map;
+mod control;
 mod core;
 mod daemon;
 mod exports;

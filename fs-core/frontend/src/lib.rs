@@ -9,6 +9,7 @@
 
 mod background;
 mod dirty;
+mod explain;
 mod flush;
 mod locks;
 mod nodes;
