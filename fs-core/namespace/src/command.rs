@@ -113,7 +113,8 @@ pub enum Action {
         change_at_least: u64,
         /// When the data were written; `None` where nobody's write but a rearrangement.
         written: Option<Time>,
-        /// The writer was not the superuser: setuid and setgid fall.
+        /// The caller writes: setuid, setgid and capabilities fall as they do for it. Asked for before
+        /// the bytes are taken, as what they allowed must not outlive the content it was given for.
         drop_privileges: bool,
     },
     /// Reserves, frees or zeroes a range.
@@ -360,6 +361,8 @@ pub enum Reply {
         from: DirChange,
         /// The new directory.
         to: DirChange,
+        /// The inodes that have another name now.
+        moved: Vec<InodeId>,
         /// What was replaced.
         removed: Option<Removed>,
     },

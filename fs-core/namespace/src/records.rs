@@ -237,15 +237,19 @@ pub enum Intent {
     Delete,
 }
 
-/// The last change of a client on a channel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The changes of a client's last request on a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replay {
-    /// Its place on the channel.
+    /// The request's place on the channel.
     pub sequence: u64,
-    /// Which change of the request.
-    pub step: u16,
-    /// The encoded reply.
-    pub reply: Bytes,
+    /// Which change of the request, and the encoded reply; in order, the newest
+    /// [`Replay::STEPS_MAX`].
+    pub replies: Vec<(u16, Bytes)>,
+}
+
+impl Replay {
+    /// Most changes of one request that are remembered.
+    pub const STEPS_MAX: usize = 64;
 }
 
 impl Record for Counters {}
