@@ -38,7 +38,7 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
             keep: victim.is_open(),
         };
         match fe.outcome(ctx.cred.clone(), ctx.request, from_dir.fs, action).await? {
-            Ok(Reply::Renamed { from, to, removed }) => {
+            Ok(Reply::Renamed { from, to, removed, .. }) => {
                 if let Some(removed) = removed {
                     victim.gone(fe, &removed);
                 }
