@@ -102,8 +102,10 @@ fn is_machines(key: &[u8]) -> bool {
     !key.is_empty() && key.len() <= KEY_BYTES_MAX && key != MARK_KEY
 }
 
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// The range `from..to` in bounds that the engine can take; none where no key can be.
-fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Option<Bounds<'a>> {
     // Of all keys, only the cut bound itself lies between it and the bound that was too long.
     let cut = |key: &'a [u8]| (&key[..key.len().min(KEY_BYTES_MAX)], key.len() > KEY_BYTES_MAX);
     let ((first, beyond_first), (last, with_last)) = (cut(from), cut(to));
