@@ -5,7 +5,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 const VARIABLE: &str = "PLEXUS_LOG";
-const DEFAULT: &str = "info";
+/// The engines talk much at `info`.
+const DEFAULT: &str = "info,openraft=warn,raft_engine=warn,fjall=warn,lsm_tree=warn";
 
 /// Why logging could not be set up.
 #[derive(Debug)]

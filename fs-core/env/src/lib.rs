@@ -1,3 +1,15 @@
 //! Time, randomness and block files: the only door to what is not deterministic.
 
 #![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod aligned;
+pub mod block;
+pub mod clock;
+pub mod durable;
+pub mod random;
+pub mod sim;
+
+pub use aligned::AlignedBuf;
+pub use block::{BlockError, BlockFile, Engine, IoFuture, OpenBlockFile};
+pub use clock::{Clock, SystemClock};
+pub use random::{Random, SeededRandom, SystemRandom};

@@ -1,3 +1,201 @@
 //! Implements the contract of the heads out of namespace, metadata, data and locks.
+//!
+//! Names and attributes are commands to the inode's shard, durable when they are acknowledged. Written
+//! data wait in memory, bounded, until somebody asks for durability, the bound is reached or
+//! they are old enough; then they go to stripes, and a command makes them part of the file (law 2). What
+//! waits is overlaid on everything that is read meanwhile.
 
 #![forbid(unsafe_code)]
+
+mod background;
+mod dirty;
+mod explain;
+mod flush;
+mod locks;
+mod nodes;
+mod opens;
+mod ops;
+mod parts;
+mod present;
+mod propose;
+mod stripe_ids;
+
+pub use parts::{PlacedStripe, Shards, StripeError, Stripes, Usage};
+
+use background::Work;
+use env::{Clock, Random};
+use locks::LockTable;
+use nodes::Nodes;
+use opens::Opens;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+use stripe_ids::StripeIds;
+use tokio::sync::mpsc;
+use types::FsError;
+use vfs::{Verifier, Vfs};
+
+/// What a frontend may use, and when it writes back.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes written but not yet durable, over all files; writers wait beyond.
+    pub dirty_bytes_max: u64,
+    /// Bytes of one file that start write-back.
+    pub dirty_file_bytes: u64,
+    /// Age that starts write-back.
+    pub dirty_age: Duration,
+    /// How long orphans of a former life are kept for clients that claim their opens again.
+    pub orphan_grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            dirty_bytes_max: 256 << 20,
+            dirty_file_bytes: 16 << 20,
+            dirty_age: Duration::from_secs(1),
+            orphan_grace: Duration::from_secs(90),
+        }
+    }
+}
+
+/// The file system as heads see it. Cheap to clone.
+pub struct Frontend<S: Shards, D: Stripes>(Arc<Inner<S, D>>);
+
+impl<S: Shards, D: Stripes> Clone for Frontend<S, D> {
+    fn clone(&self) -> Self {
+        Frontend(self.0.clone())
+    }
+}
+
+struct Inner<S, D> {
+    shards: S,
+    stripes: D,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    verifier: Verifier,
+    nodes: Nodes,
+    opens: Opens,
+    locks: LockTable,
+    stripe_ids: StripeIds,
+    dirty_bytes: AtomicU64,
+    garbage_made: AtomicBool,
+    work: mpsc::Sender<Work>,
+}
+
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// Starts on what is there: goes on with what a former life left to do, and frees stripes that it
+    /// wrote but never committed.
+    ///
+    /// # Errors
+    /// [`FsError::Io`] when shards or drives cannot be read.
+    pub async fn start(
+        shards: S,
+        stripes: D,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        random: &dyn Random,
+    ) -> Result<Self, FsError> {
+        let (sender, receiver) = mpsc::channel(background::QUEUE);
+        let inner = Inner {
+            shards,
+            stripes,
+            options,
+            clock,
+            verifier: Verifier(random.next().to_be_bytes()),
+            nodes: Nodes::default(),
+            opens: Opens::default(),
+            locks: LockTable::default(),
+            stripe_ids: StripeIds::default(),
+            dirty_bytes: AtomicU64::new(0),
+            garbage_made: AtomicBool::new(true),
+            work: sender,
+        };
+        let frontend = Frontend(Arc::new(inner));
+        background::start(&frontend, receiver).await?;
+        Ok(frontend)
+    }
+
+    /// Finds the filesystem `name`, or makes it with a root that belongs to the superuser.
+    ///
+    /// # Errors
+    /// Those of the shard.
+    pub async fn make_filesystem(&self, name: &str, random: &dyn Random) -> Result<types::FsId, FsError> {
+        let mut hash_key = [0; 16];
+        random.fill(&mut hash_key);
+        let action = namespace::Action::MakeFilesystem { name: name.to_owned(), hash_key };
+        let cred = types::Cred::root();
+        match self.propose_as(cred, types::FsId(0), action).await? {
+            namespace::Reply::Filesystem(fs) => Ok(fs),
+            reply => Err(propose::unexpected(&reply)),
+        }
+    }
+
+    /// Names of all filesystems.
+    ///
+    /// # Errors
+    /// [`FsError::Io`].
+    pub fn filesystems(&self) -> Result<Vec<(String, types::FsId)>, FsError> {
+        let view = self.view()?;
+        let found = propose::answer(namespace::queries::inode::filesystems(&view))?;
+        Ok(found.into_iter().map(|fs| (fs.name, fs.id)).collect())
+    }
+
+    /// Writes back everything that waits.
+    ///
+    /// # Errors
+    /// The first that a file met; the others are tried all the same.
+    pub async fn flush_all(&self) -> Result<(), FsError> {
+        let mut result = Ok(());
+        for node in self.0.nodes.all() {
+            result = self.flush(&node).await.and(result);
+        }
+        result
+    }
+}
+
+macro_rules! implement {
+    ($($method:ident($request:ident) -> $reply:ty;)*) => {
+        impl<S: Shards, D: Stripes> Vfs for Frontend<S, D> {
+            $(async fn $method(&self, ctx: &vfs::Ctx, request: vfs::$request) -> vfs::FsResult<$reply> {
+                ops::$method(self, ctx, request).await
+            })*
+        }
+    };
+}
+
+implement! {
+    filesystem(Filesystem) -> vfs::FilesystemReply;
+    statfs(StatFs) -> vfs::StatFsReply;
+    lookup(Lookup) -> vfs::LookupReply;
+    lookup_parent(LookupParent) -> vfs::LookupReply;
+    getattr(GetAttr) -> vfs::GetAttrReply;
+    setattr(SetAttrOf) -> vfs::GetAttrReply;
+    access(Access) -> vfs::AccessReply;
+    mkdir(Mkdir) -> vfs::CreateReply;
+    symlink(Symlink) -> vfs::CreateReply;
+    mknod(Mknod) -> vfs::CreateReply;
+    readlink(ReadLink) -> vfs::ReadLinkReply;
+    link(Link) -> vfs::LinkReply;
+    unlink(Unlink) -> vfs::RemoveReply;
+    rmdir(Rmdir) -> vfs::RemoveReply;
+    rename(Rename) -> vfs::RenameReply;
+    readdir(ReadDir) -> vfs::ReadDirReply;
+    open(Open) -> vfs::OpenReply;
+    reopen(Reopen) -> ();
+    close(Close) -> ();
+    read(Read) -> vfs::ReadReply;
+    write(Write) -> vfs::WriteReply;
+    commit(Commit) -> vfs::CommitReply;
+    allocate(Allocate) -> ();
+    seek(Seek) -> vfs::SeekReply;
+    clone_range(CloneRange) -> ();
+    getxattr(GetXattr) -> vfs::GetXattrReply;
+    setxattr(SetXattr) -> vfs::SetXattrReply;
+    listxattr(ListXattr) -> vfs::ListXattrReply;
+    removexattr(RemoveXattr) -> vfs::SetXattrReply;
+    lock(Lock) -> ();
+    test_lock(TestLock) -> vfs::TestLockReply;
+    release_owner(ReleaseOwner) -> ();
+    end_client(EndClient) -> ();
+}

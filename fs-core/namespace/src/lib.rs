@@ -1,3 +1,24 @@
 //! What a file system means: pure commands and queries over an ordered map.
+//!
+//! A [`Command`] changes the map of one shard and gives a [`Reply`]; a query reads it. Both are
+//! deterministic: time, callers and identities come inside. What is stored where is in [`keys`] and
+//! [`records`], and on paper in `docs/formats/keys.md`.
 
 #![forbid(unsafe_code)]
+
+mod command;
+mod commands;
+mod cookie;
+mod extents;
+mod fold;
+mod inodes;
+pub mod keys;
+mod machine;
+pub mod queries;
+pub mod records;
+
+pub use command::{
+    Action, Changed, Command, Create, DirChange, Exists, Extent, Failure, NewStripe, NodeSpec, Outcome,
+    Removed, Reply, Space,
+};
+pub use machine::{Namespace, reply_of};

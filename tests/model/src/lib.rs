@@ -1,3 +1,276 @@
-//! The reference: an in-memory file system that is obviously right.
+//! The reference: an in-memory file system that is obviously right, to compare the real one with.
+//!
+//! One mutex, ordered maps, no cleverness. Time comes from a closure, everything else from the
+//! requests, so that the same requests give the same answers. Reads do not change the access time.
+//! Reservations of space are not modelled: nothing is ever full.
 
 #![forbid(unsafe_code)]
+
+mod attrs;
+mod content;
+mod entries;
+mod inode;
+mod io;
+mod life;
+mod locks;
+mod opens;
+mod rename;
+mod replay;
+mod state;
+mod xattrs;
+
+use state::{FS, State};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use types::{FileId, FsError, Time};
+use vfs::*;
+
+/// Where the model takes its time from.
+pub type Clock = Box<dyn Fn() -> Time + Send + Sync>;
+
+/// An in-memory [`Vfs`] with one filesystem, `default`.
+pub struct Model {
+    state: Mutex<State>,
+}
+
+impl Default for Model {
+    fn default() -> Model {
+        Model::new()
+    }
+}
+
+impl Model {
+    /// An empty filesystem whose clock moves on by a microsecond with each look at it.
+    #[must_use]
+    pub fn new() -> Model {
+        let ticks = AtomicI64::new(0);
+        Model::with_clock(Box::new(move || {
+            let tick = ticks.fetch_add(1, Ordering::Relaxed);
+            let nanoseconds = (tick % 1_000_000) as u32 * 1000;
+            Time { seconds: 1_000_000_000 + tick / 1_000_000, nanoseconds }
+        }))
+    }
+
+    /// An empty filesystem on the time of day, for real clients.
+    #[must_use]
+    pub fn of_today() -> Model {
+        Model::with_clock(Box::new(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Time { seconds: now.as_secs() as i64, nanoseconds: now.subsec_nanos() }
+        }))
+    }
+
+    /// An empty filesystem on the given time.
+    #[must_use]
+    pub fn with_clock(clock: Clock) -> Model {
+        Model { state: Mutex::new(State::new(clock)) }
+    }
+
+    /// Remembers what was durable, so that [`Model::restart`] loses unstable writes. Costs a copy of the
+    /// file at its first unstable write after a commit.
+    #[must_use]
+    pub fn losing_unstable_writes(self) -> Model {
+        self.state().keep_durable = true;
+        self
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> FileId {
+        FileId::root(FS)
+    }
+
+    /// What a crash and a new start do: opens, locks, waits and (see [`Model::losing_unstable_writes`])
+    /// unstable writes are gone, the verifier is another. Orphans live on and new locks are refused
+    /// with [`FsError::Grace`] until [`Model::end_grace`], so that clients can reclaim what they had.
+    pub fn restart(&self) {
+        self.state().restart();
+    }
+
+    /// No more reclaims: orphans that nobody has reclaimed go.
+    pub fn end_grace(&self) {
+        self.state().end_grace();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a change, or gives the answer that it had before.
+    fn change<T: Clone + Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        run: impl FnOnce(&mut State) -> FsResult<T>,
+    ) -> FsResult<T> {
+        self.change_or(ctx, false, run, |_, reply| Ok(reply))
+    }
+
+    fn change_or<T: Clone + Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        volatile: bool,
+        run: impl FnOnce(&mut State) -> FsResult<T>,
+        again: impl FnOnce(&mut State, T) -> FsResult<T>,
+    ) -> FsResult<T> {
+        let mut state = self.state();
+        let Some(id) = ctx.request else { return run(&mut state) };
+        if let Some(first) = state.replay.find::<T>(id)? {
+            return first.and_then(|reply| again(&mut state, reply));
+        }
+        let reply = run(&mut state);
+        if !matches!(reply, Err(FsError::Grace | FsError::Delay)) {
+            state.replay.keep(id, &reply, volatile);
+        }
+        reply
+    }
+}
+
+impl Vfs for Model {
+    async fn filesystem(&self, _ctx: &Ctx, request: Filesystem) -> FsResult<FilesystemReply> {
+        if request.name == "default" {
+            Ok(FilesystemReply { root: self.root() })
+        } else {
+            Err(FsError::NotFound)
+        }
+    }
+
+    async fn statfs(&self, _ctx: &Ctx, request: StatFs) -> FsResult<StatFsReply> {
+        if request.fs != FS {
+            return Err(FsError::Stale);
+        }
+        Ok(self.state().statfs())
+    }
+
+    async fn lookup(&self, ctx: &Ctx, request: Lookup) -> FsResult<LookupReply> {
+        self.state().lookup(ctx, &request)
+    }
+
+    async fn lookup_parent(&self, ctx: &Ctx, request: LookupParent) -> FsResult<LookupReply> {
+        self.state().lookup_parent(ctx, &request)
+    }
+
+    async fn getattr(&self, _ctx: &Ctx, request: GetAttr) -> FsResult<GetAttrReply> {
+        self.state().getattr(request.file)
+    }
+
+    async fn setattr(&self, ctx: &Ctx, request: SetAttrOf) -> FsResult<GetAttrReply> {
+        self.change(ctx, |state| state.setattr(ctx, &request))
+    }
+
+    async fn access(&self, ctx: &Ctx, request: Access) -> FsResult<AccessReply> {
+        self.state().access(ctx, &request)
+    }
+
+    async fn mkdir(&self, ctx: &Ctx, request: Mkdir) -> FsResult<CreateReply> {
+        self.change(ctx, |state| state.mkdir(ctx, &request))
+    }
+
+    async fn symlink(&self, ctx: &Ctx, request: Symlink) -> FsResult<CreateReply> {
+        self.change(ctx, |state| state.symlink(ctx, &request))
+    }
+
+    async fn mknod(&self, ctx: &Ctx, request: Mknod) -> FsResult<CreateReply> {
+        self.change(ctx, |state| state.mknod(ctx, &request))
+    }
+
+    async fn readlink(&self, _ctx: &Ctx, request: ReadLink) -> FsResult<ReadLinkReply> {
+        self.state().readlink(&request)
+    }
+
+    async fn link(&self, ctx: &Ctx, request: Link) -> FsResult<LinkReply> {
+        self.change(ctx, |state| state.link(ctx, &request))
+    }
+
+    async fn unlink(&self, ctx: &Ctx, request: Unlink) -> FsResult<RemoveReply> {
+        self.change(ctx, |state| state.unlink(ctx, &request))
+    }
+
+    async fn rmdir(&self, ctx: &Ctx, request: Rmdir) -> FsResult<RemoveReply> {
+        self.change(ctx, |state| state.rmdir(ctx, &request))
+    }
+
+    async fn rename(&self, ctx: &Ctx, request: Rename) -> FsResult<RenameReply> {
+        self.change(ctx, |state| state.rename(ctx, &request))
+    }
+
+    async fn readdir(&self, ctx: &Ctx, request: ReadDir) -> FsResult<ReadDirReply> {
+        self.state().readdir(ctx, &request)
+    }
+
+    async fn open(&self, ctx: &Ctx, request: Open) -> FsResult<OpenReply> {
+        let first = request.clone();
+        self.change_or(
+            ctx,
+            false,
+            |state| state.open(ctx, request),
+            |state, reply| state.revive(ctx, &first, &reply),
+        )
+    }
+
+    async fn reopen(&self, ctx: &Ctx, request: Reopen) -> FsResult<()> {
+        self.state().reopen(ctx, &request)
+    }
+
+    async fn close(&self, _ctx: &Ctx, request: Close) -> FsResult<()> {
+        self.state().close(&request)
+    }
+
+    async fn read(&self, ctx: &Ctx, request: Read) -> FsResult<ReadReply> {
+        self.state().read(ctx, &request)
+    }
+
+    async fn write(&self, ctx: &Ctx, request: Write) -> FsResult<WriteReply> {
+        let volatile = request.durability == Durability::Unstable;
+        self.change_or(ctx, volatile, |state| state.write(ctx, &request), |_, reply| Ok(reply))
+    }
+
+    async fn commit(&self, _ctx: &Ctx, request: Commit) -> FsResult<CommitReply> {
+        self.state().commit(&request)
+    }
+
+    async fn allocate(&self, ctx: &Ctx, request: Allocate) -> FsResult<()> {
+        self.change(ctx, |state| state.allocate(ctx, &request))
+    }
+
+    async fn seek(&self, _ctx: &Ctx, request: Seek) -> FsResult<SeekReply> {
+        self.state().seek(&request)
+    }
+
+    async fn clone_range(&self, ctx: &Ctx, request: CloneRange) -> FsResult<()> {
+        self.change(ctx, |state| state.clone_range(ctx, &request))
+    }
+
+    async fn getxattr(&self, ctx: &Ctx, request: GetXattr) -> FsResult<GetXattrReply> {
+        self.state().getxattr(ctx, &request)
+    }
+
+    async fn setxattr(&self, ctx: &Ctx, request: SetXattr) -> FsResult<SetXattrReply> {
+        self.change(ctx, |state| state.setxattr(ctx, &request))
+    }
+
+    async fn listxattr(&self, ctx: &Ctx, request: ListXattr) -> FsResult<ListXattrReply> {
+        self.state().listxattr(ctx, &request)
+    }
+
+    async fn removexattr(&self, ctx: &Ctx, request: RemoveXattr) -> FsResult<SetXattrReply> {
+        self.change(ctx, |state| state.removexattr(ctx, &request))
+    }
+
+    async fn lock(&self, ctx: &Ctx, request: Lock) -> FsResult<()> {
+        self.lock_or_wait(ctx, request).await
+    }
+
+    async fn test_lock(&self, _ctx: &Ctx, request: TestLock) -> FsResult<TestLockReply> {
+        self.state().test_lock(&request)
+    }
+
+    async fn release_owner(&self, _ctx: &Ctx, request: ReleaseOwner) -> FsResult<()> {
+        self.state().release_owner(&request)
+    }
+
+    async fn end_client(&self, _ctx: &Ctx, request: EndClient) -> FsResult<()> {
+        self.state().end_client(request.client);
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! The drive's log on real files.
+
+use super::{DriveLog, LogBounds, LogError, LogOptions, LogRecord, LogWrite, Mark};
+use bytes::Bytes;
+use types::ShardId;
+
+const SMALL: LogOptions = LogOptions { file_bytes: 64 << 10, purge_bytes: 128 << 10 };
+
+fn record(index: u64, term: u64, bytes: usize) -> LogRecord {
+    LogRecord { index, term, body: Bytes::from(vec![index as u8; bytes]) }
+}
+
+fn entries(indices: std::ops::Range<u64>, term: u64) -> LogWrite {
+    LogWrite { entries: indices.map(|i| record(i, term, 100)).collect(), ..LogWrite::default() }
+}
+
+fn terms(log: &super::ShardLog) -> Vec<u64> {
+    let Some(bounds) = log.bounds() else { return Vec::new() };
+    log.read(bounds.first, bounds.last + 1, usize::MAX).unwrap().iter().map(|r| r.term).collect()
+}
+
+#[tokio::test]
+async fn entries_and_marks_are_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    for _ in 0..2 {
+        let drive = DriveLog::open(&path, SMALL).unwrap();
+        let log = drive.shard(ShardId(1));
+        if log.bounds().is_none() {
+            log.write_durably(entries(1..4, 1)).await.unwrap();
+            let vote =
+                LogWrite { marks: vec![(Mark::Vote, Bytes::from_static(b"v"))], ..LogWrite::default() };
+            log.write_durably(vote).await.unwrap();
+        }
+        assert_eq!(log.bounds(), Some(LogBounds { first: 1, last: 3 }));
+        assert_eq!(log.read(2, 9, usize::MAX).unwrap(), [record(2, 1, 100), record(3, 1, 100)]);
+        assert_eq!(log.mark(Mark::Vote).unwrap(), Some(Bytes::from_static(b"v")));
+        assert_eq!(log.mark(Mark::Purged).unwrap(), None);
+        assert_eq!(drive.shards(), [ShardId(1)]);
+        assert_eq!(drive.shard(ShardId(0)).bounds(), None);
+        drop(log);
+        drive.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cut_holds_before_and_after_new_entries_and_over_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let cut = |at| LogWrite { cut_from: Some(at), ..LogWrite::default() };
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    let log = drive.shard(ShardId(1));
+    log.write_durably(entries(1..10, 1)).await.unwrap();
+    log.write_durably(cut(6)).await.unwrap();
+    assert_eq!(log.bounds(), Some(LogBounds { first: 1, last: 5 }));
+    drop(log);
+    drive.close().await;
+
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    let log = drive.shard(ShardId(1));
+    assert_eq!(log.bounds(), Some(LogBounds { first: 1, last: 5 }));
+    assert!(matches!(log.write_durably(entries(7..8, 2)).await, Err(LogError::Invalid(_))));
+    log.write_durably(entries(6..8, 2)).await.unwrap();
+    assert_eq!(terms(&log), [1, 1, 1, 1, 1, 2, 2]);
+    // A cut and what follows it in one write.
+    log.write_durably(LogWrite { cut_from: Some(7), ..entries(7..9, 3) }).await.unwrap();
+    log.write_durably(cut(1)).await.unwrap();
+    assert_eq!(log.bounds(), None);
+    log.write_durably(entries(1..3, 4)).await.unwrap();
+    drop(log);
+    drive.close().await;
+
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    assert_eq!(terms(&drive.shard(ShardId(1))), [4, 4]);
+}
+
+#[tokio::test]
+async fn a_gap_is_refused_and_hurts_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let drive = DriveLog::open(dir.path(), SMALL).unwrap();
+    let log = drive.shard(ShardId(1));
+    log.write_durably(entries(1..3, 1)).await.unwrap();
+    assert!(matches!(log.write_durably(entries(4..5, 1)).await, Err(LogError::Invalid(_))));
+    assert!(matches!(log.write_durably(entries(2..3, 1)).await, Err(LogError::Invalid(_))));
+    assert!(matches!(log.write_durably(entries(0..1, 1)).await, Err(LogError::Invalid(_))));
+    let cut = LogWrite { cut_from: Some(0), ..LogWrite::default() };
+    assert!(matches!(log.write_durably(cut).await, Err(LogError::Invalid(_))));
+    log.write_durably(entries(3..5, 1)).await.unwrap();
+    assert_eq!(log.bounds(), Some(LogBounds { first: 1, last: 4 }));
+}
+
+#[tokio::test]
+async fn purged_entries_free_files_and_an_idle_shard_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let drive = DriveLog::open(dir.path(), SMALL).unwrap();
+    let busy = drive.shard(ShardId(1));
+    let idle = drive.shard(ShardId(2));
+    idle.write_durably(entries(1..200, 1)).await.unwrap();
+    let mut index = 1;
+    let mut asked = false;
+    let mut pressed = std::pin::pin!(idle.pressed());
+    for _ in 0..400 {
+        let write = LogWrite { entries: vec![record(index, 1, 10_000)], ..LogWrite::default() };
+        busy.write_durably(write).await.unwrap();
+        let purge = LogWrite { purge_to: Some(index), ..LogWrite::default() };
+        busy.write_durably(purge).await.unwrap();
+        index += 1;
+        asked |=
+            std::future::poll_fn(|cx| std::task::Poll::Ready(!asked && pressed.as_mut().poll(cx).is_ready()))
+                .await;
+    }
+    assert!(asked, "the idle shard was never asked to purge");
+    idle.write_durably(LogWrite { purge_to: Some(199), ..LogWrite::default() }).await.unwrap();
+    for _ in 0..200 {
+        let write = LogWrite { entries: vec![record(index, 1, 10_000)], ..LogWrite::default() };
+        busy.write_durably(write).await.unwrap();
+        busy.write_durably(LogWrite { purge_to: Some(index), ..LogWrite::default() }).await.unwrap();
+        index += 1;
+    }
+    // 6 MB were written; what stays is the threshold and the file that is being written.
+    assert!(drive.disk_bytes() < 512 << 10, "{} bytes", drive.disk_bytes());
+    assert_eq!(busy.bounds(), None);
+    assert_eq!(idle.bounds(), None);
+    idle.write_durably(entries(200..201, 2)).await.unwrap();
+    assert_eq!(idle.bounds(), Some(LogBounds { first: 200, last: 200 }));
+}
+
+#[tokio::test]
+async fn a_second_opening_is_refused_and_a_closed_log_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let drive = DriveLog::open(dir.path(), SMALL).unwrap();
+    assert!(matches!(DriveLog::open(dir.path(), SMALL), Err(LogError::Open { .. })));
+    let log = drive.shard(ShardId(1));
+    drive.close().await;
+    assert_eq!(log.write_durably(entries(1..2, 1)).await, Err(LogError::Closed));
+}
+
+#[tokio::test]
+async fn a_log_may_begin_at_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    let log = drive.shard(ShardId(0));
+    log.write_durably(entries(0..3, 1)).await.unwrap();
+    log.write_durably(LogWrite { cut_from: Some(0), ..LogWrite::default() }).await.unwrap();
+    assert_eq!(log.bounds(), None);
+    log.write_durably(entries(0..3, 2)).await.unwrap();
+    log.write_durably(LogWrite { purge_to: Some(0), ..LogWrite::default() }).await.unwrap();
+    drop(log);
+    drive.close().await;
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    assert_eq!(drive.shard(ShardId(0)).bounds(), Some(LogBounds { first: 1, last: 2 }));
+    assert_eq!(terms(&drive.shard(ShardId(0))), [2, 2]);
+}

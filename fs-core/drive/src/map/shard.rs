@@ -1,0 +1,161 @@
+//! One shard's map: reads, the atomic commit, the consistent snapshot.
+
+use super::cell;
+use bytes::Bytes;
+use fjall::{Database, Guard, Keyspace, PersistMode, Readable, Snapshot};
+use map::{MapError, OrderedMap, Visit, WriteSet};
+use std::time::{Duration, Instant};
+
+/// The host's own key: its mark lives beside the content, because only one keyspace is one unit
+/// after a power cut. Machines neither see nor write it.
+pub const MARK_KEY: &[u8] = &[0];
+
+/// The engine's own limit on a key in bytes.
+const KEY_BYTES_MAX: usize = u16::MAX as usize;
+
+/// How long [`ShardMap::persist`] waits before it calls the drive stuck.
+const PERSIST_WAIT: Duration = Duration::from_secs(120);
+
+/// The map of one shard. Clones are handles of the same; reads see the last commit.
+#[derive(Clone)]
+pub struct ShardMap {
+    db: Database,
+    cells: Keyspace,
+}
+
+/// A consistent view of a [`ShardMap`]; later commits do not change it. Keep it short: what it
+/// sees is not compacted away.
+pub struct MapSnapshot {
+    cells: Keyspace,
+    at: Snapshot,
+}
+
+impl ShardMap {
+    pub(super) fn new(db: Database, cells: Keyspace) -> ShardMap {
+        ShardMap { db, cells }
+    }
+
+    /// What the last [`ShardMap::commit`] gave as mark.
+    ///
+    /// # Errors
+    /// [`MapError`] when it cannot be read or has a wrong checksum.
+    pub fn mark(&self) -> Result<Option<Bytes>, MapError> {
+        let found = self.cells.get(MARK_KEY).map_err(engine)?;
+        found.map(|c| cell::open(MARK_KEY, &c).map(Bytes::copy_from_slice)).transpose()
+    }
+
+    /// Applies `changes` and sets the mark, all or nothing, visible to every read and snapshot
+    /// that begins after it returns. Survives a crash only as a whole, and only once persisted.
+    ///
+    /// # Errors
+    /// [`MapError`]: nothing was changed, and after an error of the disk no later commit is taken.
+    pub fn commit(&self, changes: &WriteSet, mark: &[u8]) -> Result<(), MapError> {
+        let mut batch = self.db.batch();
+        for (key, change) in changes.iter() {
+            if key.is_empty() || key.len() > KEY_BYTES_MAX || key == MARK_KEY {
+                return Err(MapError(format!("no key of a machine: {}", key.escape_ascii())));
+            }
+            match change {
+                Some(value) => batch.insert(&self.cells, key, cell::seal(key, value)),
+                None => batch.remove(&self.cells, key),
+            }
+        }
+        batch.insert(&self.cells, MARK_KEY, cell::seal(MARK_KEY, mark));
+        batch.commit().map_err(engine)
+    }
+
+    /// The map as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> MapSnapshot {
+        MapSnapshot { cells: self.cells.clone(), at: self.db.snapshot() }
+    }
+
+    /// Makes everything committed so far durable, as synced tables. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`MapError`]: it is not known to be durable.
+    pub fn persist(&self) -> Result<(), MapError> {
+        let begun = Instant::now();
+        self.cells.rotate_memtable().map_err(engine)?;
+        while self.cells.sealed_memtable_count() > 0 {
+            // Also tells whether the engine gave up after an error of the disk.
+            self.db.persist(PersistMode::Buffer).map_err(engine)?;
+            if begun.elapsed() > PERSIST_WAIT {
+                return Err(MapError("writing tables does not come to an end".to_owned()));
+            }
+            // The engine has no call that waits without the danger of waiting for ever.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the tables of this shard.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.cells.disk_space()
+    }
+}
+
+fn engine(error: fjall::Error) -> MapError {
+    MapError(error.to_string())
+}
+
+fn value(key: &[u8], found: Option<fjall::UserValue>) -> Result<Option<Bytes>, MapError> {
+    found.map(|c| cell::open(key, &c).map(Bytes::copy_from_slice)).transpose()
+}
+
+fn walk(cells: impl Iterator<Item = Guard>, visit: &mut Visit<'_>) -> Result<(), MapError> {
+    for guard in cells {
+        let (key, stored) = guard.into_inner().map_err(engine)?;
+        if *key != *MARK_KEY && !visit(&key, cell::open(&key, &stored)?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl OrderedMap for ShardMap {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
+        if key.is_empty() || key == MARK_KEY {
+            return Ok(None);
+        }
+        value(key, self.cells.get(key).map_err(engine)?)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        if from >= to {
+            return Ok(());
+        }
+        walk(self.cells.range(from..to), visit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        if from >= to {
+            return Ok(());
+        }
+        walk(self.cells.range(from..to).rev(), visit)
+    }
+}
+
+impl OrderedMap for MapSnapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
+        if key.is_empty() || key == MARK_KEY {
+            return Ok(None);
+        }
+        value(key, self.at.get(&self.cells, key).map_err(engine)?)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        if from >= to {
+            return Ok(());
+        }
+        walk(self.at.range(&self.cells, from..to), visit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        if from >= to {
+            return Ok(());
+        }
+        walk(self.at.range(&self.cells, from..to).rev(), visit)
+    }
+}

@@ -1,0 +1,216 @@
+//! The drive's map against the contract, and across crashes.
+
+use super::{DriveMap, MapOptions, ShardMap};
+use bytes::Bytes;
+use map::{MemoryMap, OrderedMap, OrderedMapMut, WriteSet};
+use std::path::Path;
+use types::ShardId;
+
+fn open(dir: &Path) -> (DriveMap, ShardMap) {
+    let drive = DriveMap::open(dir, &MapOptions::default()).unwrap();
+    let shard = drive.shard(ShardId(3)).unwrap();
+    (drive, shard)
+}
+
+fn set(changes: &[(&[u8], Option<&'static [u8]>)]) -> WriteSet {
+    let mut set = WriteSet::default();
+    for (key, value) in changes {
+        set.record(key, value.map(Bytes::from_static));
+    }
+    set
+}
+
+fn listed(map: &dyn OrderedMap, from: &[u8], to: &[u8], back: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut visit = |k: &[u8], v: &[u8]| {
+        all.push((k.to_vec(), v.to_vec()));
+        true
+    };
+    if back { map.scan_back(from, to, &mut visit) } else { map.scan(from, to, &mut visit) }.unwrap();
+    all
+}
+
+#[test]
+fn it_answers_like_the_map_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, map) = open(dir.path());
+    let mut model = MemoryMap::default();
+    let mut state = 1_u64;
+    let mut random = move |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % n
+    };
+    for round in 0..60_u64 {
+        let mut changes = WriteSet::default();
+        for _ in 0..20 {
+            let key = random(200).to_be_bytes();
+            let change = (random(3) > 0).then(|| Bytes::from(vec![round as u8; random(50) as usize]));
+            match &change {
+                Some(value) => model.put(&key, value.clone()),
+                None => model.delete(&key),
+            }
+            changes.record(&key, change);
+        }
+        map.commit(&changes, &round.to_be_bytes()).unwrap();
+        if round % 20 == 19 {
+            map.persist().unwrap();
+        }
+        assert_eq!(map.mark().unwrap().unwrap(), Bytes::copy_from_slice(&round.to_be_bytes()));
+        let (from, to) = (random(200).to_be_bytes(), random(200).to_be_bytes());
+        for back in [false, true] {
+            assert_eq!(listed(&map, &from, &to, back), listed(&model, &from, &to, back));
+            assert_eq!(listed(&map.snapshot(), b"", &[0xff], back), listed(&model, b"", &[0xff], back));
+        }
+        let key = random(200).to_be_bytes();
+        assert_eq!(map.get(&key).unwrap(), model.get(&key).unwrap());
+        assert_eq!(map.snapshot().get(&key).unwrap(), model.get(&key).unwrap());
+    }
+}
+
+#[test]
+fn a_scan_stops_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, map) = open(dir.path());
+    map.commit(&set(&[(b"a", Some(b"1")), (b"b", Some(b"2")), (b"c", Some(b"3"))]), b"m").unwrap();
+    let mut seen = Vec::new();
+    map.scan(b"a", b"z", &mut |k, _| {
+        seen.push(k.to_vec());
+        seen.len() < 2
+    })
+    .unwrap();
+    assert_eq!(seen, [b"a".to_vec(), b"b".to_vec()]);
+}
+
+#[test]
+fn a_snapshot_does_not_see_later_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, map) = open(dir.path());
+    map.commit(&set(&[(b"a", Some(b"1"))]), b"m").unwrap();
+    let before = map.snapshot();
+    map.commit(&set(&[(b"a", Some(b"2")), (b"b", Some(b"2"))]), b"n").unwrap();
+    assert_eq!(before.get(b"a").unwrap().unwrap(), Bytes::from_static(b"1"));
+    assert_eq!(before.get(b"b").unwrap(), None);
+    assert_eq!(map.snapshot().get(b"a").unwrap().unwrap(), Bytes::from_static(b"2"));
+    fn sendable<T: Send + 'static>(_: &T) {}
+    sendable(&before);
+}
+
+#[test]
+fn the_mark_is_the_hosts_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, map) = open(dir.path());
+    assert_eq!(map.mark().unwrap(), None);
+    map.commit(&set(&[(b"a", Some(b"1"))]), b"mark").unwrap();
+    assert_eq!(map.get(super::MARK_KEY).unwrap(), None);
+    assert_eq!(listed(&map, &[0], &[0xff], false).len(), 1);
+    assert!(map.commit(&set(&[(super::MARK_KEY, Some(b"x"))]), b"n").is_err());
+    assert!(map.commit(&set(&[(b"", Some(b"x"))]), b"n").is_err());
+    assert_eq!(map.mark().unwrap().unwrap(), Bytes::from_static(b"mark"));
+}
+
+#[test]
+fn shards_of_a_drive_do_not_see_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (drive, three) = open(dir.path());
+    let four = drive.shard(ShardId(4)).unwrap();
+    three.commit(&set(&[(b"a", Some(b"1"))]), b"3").unwrap();
+    assert_eq!(four.get(b"a").unwrap(), None);
+    assert_eq!(four.mark().unwrap(), None);
+    let mut shards = drive.shards();
+    shards.sort();
+    assert_eq!(shards, [ShardId(3), ShardId(4)]);
+}
+
+/// Copies what a drive's map has on disk: what another process, or this one after a crash, finds.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+fn journals(dir: &Path) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    files.filter(|p| p.extension().is_some_and(|e| e == "jnl")).collect()
+}
+
+#[test]
+fn what_was_persisted_survives_any_damage_to_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, map) = open(dir.path());
+    map.commit(&set(&[(b"a", Some(b"1")), (b"gone", Some(b"1"))]), b"1").unwrap();
+    map.persist().unwrap();
+    // Values that do not compress, so that there is a journal to damage.
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    for i in 0..50_u8 {
+        let mut changes = set(&[(b"a", Some(b"2")), (b"gone", None)]);
+        changes.record(&[b'k', i], Some((0..3000).map(|_| noise()).collect()));
+        map.commit(&changes, b"2").unwrap();
+    }
+    let mut dropped = 0;
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
+        ("none", |_| {}),
+        ("lost", Vec::clear),
+        ("a lost page in the middle", |j| j[8192..12288].fill(0)),
+        ("a flipped bit", |j| j[20_000] ^= 4),
+        ("cut off", |j| j.truncate(33_333)),
+    ];
+    for (name, damage) in damages {
+        let after = tempfile::tempdir().unwrap();
+        copy(dir.path(), after.path());
+        for journal in journals(after.path()) {
+            let mut bytes = std::fs::read(&journal).unwrap();
+            damage(&mut bytes);
+            std::fs::write(&journal, bytes).unwrap();
+        }
+        if refused(after.path()) {
+            dropped += 1;
+        }
+        let (drive, map) = open(after.path());
+        // Either the old state or the new one, with the mark that belongs to it.
+        let mark = map.mark().unwrap().unwrap();
+        let new = mark == Bytes::from_static(b"2");
+        assert!(new || mark == Bytes::from_static(b"1"), "{name}: {mark:?}");
+        assert_eq!(map.get(b"a").unwrap().unwrap(), mark, "{name}");
+        assert_eq!(map.get(b"gone").unwrap().is_none(), new, "{name}");
+        // And it goes on from there.
+        map.commit(&set(&[(b"a", Some(b"3"))]), b"3").unwrap();
+        map.persist().unwrap();
+        drop((map, drive));
+        for journal in journals(after.path()) {
+            std::fs::remove_file(journal).unwrap();
+        }
+        let (_drive, map) = open(after.path());
+        assert_eq!(map.get(b"a").unwrap().unwrap(), Bytes::from_static(b"3"), "{name}");
+        assert_eq!(map.mark().unwrap().unwrap(), Bytes::from_static(b"3"), "{name}");
+        map.commit(&set(&[(b"a", Some(b"4"))]), b"4").unwrap();
+        assert_eq!(map.get(b"a").unwrap().unwrap(), Bytes::from_static(b"4"), "{name}, journal removed");
+    }
+    assert!(dropped > 0, "no damage was one that the engine refuses");
+}
+
+/// Whether the engine alone would not open what is in `dir`.
+fn refused(dir: &Path) -> bool {
+    let trial = tempfile::tempdir().unwrap();
+    copy(dir, trial.path());
+    fjall::Database::builder(trial.path()).open().is_err()
+}
+
+#[test]
+fn a_second_opening_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, _map) = open(dir.path());
+    let again = DriveMap::open(dir.path(), &MapOptions::default());
+    assert!(matches!(again, Err(super::MapOpenError::InUse(_))));
+}

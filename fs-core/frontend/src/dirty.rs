@@ -1,0 +1,159 @@
+//! Written bytes that wait to be durable.
+
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
+use types::{ByteRange, Time};
+
+/// Writes shorter than this are copied, so that they do not keep a whole network buffer alive.
+const KEEP_BYTES_MIN: usize = 32 * 1024;
+
+/// Bytes of a file by offset, none overlapping; the later write has won.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Dirty {
+    runs: BTreeMap<u64, Bytes>,
+    bytes: u64,
+    /// One past the last byte written.
+    pub(crate) end: u64,
+    /// When the last write was, unless the times have been set since.
+    pub(crate) written: Option<Time>,
+    /// Somebody other than the superuser wrote: setuid and setgid fall.
+    pub(crate) drop_privileges: bool,
+}
+
+impl Dirty {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.written.is_none() && !self.drop_privileges
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Puts `data` at `offset`, over whatever was there.
+    pub(crate) fn insert(&mut self, offset: u64, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        let range = ByteRange::new(offset, data.len() as u64);
+        self.remove(range);
+        let data = if data.len() < KEEP_BYTES_MIN { Bytes::copy_from_slice(&data) } else { data };
+        self.bytes += range.len();
+        self.end = self.end.max(range.end);
+        self.runs.insert(offset, data);
+    }
+
+    /// Forgets the bytes of `range`.
+    pub(crate) fn remove(&mut self, range: ByteRange) {
+        let first = self.runs.range(..range.offset).next_back().map(|(offset, _)| *offset);
+        let met =
+            first.into_iter().chain(self.runs.range(range.offset..range.end).map(|(offset, _)| *offset));
+        for offset in met.collect::<Vec<_>>() {
+            let Some(data) = self.runs.remove(&offset) else { continue };
+            let own = ByteRange::new(offset, data.len() as u64);
+            self.bytes -= own.len();
+            let keep = [
+                ByteRange { offset, end: own.end.min(range.offset) },
+                ByteRange { offset: offset.max(range.end), end: own.end },
+            ];
+            for part in keep.into_iter().filter(|part| !part.is_empty()) {
+                let slice = data.slice(position(part.offset - offset)..position(part.end - offset));
+                self.bytes += part.len();
+                self.runs.insert(part.offset, slice);
+            }
+        }
+    }
+
+    /// Lays `later` over this.
+    pub(crate) fn merge(&mut self, later: Dirty) {
+        for (offset, data) in later.runs {
+            self.insert(offset, data);
+        }
+        self.end = self.end.max(later.end);
+        self.written = later.written.or(self.written);
+        self.drop_privileges |= later.drop_privileges;
+    }
+
+    /// The runs that meet `range`, clipped to it.
+    pub(crate) fn within(&self, range: ByteRange) -> Vec<(u64, Bytes)> {
+        let first = self.runs.range(..range.offset).next_back();
+        let rest = self.runs.range(range.offset..range.end.max(range.offset));
+        first
+            .into_iter()
+            .chain(rest)
+            .filter_map(|(&offset, data)| {
+                let from = range.offset.max(offset);
+                let to = range.end.min(offset + data.len() as u64);
+                (from < to).then(|| (from, data.slice(position(from - offset)..position(to - offset))))
+            })
+            .collect()
+    }
+
+    /// Contiguous stretches, each as its offset and the runs that make it up.
+    pub(crate) fn stretches(&self) -> Vec<(u64, Vec<Bytes>)> {
+        let mut stretches: Vec<(u64, Vec<Bytes>)> = Vec::new();
+        let mut end = None;
+        for (&offset, data) in &self.runs {
+            match stretches.last_mut() {
+                Some((_, runs)) if end == Some(offset) => runs.push(data.clone()),
+                _ => stretches.push((offset, vec![data.clone()])),
+            }
+            end = Some(offset + data.len() as u64);
+        }
+        stretches
+    }
+}
+
+/// One buffer of several, without a copy when there is just one.
+pub(crate) fn join(mut runs: Vec<Bytes>) -> Bytes {
+    if runs.len() == 1 {
+        return runs.pop().unwrap_or_default();
+    }
+    let mut joined = BytesMut::with_capacity(runs.iter().map(Bytes::len).sum());
+    for run in runs {
+        joined.extend_from_slice(&run);
+    }
+    joined.freeze()
+}
+
+/// A position inside a buffer, which is never longer than memory.
+pub(crate) fn position(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_later_write_wins(steps in prop::collection::vec((0u64..64, 0usize..24, any::<u8>(), 0u8..3), 0..40)) {
+            let mut dirty = Dirty::default();
+            let mut model = [None::<u8>; 128];
+            for (offset, length, byte, what) in steps {
+                let at = offset as usize;
+                match what {
+                    0 => {
+                        dirty.remove(ByteRange::new(offset, length as u64));
+                        model[at..at + length].fill(None);
+                    }
+                    _ => {
+                        dirty.insert(offset, vec![byte; length].into());
+                        model[at..at + length].fill(Some(byte));
+                    }
+                }
+            }
+            let mut seen = [None::<u8>; 128];
+            for (offset, data) in dirty.within(ByteRange::new(0, 128)) {
+                for (i, byte) in data.iter().enumerate() {
+                    seen[offset as usize + i] = Some(*byte);
+                }
+            }
+            prop_assert_eq!(seen, model);
+            prop_assert_eq!(dirty.bytes(), model.iter().flatten().count() as u64);
+            let stretched: usize = dirty.stretches().into_iter().map(|(_, runs)| join(runs).len()).sum();
+            prop_assert_eq!(stretched as u64, dirty.bytes());
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Another name for an inode.
+
+use super::create::change;
+use crate::propose::unexpected;
+use crate::{Frontend, Shards, Stripes};
+use namespace::{Action, Reply};
+use types::FsError;
+use vfs::{Ctx, Link, LinkReply};
+
+pub(crate) async fn link<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    request: Link,
+) -> Result<LinkReply, FsError> {
+    let Link { file, dir, name } = request;
+    if file.fs != dir.fs {
+        return Err(FsError::CrossFilesystem);
+    }
+    let action = Action::Link { ino: file.ino, dir: dir.ino, name };
+    match fe.propose(ctx, dir.fs, || Ok(action.clone())).await? {
+        Reply::Created { attr, dir, .. } => Ok(LinkReply { attr: fe.laid_over(attr), dir: change(dir) }),
+        reply => Err(unexpected(&reply)),
+    }
+}

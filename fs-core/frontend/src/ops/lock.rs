@@ -1,0 +1,36 @@
+//! Byte-range and whole-file locks.
+
+use crate::{Frontend, Shards, Stripes};
+use types::FsError;
+use vfs::{Ctx, Lock, LockKind, ReleaseOwner, TestLock, TestLockReply};
+
+pub(crate) async fn lock<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    _: &Ctx,
+    request: Lock,
+) -> Result<(), FsError> {
+    if let Some(open) = request.open {
+        fe.0.opens.of(open, request.file)?;
+    } else if request.kind != LockKind::Unlock {
+        fe.inode(request.file)?;
+    }
+    fe.0.locks.lock(&request).await
+}
+
+pub(crate) async fn test_lock<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    _: &Ctx,
+    request: TestLock,
+) -> Result<TestLockReply, FsError> {
+    fe.inode(request.file)?;
+    Ok(TestLockReply { conflict: fe.0.locks.test(&request) })
+}
+
+pub(crate) async fn release_owner<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    _: &Ctx,
+    request: ReleaseOwner,
+) -> Result<(), FsError> {
+    fe.0.locks.release_owner(request.file, request.owner);
+    Ok(())
+}

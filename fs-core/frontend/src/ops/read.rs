@@ -1,0 +1,154 @@
+//! Reading data.
+
+use crate::dirty::position;
+use crate::flush::data_error;
+use crate::propose::answer;
+use crate::{Frontend, Shards, Stripes};
+use crate::{PlacedStripe, StripeError};
+use bytes::{Bytes, BytesMut};
+use namespace::queries::content::{Located, Place, locate};
+use namespace::queries::inode;
+use types::limits::IO_BYTES_MAX;
+use types::{AccessMask, ByteRange, FileId, FsError};
+use vfs::{Ctx, OpenAccess, Read, ReadReply};
+
+/// Runs of one part of a read.
+const RUNS_MAX: usize = 1024;
+/// Times that a part is looked up anew because its stripe went away.
+const TRIES: usize = 4;
+
+pub(crate) async fn read<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    request: Read,
+) -> Result<ReadReply, FsError> {
+    let file = request.file;
+    match request.open {
+        Some(open) if fe.0.opens.of(open, file)?.access.read => {}
+        Some(_) => return Err(FsError::BadOpen),
+        None => {
+            if fe.0.locks.denies(file, OpenAccess { read: true, write: false }) {
+                return Err(FsError::ShareConflict);
+            }
+            let inode = fe.inode(file)?;
+            answer(inode::require(&ctx.cred, &inode, AccessMask::READ))?;
+        }
+    }
+    let range = ByteRange::new(request.offset, u64::from(request.length).min(IO_BYTES_MAX as u64));
+    let (mut parts, mut at, mut size) = (Vec::new(), range.offset, 0);
+    // An empty range still tells whether it is at the end.
+    loop {
+        let part = read_part(fe, file, ByteRange { offset: at, end: range.end }).await?;
+        size = size.max(part.size);
+        at += part.data.len() as u64;
+        let done = part.data.is_empty() || at >= range.end.min(part.size);
+        parts.push(part.data);
+        if done {
+            break;
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    Ok(ReadReply { data: crate::dirty::join(parts), end: at >= size })
+}
+
+struct Part {
+    data: Bytes,
+    size: u64,
+}
+
+/// Where a part of the file is, as one moment has it.
+struct Looked {
+    size: u64,
+    range: ByteRange,
+    located: Vec<Located>,
+    over: Vec<(u64, Bytes)>,
+}
+
+fn look<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    file: FileId,
+    range: ByteRange,
+) -> Result<Looked, FsError> {
+    let node = fe.0.nodes.find(file);
+    let state = node.as_ref().map(|node| node.state.lock());
+    let view = fe.view()?;
+    let inode = answer(inode::inode(&view, file))?;
+    let size = inode.size.max(state.as_ref().map_or(0, |state| state.end()));
+    let mut range = ByteRange { offset: range.offset, end: range.end.min(size).max(range.offset) };
+    let (located, told) = answer(locate(&view, file, &inode, range, RUNS_MAX))?;
+    range.end = range.end.min(told);
+    let mut over = Vec::new();
+    if let Some(state) = &state {
+        over.extend(state.in_flight.iter().flat_map(|dirty| dirty.within(range)));
+        over.extend(state.dirty.within(range));
+    }
+    Ok(Looked { size, range, located, over })
+}
+
+async fn read_part<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    file: FileId,
+    range: ByteRange,
+) -> Result<Part, FsError> {
+    let mut gone = FsError::Io;
+    for _ in 0..TRIES {
+        let Looked { size, range, located, over } = look(fe, file, range)?;
+        if range.is_empty() {
+            return Ok(Part { data: Bytes::new(), size });
+        }
+        match assemble(fe, range, located, over).await {
+            Ok(data) => return Ok(Part { data, size }),
+            // Moved or freed since the look: look again.
+            Err(error @ StripeError::Gone(_)) => gone = data_error(error),
+            Err(error) => return Err(data_error(error)),
+        }
+    }
+    Err(gone)
+}
+
+async fn assemble<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    range: ByteRange,
+    located: Vec<Located>,
+    over: Vec<(u64, Bytes)>,
+) -> Result<Bytes, StripeError> {
+    let whole = |run: &Located| run.range == range && over.is_empty();
+    if let [run] = located.as_slice()
+        && whole(run)
+        && let Some(data) = fetch(fe, run).await?
+    {
+        return Ok(data);
+    }
+    let mut buffer = BytesMut::zeroed(position(range.len()));
+    let mut lay = |offset: u64, data: &[u8]| {
+        let at = position(offset - range.offset);
+        buffer[at..at + data.len()].copy_from_slice(data);
+    };
+    for run in &located {
+        if let Some(data) = fetch(fe, run).await? {
+            lay(run.range.offset, &data);
+        }
+    }
+    for (offset, data) in over {
+        lay(offset, &data);
+    }
+    Ok(buffer.freeze())
+}
+
+/// The bytes of a run; `None` for zeros.
+async fn fetch<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    run: &Located,
+) -> Result<Option<Bytes>, StripeError> {
+    match &run.place {
+        Place::Unwritten => Ok(None),
+        Place::Inline(data) => Ok(Some(data.clone())),
+        Place::Stripe { stripe, record, at } => {
+            let length = u32::try_from(run.range.len())
+                .map_err(|_| StripeError::Failed("an extent is longer than its stripe".into()))?;
+            let end = at.checked_add(length).filter(|end| *end <= record.length);
+            let end = end.ok_or_else(|| StripeError::Failed("an extent reaches beyond its stripe".into()))?;
+            fe.0.stripes.read(PlacedStripe::of(*stripe, record), *at..end).await.map(Some)
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Removing names: unlink and rmdir.
+
+use super::create::change;
+use crate::background::Work;
+use crate::flush::NO_INODE;
+use crate::propose::{TRIES, answer, unexpected};
+use crate::{Frontend, Shards, Stripes};
+use namespace::queries::directory;
+use namespace::{Action, Failure, Removed, Reply};
+use types::{FileId, FileKind, FsError, Name};
+use vfs::{Ctx, RemoveReply, Rmdir, Unlink};
+
+pub(crate) async fn unlink<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    request: Unlink,
+) -> Result<RemoveReply, FsError> {
+    remove(fe, ctx, request.dir, request.name, false).await
+}
+
+pub(crate) async fn rmdir<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    request: Rmdir,
+) -> Result<RemoveReply, FsError> {
+    remove(fe, ctx, request.dir, request.name, true).await
+}
+
+async fn remove<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    dir: FileId,
+    name: Name,
+    directory: bool,
+) -> Result<RemoveReply, FsError> {
+    for _ in 0..TRIES {
+        // A retry of what has taken effect finds nothing here, and its first reply in the shard.
+        let seen = match answer(directory::lookup(&fe.view()?, &ctx.cred, dir, &name)) {
+            Ok((ino, inode)) => Some((FileId { ino, ..dir }, inode.kind)),
+            Err(FsError::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        let victim = Victim::hold(fe, seen).await;
+        let (ino, keep) = (seen.map_or(NO_INODE, |(file, _)| file.ino), victim.is_open());
+        let action = Action::Remove { dir: dir.ino, name: name.clone(), directory, seen: ino, keep };
+        match fe.outcome(ctx.cred.clone(), ctx.request, dir.fs, action).await? {
+            Ok(Reply::Removed { dir, removed }) => {
+                victim.gone(fe, &removed);
+                return Ok(RemoveReply { dir: change(dir) });
+            }
+            Ok(reply) => return Err(unexpected(&reply)),
+            Err(Failure::Moved) => {}
+            Err(Failure::Fs(error)) => return Err(error),
+            Err(_) => return Err(FsError::Delay),
+        }
+    }
+    Err(FsError::Delay)
+}
+
+/// An inode that is about to lose a name: nobody opens it meanwhile.
+pub(crate) struct Victim(
+    Option<(std::sync::Arc<crate::nodes::Node>, tokio::sync::OwnedRwLockWriteGuard<()>)>,
+);
+
+impl Victim {
+    pub(crate) async fn hold<S: Shards, D: Stripes>(
+        fe: &Frontend<S, D>,
+        seen: Option<(FileId, FileKind)>,
+    ) -> Victim {
+        match seen {
+            Some((file, FileKind::File)) => {
+                let node = fe.0.nodes.get(file);
+                let guard = node.gate.clone().write_owned().await;
+                Victim(Some((node, guard)))
+            }
+            _ => Victim(None),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.as_ref().is_some_and(|(node, _)| node.state.lock().opens > 0)
+    }
+
+    /// The command took effect.
+    pub(crate) fn gone<S: Shards, D: Stripes>(self, fe: &Frontend<S, D>, removed: &Removed) {
+        if removed.drain {
+            fe.later(Work::Drain(removed.file));
+        }
+        let Some((node, _guard)) = self.0 else { return };
+        if removed.links == 0 && removed.file == node.file {
+            let open = {
+                let mut state = node.state.lock();
+                state.orphan = true;
+                state.opens > 0
+            };
+            if !open {
+                return fe.orphan_closed(node);
+            }
+        }
+        fe.0.nodes.release(node);
+    }
+}

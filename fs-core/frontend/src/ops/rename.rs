@@ -1,0 +1,54 @@
+//! Moving and exchanging names.
+
+use super::create::change;
+use super::remove::Victim;
+use crate::propose::{TRIES, answer, unexpected};
+use crate::{Frontend, Shards, Stripes};
+use namespace::queries::directory;
+use namespace::{Action, Exists, Failure, Reply};
+use types::{FileId, FsError};
+use vfs::{Ctx, Rename, RenameHow, RenameReply};
+
+pub(crate) async fn rename<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    request: Rename,
+) -> Result<RenameReply, FsError> {
+    let Rename { from_dir, from_name, to_dir, to_name, how } = request;
+    if from_dir.fs != to_dir.fs {
+        return Err(FsError::CrossFilesystem);
+    }
+    let exists = match how {
+        RenameHow::Replace => Exists::Accept,
+        RenameHow::NoReplace => Exists::Fail,
+        RenameHow::Exchange => Exists::Exchange,
+    };
+    for _ in 0..TRIES {
+        // Errors of the look are those of the command too, which finds them in their right order.
+        let seen = answer(directory::lookup(&fe.view()?, &ctx.cred, to_dir, &to_name)).ok();
+        let seen = seen.map(|(ino, inode)| (FileId { ino, ..to_dir }, inode.kind));
+        let victim = Victim::hold(fe, seen.filter(|_| how == RenameHow::Replace)).await;
+        let action = Action::Rename {
+            from_dir: from_dir.ino,
+            from_name: from_name.clone(),
+            to_dir: to_dir.ino,
+            to_name: to_name.clone(),
+            exists,
+            seen: seen.map(|(file, _)| file.ino),
+            keep: victim.is_open(),
+        };
+        match fe.outcome(ctx.cred.clone(), ctx.request, from_dir.fs, action).await? {
+            Ok(Reply::Renamed { from, to, removed }) => {
+                if let Some(removed) = removed {
+                    victim.gone(fe, &removed);
+                }
+                return Ok(RenameReply { from_dir: change(from), to_dir: change(to) });
+            }
+            Ok(reply) => return Err(unexpected(&reply)),
+            Err(Failure::Moved) => {}
+            Err(Failure::Fs(error)) => return Err(error),
+            Err(_) => return Err(FsError::Delay),
+        }
+    }
+    Err(FsError::Delay)
+}

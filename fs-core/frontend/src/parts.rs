@@ -1,0 +1,107 @@
+//! What a frontend is built on: the shards of the metadata and the stripes of the data.
+
+use bytes::Bytes;
+use map::OrderedMap;
+use std::future::Future;
+use std::ops::Range;
+use types::{FsId, GroupId, StripeId};
+
+/// The shards that hold the namespace.
+pub trait Shards: Send + Sync + 'static {
+    /// A consistent view of the map.
+    type View: OrderedMap + Send + Sync;
+
+    /// Runs a command; it is durable and applied when its encoded outcome comes back.
+    ///
+    /// # Errors
+    /// A line for the log: the shard does not answer, and the command may or may not take effect.
+    fn submit(&self, command: Bytes) -> impl Future<Output = Result<Bytes, String>> + Send;
+
+    /// The map with every acknowledged command in it.
+    ///
+    /// # Errors
+    /// A line for the log.
+    fn view(&self) -> Result<Self::View, String>;
+}
+
+/// A stripe as metadata know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlacedStripe {
+    /// Which.
+    pub stripe: StripeId,
+    /// The row of the group table.
+    pub group: GroupId,
+    /// Data chunks.
+    pub data_chunks: u8,
+    /// Parity chunks.
+    pub parity_chunks: u8,
+    /// The cells of the group that hold a chunk, one bit each.
+    pub cells: u32,
+    /// Bytes of data.
+    pub length: u32,
+}
+
+/// Why stripes could not be written, read or freed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StripeError {
+    /// No room.
+    #[error("no space")]
+    NoSpace,
+    /// The stripe is not on its drives: freed meanwhile, if the extent has changed.
+    #[error("stripe {0:?} is not there")]
+    Gone(StripeId),
+    /// Anything else; the line is for the log.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Capacity, net of protection, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// In all.
+    pub total: u64,
+    /// Unused.
+    pub free: u64,
+}
+
+/// The stripes of the data plane.
+pub trait Stripes: Send + Sync + 'static {
+    /// Bytes of the largest stripe.
+    fn stripe_bytes_max(&self) -> usize;
+
+    /// Writes a stripe; durable when it comes back. `fs` is kept with it.
+    ///
+    /// # Errors
+    /// [`StripeError`].
+    fn write(
+        &self,
+        fs: FsId,
+        stripe: StripeId,
+        data: Bytes,
+    ) -> impl Future<Output = Result<PlacedStripe, StripeError>> + Send;
+
+    /// Reads verified bytes of a stripe.
+    ///
+    /// # Errors
+    /// [`StripeError`].
+    fn read(
+        &self,
+        place: PlacedStripe,
+        range: Range<u32>,
+    ) -> impl Future<Output = Result<Bytes, StripeError>> + Send;
+
+    /// Frees a stripe; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`StripeError`]; chunks may be left.
+    fn free(&self, place: PlacedStripe) -> impl Future<Output = Result<(), StripeError>> + Send;
+
+    /// Every stripe that a drive has a chunk of, for the search for those that metadata do not know.
+    ///
+    /// # Errors
+    /// [`StripeError`]; nothing must be concluded from a partial list.
+    fn list(&self) -> impl Future<Output = Result<Vec<PlacedStripe>, StripeError>> + Send;
+
+    /// Capacity.
+    fn usage(&self) -> Usage;
+}

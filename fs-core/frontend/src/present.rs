@@ -1,0 +1,54 @@
+//! The present of a file: what the map says, with what waits laid over it.
+
+use crate::nodes::Node;
+use crate::propose::answer;
+use crate::{Frontend, Shards, Stripes};
+use namespace::queries::inode::{attr_of, inode};
+use namespace::records::Inode;
+use std::sync::Arc;
+use types::{Attr, FileId, FsError};
+
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// The inode as the map has it.
+    pub(crate) fn inode(&self, file: FileId) -> Result<Inode, FsError> {
+        answer(inode(&self.view()?, file))
+    }
+
+    /// The attributes now.
+    pub(crate) fn attr(&self, file: FileId) -> Result<Attr, FsError> {
+        // The node first: data that leave it are in the map that is viewed afterwards.
+        let node = self.0.nodes.find(file);
+        match node {
+            Some(node) => self.attr_with(&node),
+            None => Ok(attr_of(file, &self.inode(file)?)),
+        }
+    }
+
+    fn attr_with(&self, node: &Arc<Node>) -> Result<Attr, FsError> {
+        let state = node.state.lock();
+        let mut attr = attr_of(node.file, &self.inode(node.file)?);
+        lay_over(&mut attr, &state);
+        Ok(attr)
+    }
+
+    /// The same attributes with what waits laid over them.
+    pub(crate) fn laid_over(&self, mut attr: Attr) -> Attr {
+        if let Some(node) = self.0.nodes.find(attr.file) {
+            lay_over(&mut attr, &node.state.lock());
+        }
+        attr
+    }
+}
+
+/// Sizes, times and change only grow here, so that it does not matter whether the write-back that is under
+/// way has reached the map already.
+pub(crate) fn lay_over(attr: &mut Attr, state: &crate::nodes::State) {
+    attr.size = attr.size.max(state.end());
+    attr.change = attr.change.max(state.change_seen);
+    let in_flight = state.in_flight.as_ref().and_then(|dirty| dirty.written);
+    if let Some(written) = state.dirty.written.or(in_flight) {
+        attr.mtime = written;
+        attr.ctime = attr.ctime.max(written);
+    }
+    attr.used = attr.used.max(state.dirty.bytes());
+}

@@ -1,0 +1,123 @@
+//! Commands and queries, and what becomes of their failures.
+
+use crate::{Frontend, Shards, Stripes};
+use namespace::queries::{Answer, QueryError};
+use namespace::{Action, Command, Failure, Outcome, Reply};
+use std::sync::atomic::Ordering;
+use types::{Cred, FileId, FsError, FsId, RequestId};
+use vfs::Ctx;
+
+/// Most times that a command is proposed again because the world moved under it.
+pub(crate) const TRIES: usize = 64;
+
+/// The error for a caller; what only the log should know is logged here.
+pub(crate) fn answer<T>(answer: Answer<T>) -> Result<T, FsError> {
+    answer.map_err(|error| match error {
+        QueryError::Fs(error) => error,
+        QueryError::Map(error) => {
+            tracing::error!(%error, "metadata cannot be read");
+            FsError::Io
+        }
+    })
+}
+
+pub(crate) fn unexpected(reply: &Reply) -> FsError {
+    tracing::error!(?reply, "a command gave a reply that is not its own");
+    FsError::Io
+}
+
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    pub(crate) fn view(&self) -> Result<S::View, FsError> {
+        self.0.shards.view().map_err(|error| {
+            tracing::error!(%error, "shard cannot be read");
+            FsError::Delay
+        })
+    }
+
+    /// Proposes once.
+    pub(crate) async fn outcome(
+        &self,
+        cred: Cred,
+        request: Option<RequestId>,
+        fs: FsId,
+        action: Action,
+    ) -> Result<Outcome, FsError> {
+        if makes_garbage(&action) {
+            self.0.garbage_made.store(true, Ordering::Relaxed);
+        }
+        let command = Command { now: self.0.clock.now(), cred, request, fs, action };
+        let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
+            tracing::error!(%error, "shard does not answer");
+            FsError::Delay
+        })?;
+        namespace::reply_of(&encoded).map_err(|error| {
+            tracing::error!(%error, "shard answers in an unknown tongue");
+            FsError::Io
+        })
+    }
+
+    /// Proposes on a caller's behalf until the command neither meets another inode than `action` saw nor
+    /// work that has to be drained first. `action` is asked anew each time.
+    pub(crate) async fn propose(
+        &self,
+        ctx: &Ctx,
+        fs: FsId,
+        action: impl Fn() -> Result<Action, FsError>,
+    ) -> Result<Reply, FsError> {
+        for _ in 0..TRIES {
+            let action = action()?;
+            let drained = drained_by(&action, fs);
+            match self.outcome(ctx.cred.clone(), ctx.request, fs, action).await? {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Fs(error)) => return Err(error),
+                Err(Failure::DrainFirst) => {
+                    for file in drained {
+                        self.drain(file).await?;
+                    }
+                }
+                Err(Failure::Moved | Failure::Split { .. }) => {}
+            }
+        }
+        Err(FsError::Delay)
+    }
+
+    /// Proposes what cannot move or split.
+    pub(crate) async fn propose_as(&self, cred: Cred, fs: FsId, action: Action) -> Result<Reply, FsError> {
+        let ctx = Ctx::new(cred);
+        self.propose(&ctx, fs, || Ok(action.clone())).await
+    }
+
+    /// Does what is left to be done about an inode, to the end.
+    pub(crate) async fn drain(&self, file: FileId) -> Result<(), FsError> {
+        loop {
+            match self.outcome(Cred::root(), None, file.fs, Action::Drain { ino: file.ino }).await? {
+                Ok(Reply::Drained { more: true }) => {}
+                Ok(_) => return Ok(()),
+                Err(Failure::Fs(error)) => return Err(error),
+                Err(_) => return Err(FsError::Delay),
+            }
+        }
+    }
+}
+
+/// Whether an action may take the last reference from a stripe.
+fn makes_garbage(action: &Action) -> bool {
+    match action {
+        Action::Commit { .. } | Action::Space { .. } | Action::CloneRange { .. } => true,
+        Action::Remove { .. } | Action::Rename { .. } | Action::Drain { .. } | Action::DropOrphan { .. } => {
+            true
+        }
+        Action::SetAttr { set, .. } => set.size.is_some(),
+        _ => false,
+    }
+}
+
+/// The inodes whose pending work may stand in the way of an action.
+fn drained_by(action: &Action, fs: FsId) -> Vec<FileId> {
+    let inodes = match action {
+        Action::Commit { ino, .. } | Action::Space { ino, .. } | Action::SetAttr { ino, .. } => vec![*ino],
+        Action::CloneRange { from, to, .. } => vec![*from, *to],
+        _ => Vec::new(),
+    };
+    inodes.into_iter().map(|ino| FileId { fs, ino }).collect()
+}

@@ -1,0 +1,119 @@
+//! A shard as its users see it.
+
+mod worker;
+
+use crate::gate::Gate;
+use crate::{MetadataError, ShardConfig, View};
+use bytes::Bytes;
+use drive::map::ShardMap;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use types::ShardId;
+use types::limits::COMMAND_BYTES_MAX;
+use worker::Request;
+
+/// Commands that wait for their entry; their bytes have a budget of their own.
+const QUEUE: usize = 1024;
+
+/// A running shard, on a thread of its own: a stalled disk stalls this shard only. When dropped
+/// it finishes what is queued and closes itself.
+pub struct Shard {
+    id: ShardId,
+    queue: mpsc::Sender<Request>,
+    budget: Arc<Semaphore>,
+    map: ShardMap,
+    gate: Arc<Gate>,
+    /// Has no value ever; its other end goes when the thread has let go of everything.
+    ended: watch::Receiver<()>,
+}
+
+impl Shard {
+    /// Opens a shard: reads its log on its homes, elects its voter, applies what the map has not,
+    /// and returns when it can be read. A shard whose homes are all empty is created.
+    ///
+    /// # Errors
+    /// [`MetadataError`]; nothing that was acknowledged was changed.
+    pub async fn open(config: ShardConfig) -> Result<Shard, MetadataError> {
+        config.check()?;
+        let id = config.id;
+        let gate = Arc::new(Gate::new(id));
+        let budget = Arc::new(Semaphore::new(config.options.queue_bytes as usize));
+        let map = config.map.clone();
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let (opened, opening) = oneshot::channel();
+        let of_thread = gate.clone();
+        let (ending, ended) = watch::channel(());
+        std::thread::Builder::new()
+            .name(format!("shard-{}", id.0))
+            .spawn(move || {
+                worker::thread(config, requests, of_thread, opened);
+                drop(ending);
+            })
+            .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
+        let opened = opening.await.unwrap_or_else(|_| Err(gate.reason()));
+        let shard = Shard { id, queue, budget, map, gate, ended };
+        if let Err(e) = opened {
+            shard.ended().await;
+            return Err(e);
+        }
+        Ok(shard)
+    }
+
+    /// Which shard.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Applies `command`; when the machine's reply comes back it is durable and every later
+    /// [`Shard::view`] sees it. Waits while too much is queued. Giving up waiting does not take
+    /// the command back.
+    ///
+    /// # Errors
+    /// [`MetadataError::TooLarge`] and [`MetadataError::Refused`]: it changed nothing.
+    /// [`MetadataError::Stopped`] and [`MetadataError::Closed`]: it may yet take effect.
+    pub async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
+        if command.len() > COMMAND_BYTES_MAX {
+            return Err(MetadataError::TooLarge(command.len()));
+        }
+        // COMMAND_BYTES_MAX fits; an empty command costs something too.
+        let cost = command.len().max(64) as u32;
+        let budget = self.budget.clone().acquire_many_owned(cost).await;
+        let budget = budget.map_err(|_| MetadataError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Command { command, reply, budget };
+        self.queue.send(request).await.map_err(|_| self.gate.reason())?;
+        answer.await.unwrap_or_else(|_| Err(self.gate.reason()))
+    }
+
+    /// A linearizable, consistent read: sees every command that was acknowledged before, by
+    /// anyone. Does not wait and does not go through the shard's thread.
+    ///
+    /// # Errors
+    /// [`MetadataError::Stopped`] or [`MetadataError::Closed`].
+    pub fn view(&self) -> Result<View, MetadataError> {
+        self.gate.check()?;
+        Ok(View(self.map.snapshot()))
+    }
+
+    async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+
+    /// Finishes what is queued, makes the map durable, and stops; the next opening has nothing to
+    /// apply again. Commands that come later are refused. Afterwards, also after an error, the
+    /// shard's thread holds neither log nor map any more.
+    ///
+    /// # Errors
+    /// [`MetadataError`]: it had stopped before, or the map is not known to be durable.
+    pub async fn close(&self) -> Result<(), MetadataError> {
+        let (done, closed) = oneshot::channel();
+        let outcome = match self.queue.send(Request::Close { done }).await {
+            Ok(()) => closed.await.unwrap_or_else(|_| Err(self.gate.reason())),
+            Err(_) => Err(self.gate.reason()),
+        };
+        self.ended().await;
+        outcome
+    }
+}

@@ -1,0 +1,223 @@
+//! The shard's thread: starts Raft, folds commands into entries, one entry at a time.
+
+use crate::batch::{Batch, COMMANDS_MAX};
+use crate::gate::Gate;
+use crate::raft::{Applier, NoPeers, Node, Raft, RaftLog, Since};
+use crate::{MetadataError, ShardConfig, ShardOptions, homes, raft};
+use bytes::Bytes;
+use drive::map::ShardMap;
+use openraft::{ReadPolicy, ServerState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+/// Bytes of commands beyond which an entry takes no further one.
+const ENTRY_BYTES: usize = 1 << 20;
+
+/// How long the voter may take to win an election in which nobody else votes.
+const ELECTION: Duration = Duration::from_secs(60);
+
+type Reply = oneshot::Sender<Result<Bytes, MetadataError>>;
+
+pub(super) enum Request {
+    Command { command: Bytes, reply: Reply, budget: OwnedSemaphorePermit },
+    Close { done: oneshot::Sender<Result<(), MetadataError>> },
+}
+
+/// Commands of the next entry, and who waits for them.
+#[derive(Default)]
+struct Group {
+    commands: Vec<Bytes>,
+    replies: Vec<Reply>,
+    budgets: Vec<OwnedSemaphorePermit>,
+    bytes: usize,
+}
+
+struct Running {
+    raft: Raft,
+    log: RaftLog,
+    since: Arc<Since>,
+    map: ShardMap,
+    options: ShardOptions,
+    gate: Arc<Gate>,
+}
+
+/// Shuts the gate however the thread ends.
+struct Ending(Arc<Gate>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(&MetadataError::Stopped("its thread panicked".to_owned()));
+        }
+        self.0.stop(&MetadataError::Closed);
+    }
+}
+
+pub(super) fn thread(
+    config: ShardConfig,
+    requests: mpsc::Receiver<Request>,
+    gate: Arc<Gate>,
+    opened: oneshot::Sender<Result<(), MetadataError>>,
+) {
+    let _ending = Ending(gate.clone());
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            let _ = opened.send(Err(MetadataError::Stopped(format!("no runtime for it: {e}"))));
+            return;
+        }
+    };
+    runtime.block_on(async move {
+        match start(config, gate.clone()).await {
+            Ok(running) => {
+                gate.open();
+                let _ = opened.send(Ok(()));
+                running.serve(requests).await;
+            }
+            Err(e) => {
+                gate.stop(&e);
+                let _ = opened.send(Err(e));
+            }
+        }
+    });
+}
+
+fn stopped(e: impl std::fmt::Display) -> MetadataError {
+    MetadataError::Stopped(e.to_string())
+}
+
+async fn start(config: ShardConfig, gate: Arc<Gate>) -> Result<Running, MetadataError> {
+    let homes = homes::recover(&config).await?;
+    let log = RaftLog::open(homes, gate.clone())?;
+    let applier = Applier::open(config.machine, config.map.clone(), gate.clone(), log.ends(), config.voter)?;
+    let since = applier.since();
+    let settings = raft::config(true).map_err(stopped)?;
+    let raft = Raft::new(config.voter, settings, NoPeers, log.clone(), applier).await.map_err(stopped)?;
+    let running = Running { raft, log, since, map: config.map, options: config.options, gate };
+    match running.lead(config.voter).await {
+        Ok(()) => Ok(running),
+        Err(e) => {
+            // The first reason says more than what followed from it.
+            let _ = running.raft.shutdown().await;
+            Err(running.gate.stopped().unwrap_or(e))
+        }
+    }
+}
+
+impl Running {
+    /// Makes the lone voter leader, in a new term, with everything applied that the log has.
+    async fn lead(&self, voter: u64) -> Result<(), MetadataError> {
+        if self.raft.is_initialized().await.map_err(stopped)? {
+            self.raft.trigger().elect(false).await.map_err(stopped)?;
+        } else {
+            let members: BTreeMap<u64, Node> = [(voter, Node::default())].into();
+            self.raft.initialize(members).await.map_err(stopped)?;
+        }
+        self.raft.wait(Some(ELECTION)).state(ServerState::Leader, "elected").await.map_err(stopped)?;
+        // Waits until the first entry of its own term is applied, and so all before it.
+        self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(stopped)?;
+        Ok(())
+    }
+
+    async fn serve(self, mut requests: mpsc::Receiver<Request>) {
+        let mut closing = None;
+        let mut persist_at = (self.options.persist_commands, self.options.persist_bytes);
+        loop {
+            let next = tokio::select! {
+                next = requests.recv() => next,
+                () = self.log.pressed() => {
+                    if let Err(e) = self.raft.trigger().snapshot().await {
+                        self.gate.stop(&stopped(e));
+                    }
+                    continue;
+                }
+            };
+            let Some(first) = next else { break };
+            let mut group = Group::default();
+            let mut next = Some(first);
+            while let Some(request) = next.take() {
+                match request {
+                    Request::Command { command, reply, budget } => {
+                        group.bytes += command.len();
+                        group.commands.push(command);
+                        group.replies.push(reply);
+                        group.budgets.push(budget);
+                    }
+                    Request::Close { done } => {
+                        requests.close();
+                        closing = Some(done);
+                    }
+                }
+                if group.commands.len() < COMMANDS_MAX && group.bytes < ENTRY_BYTES {
+                    next = requests.try_recv().ok();
+                }
+            }
+            if !group.commands.is_empty() && !self.entry(group).await {
+                break;
+            }
+            if !self.persist_when_due(&mut persist_at).await {
+                break;
+            }
+        }
+        let end = self.end().await;
+        if let Some(done) = closing {
+            let _ = done.send(end);
+        }
+    }
+
+    /// Writes one entry and answers; whether the shard goes on.
+    async fn entry(&self, group: Group) -> bool {
+        let outcome = match self.gate.check() {
+            Ok(()) => self.raft.client_write(Batch(group.commands.into())).await.map_err(stopped),
+            Err(e) => Err(e),
+        };
+        match outcome {
+            Ok(written) => {
+                for (reply, result) in group.replies.into_iter().zip(written.data.0) {
+                    let _ = reply.send(result.map_err(MetadataError::from));
+                }
+                true
+            }
+            Err(e) => {
+                self.gate.stop(&e);
+                for reply in group.replies {
+                    let _ = reply.send(Err(self.gate.reason()));
+                }
+                false
+            }
+        }
+    }
+
+    /// Asks for the map to be made durable when enough was applied since it was.
+    async fn persist_when_due(&self, due: &mut (u64, u64)) -> bool {
+        let (commands, bytes) = (self.since.commands(), self.since.bytes());
+        let limits = (self.options.persist_commands, self.options.persist_bytes);
+        if commands < limits.0 && bytes < limits.1 {
+            *due = limits;
+        } else if commands >= due.0 || bytes >= due.1 {
+            // Asked once; again only if as much comes on top and it was not done.
+            *due = (commands + limits.0, bytes + limits.1);
+            if let Err(e) = self.raft.trigger().snapshot().await {
+                self.gate.stop(&stopped(e));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends Raft, then makes the map durable unless something had failed.
+    async fn end(self) -> Result<(), MetadataError> {
+        let _ = self.raft.shutdown().await;
+        self.gate.check()?;
+        let map = self.map.clone();
+        let persisted = tokio::task::spawn_blocking(move || map.persist()).await;
+        let persisted = persisted.map_err(stopped).and_then(|p| p.map_err(MetadataError::from));
+        if let Err(e) = &persisted {
+            self.gate.stop(e);
+        }
+        self.gate.stop(&MetadataError::Closed);
+        persisted
+    }
+}

@@ -1,0 +1,390 @@
+//! Commands, their replies, and how both travel.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use types::{
+    Attr, ByteRange, Cred, Device, FileId, FileKind, FsError, FsId, GroupId, InodeId, Mode, Name, RequestId,
+    SetAttr, StripeId, Time,
+};
+
+/// A change of one filesystem on behalf of somebody.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Command {
+    /// The present, as the proposer saw it.
+    pub now: Time,
+    /// On whose behalf.
+    pub cred: Cred,
+    /// The end client's identity of the change.
+    pub request: Option<RequestId>,
+    /// The filesystem.
+    pub fs: FsId,
+    /// The change.
+    pub action: Action,
+}
+
+/// What to change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Action {
+    /// Makes a filesystem with its root; the identity of an existing one of that name comes back.
+    MakeFilesystem {
+        /// Its name.
+        name: String,
+        /// The key of the hash in its cookies, chosen at random by the proposer.
+        hash_key: [u8; 16],
+    },
+    /// Makes an inode and its first name.
+    Create(Create),
+    /// Gives an inode another name.
+    Link {
+        /// The inode.
+        ino: InodeId,
+        /// The directory.
+        dir: InodeId,
+        /// The name.
+        name: Name,
+    },
+    /// Removes a name.
+    Remove {
+        /// The directory.
+        dir: InodeId,
+        /// The name.
+        name: Name,
+        /// Whether the name has to be a directory's; else it must not be.
+        directory: bool,
+        /// The inode that the proposer saw there, and whether it is open. Another one is answered
+        /// with [`Failure::Moved`].
+        seen: InodeId,
+        /// Keep the inode as an orphan if this was its last name.
+        keep: bool,
+    },
+    /// Moves a name.
+    Rename {
+        /// From this directory.
+        from_dir: InodeId,
+        /// And this name.
+        from_name: Name,
+        /// To this directory.
+        to_dir: InodeId,
+        /// And this name.
+        to_name: Name,
+        /// What to do about a target.
+        exists: Exists,
+        /// The inode that the proposer saw at the target.
+        seen: Option<InodeId>,
+        /// Keep a replaced inode as an orphan if this was its last name.
+        keep: bool,
+    },
+    /// Changes attributes.
+    SetAttr {
+        /// The inode.
+        ino: InodeId,
+        /// What to change.
+        set: SetAttr,
+        /// The caller's right to write was decided when it opened the file.
+        may_write: bool,
+        /// Only while the inode's ctime is this.
+        if_ctime: Option<Time>,
+    },
+    /// Sets or removes (no value) an extended attribute.
+    SetXattr {
+        /// The inode.
+        ino: InodeId,
+        /// Its name.
+        name: Name,
+        /// Its value.
+        value: Option<Bytes>,
+        /// `Some(true)`: it must be there; `Some(false)`: it must not.
+        must_exist: Option<bool>,
+    },
+    /// Makes written data part of the file. Bytes of stripes must be durable before this is proposed.
+    Commit {
+        /// The file.
+        ino: InodeId,
+        /// Stripes that extents of this command refer to for the first time; later ones may refer to
+        /// further parts of them.
+        stripes: Vec<NewStripe>,
+        /// The runs, in order, without overlap.
+        extents: Vec<Extent>,
+        /// The whole content instead of extents, up to 4 KiB.
+        inline: Option<Bytes>,
+        /// The file is at least this long afterwards.
+        size_at_least: u64,
+        /// The change attribute is at least this afterwards: what readers of the unwritten data saw.
+        change_at_least: u64,
+        /// When the data were written; `None` where nobody's write but a rearrangement.
+        written: Option<Time>,
+        /// The caller writes: setuid, setgid and capabilities fall as they do for it. Asked for before
+        /// the bytes are taken, as what they allowed must not outlive the content it was given for.
+        drop_privileges: bool,
+    },
+    /// Reserves, frees or zeroes a range.
+    Space {
+        /// The file.
+        ino: InodeId,
+        /// Which bytes.
+        range: ByteRange,
+        /// What to do with them.
+        space: Space,
+        /// Extend the file over the range.
+        extend: bool,
+    },
+    /// Shares a range of one file with another, by reference.
+    CloneRange {
+        /// The source.
+        from: InodeId,
+        /// Its first byte.
+        from_offset: u64,
+        /// The destination.
+        to: InodeId,
+        /// Its first byte.
+        to_offset: u64,
+        /// Bytes.
+        length: u64,
+    },
+    /// Grants stripe identities in the slot of an inode.
+    GrantStripes {
+        /// The inode whose slot they are of.
+        near: InodeId,
+        /// How many.
+        count: u32,
+    },
+    /// The orphan is no longer open.
+    DropOrphan {
+        /// The inode.
+        ino: InodeId,
+    },
+    /// Goes on with what is left to be done about an inode.
+    Drain {
+        /// The inode.
+        ino: InodeId,
+    },
+    /// The chunks of these garbage stripes are gone from their drives.
+    ForgetStripes {
+        /// The stripes.
+        stripes: Vec<StripeId>,
+    },
+    /// The client will not retry any more: its replays in the slot of `near` are forgotten.
+    ForgetClient {
+        /// The client.
+        client: u128,
+        /// An inode of the slot.
+        near: InodeId,
+    },
+}
+
+/// An inode to make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Create {
+    /// The directory.
+    pub dir: InodeId,
+    /// The name.
+    pub name: Name,
+    /// What to make.
+    pub node: NodeSpec,
+    /// Permission bits, after the umask.
+    pub mode: Mode,
+    /// Further attributes.
+    pub set: SetAttr,
+    /// What to do about an existing one.
+    pub exists: Exists,
+    /// Of an exclusive create (RFC 8881 18.16.3).
+    pub verifier: Option<[u8; 8]>,
+}
+
+/// What to make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum NodeSpec {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link to this.
+    Symlink(Bytes),
+    /// A FIFO.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device.
+    CharDevice(Device),
+    /// A block device.
+    BlockDevice(Device),
+}
+
+/// What to do about an existing name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Exists {
+    /// Fail.
+    Fail,
+    /// Create: take it as it is. Rename: replace it.
+    Accept,
+    /// Rename: the two change places.
+    Exchange,
+}
+
+/// What happens to a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Space {
+    /// Holes become reserved.
+    Reserve,
+    /// Data become holes.
+    Punch,
+    /// Everything becomes reserved zeros.
+    Zero,
+}
+
+/// A stripe that has been written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewStripe {
+    /// Which.
+    pub stripe: StripeId,
+    /// The row of the group table.
+    pub group: GroupId,
+    /// Data chunks.
+    pub data_chunks: u8,
+    /// Parity chunks.
+    pub parity_chunks: u8,
+    /// The cells of the group that hold a chunk, one bit each.
+    pub cells: u32,
+    /// Bytes of data.
+    pub length: u32,
+}
+
+/// A run of a file to commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// Where in the file.
+    pub offset: u64,
+    /// The bytes themselves, or where they are in a stripe of this command.
+    pub source: Changed,
+}
+
+/// Where committed bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Changed {
+    /// Here.
+    Inline(Bytes),
+    /// In a stripe, from byte `at`.
+    Stripe {
+        /// The stripe.
+        stripe: StripeId,
+        /// The first byte in it.
+        at: u32,
+        /// Bytes.
+        length: u32,
+    },
+}
+
+impl Extent {
+    /// Number of bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match &self.source {
+            Changed::Inline(bytes) => bytes.len() as u64,
+            Changed::Stripe { length, .. } => u64::from(*length),
+        }
+    }
+}
+
+/// What a command did, or why it did nothing.
+pub type Outcome = Result<Reply, Failure>;
+
+/// Why a command did nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Failure {
+    /// For the caller.
+    Fs(FsError),
+    /// Another inode stands at the name than the proposer saw: look again.
+    Moved,
+    /// The inode has work to be drained first.
+    DrainFirst,
+    /// The range covers too many extents for one command: commit up to `at`, then the rest.
+    Split {
+        /// Where to split, an offset in the file.
+        at: u64,
+    },
+}
+
+impl From<FsError> for Failure {
+    fn from(error: FsError) -> Failure {
+        Failure::Fs(error)
+    }
+}
+
+/// The change attribute of a directory around a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DirChange {
+    /// Before.
+    pub before: u64,
+    /// After.
+    pub after: u64,
+}
+
+/// An inode that lost a name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Removed {
+    /// Which.
+    pub file: FileId,
+    /// What it is.
+    pub kind: FileKind,
+    /// Names left.
+    pub links: u32,
+    /// Work is left: [`Action::Drain`] it.
+    pub drain: bool,
+}
+
+/// What a command did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// Nothing to tell.
+    Done,
+    /// A filesystem.
+    Filesystem(FsId),
+    /// A name was made or, when accepted, found.
+    Created {
+        /// The inode.
+        attr: Attr,
+        /// The directory.
+        dir: DirChange,
+        /// Whether it was made.
+        created: bool,
+    },
+    /// A name was removed.
+    Removed {
+        /// The directory.
+        dir: DirChange,
+        /// The inode.
+        removed: Removed,
+    },
+    /// A name was moved.
+    Renamed {
+        /// The old directory.
+        from: DirChange,
+        /// The new directory.
+        to: DirChange,
+        /// The inodes that have another name now.
+        moved: Vec<InodeId>,
+        /// What was replaced.
+        removed: Option<Removed>,
+    },
+    /// Attributes after a change.
+    Attr {
+        /// All of them.
+        attr: Attr,
+        /// The change attribute before.
+        before: u64,
+        /// Work is left: [`Action::Drain`] it.
+        drain: bool,
+    },
+    /// Stripe identities `first..first + count`.
+    Granted {
+        /// The first.
+        first: StripeId,
+        /// How many.
+        count: u32,
+    },
+    /// Work was done; more may be left. Stripes that became garbage are to be freed.
+    Drained {
+        /// Whether more is left.
+        more: bool,
+    },
+}

@@ -1,0 +1,14 @@
+//! One command, one file.
+
+pub(crate) mod clone_range;
+pub(crate) mod commit;
+pub(crate) mod create;
+pub(crate) mod drain;
+pub(crate) mod filesystem;
+pub(crate) mod link;
+pub(crate) mod remove;
+pub(crate) mod rename;
+pub(crate) mod setattr;
+pub(crate) mod space;
+pub(crate) mod stripes;
+pub(crate) mod xattr;

@@ -1,0 +1,132 @@
+//! Making an inode and its first name.
+
+use crate::command::{Create, DirChange, Exists, NodeSpec, Reply};
+use crate::commands::setattr;
+use crate::inodes::{Step, Work, allow};
+use crate::records::{Body, Directory, Entry, File, Inode};
+use types::limits::SYMLINK_BYTES_MAX;
+use types::{AccessMask, Device, FileKind, FsError, InodeId, Mode, SetAttr, Slot};
+
+/// Levels below the root over which new directories spread; deeper ones stay with their parent.
+const SPREAD_DEPTH: u16 = 2;
+
+/// Makes the inode, or takes the one that stands there when `exists` and the verifier allow it.
+pub(crate) fn create(work: &mut Work<'_>, create: Create) -> Step<Reply> {
+    if let NodeSpec::Symlink(target) = &create.node {
+        check_target(target)?;
+    }
+    let mut dir = work.read().directory(create.dir)?;
+    allow(&work.cred, &dir, AccessMask::EXECUTE)?;
+    if let Some((_, entry)) = work.find(create.dir, &dir, &create.name)? {
+        return found(work, &create, &dir, &entry);
+    }
+    work.allow_entries(&dir)?;
+    let (kind, device, body) = node(work, &create.node, &dir, create.dir)?;
+    let depth = dir.as_directory()?.depth;
+    let slot = slot_of(work, &create, kind, depth)?;
+    let (gid, mode) = access::inherit(&work.cred, dir.gid, dir.mode, kind, Mode(create.mode.0 & 0o7777));
+    let ino = work.new_inode_id(slot)?;
+    let size = if let Body::Symlink(target) = &body { target.len() as u64 } else { 0 };
+    let mut inode = Inode {
+        kind,
+        mode: if kind == FileKind::Symlink { Mode(0o777) } else { mode },
+        uid: work.cred.uid,
+        gid,
+        links: if kind == FileKind::Directory { 2 } else { 1 },
+        device,
+        size,
+        used: 0,
+        atime: work.now,
+        mtime: work.now,
+        ctime: work.now,
+        btime: work.now,
+        change: 1,
+        xattrs: 0,
+        body,
+    };
+    if let Body::File(file) = &mut inode.body {
+        file.verifier = create.verifier;
+    }
+    first_attributes(work, &mut inode, &create.set)?;
+    let change = work.add_entry(create.dir, &mut dir, Entry { name: create.name, ino, kind })?;
+    work.put_inode(create.dir, &dir);
+    work.put_inode(ino, &inode);
+    let attr = work.read().attr(ino, &inode);
+    Ok(Reply::Created { attr, dir: change, created: true })
+}
+
+fn found(work: &Work<'_>, create: &Create, dir: &Inode, entry: &Entry) -> Step<Reply> {
+    let inode = work.read().inode(entry.ino)?;
+    let same_verifier = match (&inode.body, create.verifier) {
+        (Body::File(file), Some(verifier)) => file.verifier == Some(verifier),
+        _ => false,
+    };
+    let accept = match create.verifier {
+        Some(_) => same_verifier,
+        None => create.exists == Exists::Accept,
+    };
+    if !accept {
+        return Err(FsError::Exists.into());
+    }
+    let attr = work.read().attr(entry.ino, &inode);
+    Ok(Reply::Created {
+        attr,
+        dir: DirChange { before: dir.change, after: dir.change },
+        created: same_verifier,
+    })
+}
+
+/// A target that can be stored (symlink(2)).
+fn check_target(target: &[u8]) -> Step<()> {
+    match target.len() {
+        0 => Err(FsError::NotFound.into()),
+        n if n > SYMLINK_BYTES_MAX => Err(FsError::NameTooLong.into()),
+        _ if target.contains(&0) => Err(FsError::Invalid.into()),
+        _ => Ok(()),
+    }
+}
+
+fn node(work: &Work<'_>, node: &NodeSpec, dir: &Inode, dir_ino: InodeId) -> Step<(FileKind, Device, Body)> {
+    let none = Device::default();
+    Ok(match node {
+        NodeSpec::File => {
+            (FileKind::File, none, Body::File(File { inline: Some(Default::default()), ..File::default() }))
+        }
+        NodeSpec::Directory => {
+            if dir.links >= u32::MAX - 1 {
+                return Err(FsError::TooManyLinks.into());
+            }
+            let depth = dir.as_directory()?.depth.saturating_add(1);
+            (FileKind::Directory, none, Body::Directory(Directory { parent: dir_ino, depth, displaced: 0 }))
+        }
+        NodeSpec::Symlink(target) => (FileKind::Symlink, none, Body::Symlink(target.clone())),
+        NodeSpec::Fifo => (FileKind::Fifo, none, Body::None),
+        NodeSpec::Socket => (FileKind::Socket, none, Body::None),
+        NodeSpec::CharDevice(_) | NodeSpec::BlockDevice(_) if work.cred.uid != 0 => {
+            return Err(FsError::NotPermitted.into());
+        }
+        NodeSpec::CharDevice(device) => (FileKind::CharDevice, *device, Body::None),
+        NodeSpec::BlockDevice(device) => (FileKind::BlockDevice, *device, Body::None),
+    })
+}
+
+/// A file lives in the slot of its entry; a directory near the root in a slot of its own.
+fn slot_of(work: &Work<'_>, create: &Create, kind: FileKind, parent_depth: u16) -> Step<Slot> {
+    if kind != FileKind::Directory || parent_depth >= SPREAD_DEPTH {
+        return Ok(create.dir.slot());
+    }
+    let cookie = crate::cookie::natural(&work.read().filesystem()?.hash_key, &create.name).0;
+    let spread = (cookie ^ create.dir.0).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    Ok(Slot(spread as u16))
+}
+
+/// Attributes that a create carries are the maker's own choice, within what it could change afterwards.
+fn first_attributes(work: &Work<'_>, inode: &mut Inode, set: &SetAttr) -> Step<()> {
+    // A symbolic link has no mode of its own.
+    let mode = set.mode.filter(|_| inode.kind != FileKind::Symlink);
+    let set = SetAttr { mode, ..set.clone() };
+    setattr::check(&work.cred, inode, &set, false)?;
+    inode.size = set.size.unwrap_or(inode.size);
+    setattr::assign(&work.cred, inode, &set, work.now);
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! What commands and queries share: typed access to the records of one filesystem.
+
+use crate::command::{DirChange, Failure, Removed};
+use crate::cookie::natural;
+use crate::records::{
+    Body, Counters, Directory, Entry, EntryName, File, Filesystem, Inode, Intent, Orphan, Record,
+};
+use crate::{commands, keys};
+use map::{MapError, OrderedMap, OrderedMapMut};
+use types::{AccessMask, Attr, Cookie, Cred, FileId, FileKind, FsError, FsId, InodeId, Name, Slot, Time};
+
+/// Why a command or query ends early.
+pub(crate) enum Stop {
+    /// With an answer for the proposer.
+    Fail(Failure),
+    /// Because the map is broken.
+    Map(MapError),
+}
+
+impl From<MapError> for Stop {
+    fn from(error: MapError) -> Stop {
+        Stop::Map(error)
+    }
+}
+
+impl From<FsError> for Stop {
+    fn from(error: FsError) -> Stop {
+        Stop::Fail(Failure::Fs(error))
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Fail(failure)
+    }
+}
+
+pub(crate) type Step<T> = Result<T, Stop>;
+
+/// Reads records of one filesystem.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) map: &'a dyn OrderedMap,
+    pub(crate) fs: FsId,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn file(&self, ino: InodeId) -> FileId {
+        FileId { fs: self.fs, ino }
+    }
+
+    pub(crate) fn record<R: Record>(&self, key: &[u8]) -> Result<Option<R>, MapError> {
+        self.map.get(key)?.map(|value| R::decode(&value)).transpose()
+    }
+
+    /// The inode, or [`FsError::Stale`]: also where it has neither a name nor an open, and only waits to be
+    /// removed in steps.
+    pub(crate) fn inode(&self, ino: InodeId) -> Step<Inode> {
+        let file = self.file(ino);
+        let inode: Inode = self.record(&keys::inode(file))?.ok_or(FsError::Stale)?;
+        if inode.links == 0 && self.map.get(&keys::orphan(file))?.is_none() {
+            return Err(FsError::Stale.into());
+        }
+        Ok(inode)
+    }
+
+    /// The inode of a directory, or [`FsError::NotDirectory`].
+    pub(crate) fn directory(&self, ino: InodeId) -> Step<Inode> {
+        let inode = self.inode(ino)?;
+        inode.as_directory()?;
+        Ok(inode)
+    }
+
+    pub(crate) fn filesystem(&self) -> Step<Filesystem> {
+        self.record(&keys::filesystem(self.fs))?.ok_or_else(|| FsError::Stale.into())
+    }
+
+    /// Where `name` stands in `dir`.
+    pub(crate) fn entry(
+        &self,
+        dir: InodeId,
+        body: &Directory,
+        hash_key: &[u8; 16],
+        name: &Name,
+    ) -> Step<Option<(Cookie, Entry)>> {
+        let dir = self.file(dir);
+        let cookie = natural(hash_key, name);
+        match self.record::<Entry>(&keys::entry(dir, cookie))? {
+            Some(entry) if entry.name == *name => return Ok(Some((cookie, entry))),
+            _ if body.displaced == 0 => return Ok(None),
+            _ => {}
+        }
+        for is_directory in [false, true] {
+            if let Some(found) = self.record::<EntryName>(&keys::entry_name(dir, name, is_directory))? {
+                let entry = Entry { name: name.clone(), ino: found.ino, kind: found.kind };
+                return Ok(Some((found.cookie, entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn attr(&self, ino: InodeId, inode: &Inode) -> Attr {
+        attr(self.file(ino), inode)
+    }
+}
+
+/// What the inode says of itself.
+pub(crate) fn attr(file: FileId, inode: &Inode) -> Attr {
+    let &Inode {
+        kind, mode, links, uid, gid, device, size, used, atime, mtime, ctime, btime, change, ..
+    } = inode;
+    Attr { file, kind, mode, links, uid, gid, device, size, used, atime, mtime, ctime, btime, change }
+}
+
+/// The caller's right to `mask`, or [`FsError::AccessDenied`].
+pub(crate) fn allow(cred: &Cred, inode: &Inode, mask: AccessMask) -> Step<()> {
+    if access::allowed(cred, inode.uid, inode.gid, inode.mode, inode.kind, mask) {
+        Ok(())
+    } else {
+        Err(FsError::AccessDenied.into())
+    }
+}
+
+impl Inode {
+    pub(crate) fn as_directory(&self) -> Step<&Directory> {
+        match &self.body {
+            Body::Directory(directory) => Ok(directory),
+            _ => Err(FsError::NotDirectory.into()),
+        }
+    }
+
+    pub(crate) fn as_directory_mut(&mut self) -> Step<&mut Directory> {
+        match &mut self.body {
+            Body::Directory(directory) => Ok(directory),
+            _ => Err(FsError::NotDirectory.into()),
+        }
+    }
+
+    pub(crate) fn as_file(&self) -> Step<&File> {
+        match (&self.body, self.kind) {
+            (Body::File(file), _) => Ok(file),
+            (_, FileKind::Directory) => Err(FsError::IsDirectory.into()),
+            (_, FileKind::Symlink) => Err(FsError::IsSymlink.into()),
+            _ => Err(FsError::WrongKind.into()),
+        }
+    }
+
+    pub(crate) fn as_file_mut(&mut self) -> Step<&mut File> {
+        self.as_file()?;
+        match &mut self.body {
+            Body::File(file) => Ok(file),
+            _ => Err(FsError::WrongKind.into()),
+        }
+    }
+
+    /// Something of the inode changed.
+    pub(crate) fn touch(&mut self, now: Time) {
+        self.ctime = now;
+        self.change += 1;
+    }
+
+    /// Content or entries changed.
+    pub(crate) fn modify(&mut self, now: Time) -> DirChange {
+        let before = self.change;
+        self.mtime = now;
+        self.touch(now);
+        DirChange { before, after: self.change }
+    }
+}
+
+/// Changes records of one filesystem on somebody's behalf.
+pub(crate) struct Work<'a> {
+    pub(crate) map: &'a mut dyn OrderedMapMut,
+    pub(crate) fs: FsId,
+    pub(crate) now: Time,
+    pub(crate) cred: Cred,
+}
+
+impl Work<'_> {
+    pub(crate) fn read(&self) -> Reader<'_> {
+        Reader { map: self.map, fs: self.fs }
+    }
+
+    pub(crate) fn file(&self, ino: InodeId) -> FileId {
+        FileId { fs: self.fs, ino }
+    }
+
+    pub(crate) fn put<R: Record>(&mut self, key: &[u8], record: &R) {
+        self.map.put(key, record.encode());
+    }
+
+    pub(crate) fn put_inode(&mut self, ino: InodeId, inode: &Inode) {
+        self.put(&keys::inode(self.file(ino)), inode);
+    }
+
+    pub(crate) fn counters(&self, slot: Slot) -> Result<Counters, MapError> {
+        Ok(self.read().record(&keys::counters(self.fs, slot))?.unwrap_or_default())
+    }
+
+    pub(crate) fn put_counters(&mut self, slot: Slot, counters: &Counters) {
+        self.put(&keys::counters(self.fs, slot), counters);
+    }
+
+    /// Stripes are numbered over all filesystems, as drives know no filesystem: in filesystem 0.
+    pub(crate) fn stripe_counters(&self, slot: Slot) -> Result<Counters, MapError> {
+        Ok(self.read().record(&keys::counters(FsId(0), slot))?.unwrap_or_default())
+    }
+
+    pub(crate) fn put_stripe_counters(&mut self, slot: Slot, counters: &Counters) {
+        self.put(&keys::counters(FsId(0), slot), counters);
+    }
+
+    /// A number that no inode of the filesystem ever had.
+    pub(crate) fn new_inode_id(&mut self, slot: Slot) -> Step<InodeId> {
+        let mut counters = self.counters(slot)?;
+        if counters.inode >> InodeId::SEQUENCE_BITS != 0 {
+            return Err(FsError::NoSpace.into());
+        }
+        counters.inode += 1;
+        counters.inodes += 1;
+        self.put_counters(slot, &counters);
+        Ok(InodeId::new(slot, counters.inode))
+    }
+
+    /// The caller may add and remove names in `dir`.
+    pub(crate) fn allow_entries(&self, dir: &Inode) -> Step<()> {
+        allow(&self.cred, dir, AccessMask::WRITE.union(AccessMask::EXECUTE))
+    }
+
+    pub(crate) fn find(&self, dir_ino: InodeId, dir: &Inode, name: &Name) -> Step<Option<(Cookie, Entry)>> {
+        let read = self.read();
+        read.entry(dir_ino, dir.as_directory()?, &read.filesystem()?.hash_key, name)
+    }
+
+    /// Adds both records of an entry and changes `dir`, which the caller writes. The name must be free.
+    pub(crate) fn add_entry(&mut self, dir_ino: InodeId, dir: &mut Inode, entry: Entry) -> Step<DirChange> {
+        let dir_file = self.file(dir_ino);
+        let home = natural(&self.read().filesystem()?.hash_key, &entry.name);
+        let mut cookie = home;
+        while self.map.get(&keys::entry(dir_file, cookie))?.is_some() {
+            if cookie.0 - home.0 == u64::from(u16::MAX) {
+                return Err(FsError::NoSpace.into());
+            }
+            cookie.0 += 1;
+        }
+        let is_directory = entry.kind == FileKind::Directory;
+        self.put(&keys::entry(dir_file, cookie), &entry);
+        let by_name = EntryName { cookie, ino: entry.ino, kind: entry.kind };
+        self.put(&keys::entry_name(dir_file, &entry.name, is_directory), &by_name);
+        let body = dir.as_directory_mut()?;
+        body.displaced += u32::from(cookie != home);
+        dir.size += 1;
+        dir.links = dir.links.checked_add(u32::from(is_directory)).ok_or(FsError::TooManyLinks)?;
+        Ok(dir.modify(self.now))
+    }
+
+    /// Removes both records of an entry and changes `dir`, which the caller writes.
+    pub(crate) fn remove_entry(
+        &mut self,
+        dir_ino: InodeId,
+        dir: &mut Inode,
+        cookie: Cookie,
+        entry: &Entry,
+    ) -> Step<DirChange> {
+        let dir_file = self.file(dir_ino);
+        let home = natural(&self.read().filesystem()?.hash_key, &entry.name);
+        let is_directory = entry.kind == FileKind::Directory;
+        self.map.delete(&keys::entry(dir_file, cookie));
+        self.map.delete(&keys::entry_name(dir_file, &entry.name, is_directory));
+        let body = dir.as_directory_mut()?;
+        body.displaced -= u32::from(cookie != home);
+        dir.size -= 1;
+        dir.links -= u32::from(is_directory);
+        Ok(dir.modify(self.now))
+    }
+
+    /// The caller may remove the entry of `inode` from `dir` (sticky directories).
+    pub(crate) fn allow_removal(&self, dir: &Inode, inode: &Inode) -> Step<()> {
+        if access::sticky_allows(&self.cred, dir.mode, dir.uid, inode.uid) {
+            Ok(())
+        } else {
+            Err(FsError::NotPermitted.into())
+        }
+    }
+
+    /// Takes one name from an inode; the last one makes it an orphan or removes it, in steps if need be.
+    pub(crate) fn drop_link(&mut self, ino: InodeId, mut inode: Inode, keep: bool) -> Step<Removed> {
+        let file = self.file(ino);
+        let kind = inode.kind;
+        inode.links = if kind == FileKind::Directory { 0 } else { inode.links - 1 };
+        inode.touch(self.now);
+        let links = inode.links;
+        let mut drain = false;
+        self.put_inode(ino, &inode);
+        if links == 0 && keep {
+            self.put(&keys::orphan(file), &Orphan { since: self.now });
+        } else if links == 0 {
+            self.put(&keys::intent(file), &Intent::Delete);
+            drain = commands::drain::step(self, ino)?;
+        }
+        Ok(Removed { file, kind, links, drain })
+    }
+}

@@ -1,0 +1,285 @@
+//! Keys of a shard's map, in an order that keeps together what is read together.
+//!
+//! `slot (2) | filesystem (4) | branch (4) | kind (1) | body | layer, descending (4)`, all big-endian.
+//! `docs/formats/keys.md` is the page for this file.
+
+use types::{Cookie, FileId, FsId, InodeId, Name, RequestId, Slot, StripeId};
+
+/// Kinds of records; a value is never given a second meaning.
+pub mod kind {
+    /// Counters of a slot.
+    pub const COUNTERS: u8 = 0x01;
+    /// A filesystem, in slot 0 of filesystem 0.
+    pub const FILESYSTEM: u8 = 0x08;
+    /// A filesystem's name, in slot 0 of filesystem 0.
+    pub const FILESYSTEM_NAME: u8 = 0x09;
+    /// An inode.
+    pub const INODE: u8 = 0x10;
+    /// A directory entry by cookie.
+    pub const ENTRY: u8 = 0x20;
+    /// A directory entry by name.
+    pub const ENTRY_NAME: u8 = 0x21;
+    /// A run of a file's bytes.
+    pub const EXTENT: u8 = 0x30;
+    /// A run of bytes of a stripe.
+    pub const PIECE: u8 = 0x40;
+    /// A stripe.
+    pub const STRIPE: u8 = 0x41;
+    /// A stripe of which no byte is live, to be freed.
+    pub const GARBAGE: u8 = 0x42;
+    /// An extended attribute.
+    pub const XATTR: u8 = 0x50;
+    /// An inode without a name that may be open.
+    pub const ORPHAN: u8 = 0x60;
+    /// Work left to be done in steps.
+    pub const INTENT: u8 = 0x68;
+    /// The reply to a client's last change on a channel.
+    pub const REPLAY: u8 = 0x70;
+}
+
+/// The only branch and layer until there are clones and snapshots.
+const BRANCH: u32 = 0;
+const LAYER: u32 = 0;
+/// Bytes before a key's body.
+pub const PREFIX_BYTES: usize = 2 + 4 + 4 + 1;
+/// Bytes after a key's body.
+pub const SUFFIX_BYTES: usize = 4;
+
+struct Key(Vec<u8>);
+
+impl Key {
+    fn new(slot: Slot, fs: FsId, kind: u8) -> Key {
+        let mut key = Vec::with_capacity(48);
+        key.extend_from_slice(&slot.0.to_be_bytes());
+        key.extend_from_slice(&fs.0.to_be_bytes());
+        key.extend_from_slice(&BRANCH.to_be_bytes());
+        key.push(kind);
+        Key(key)
+    }
+
+    fn of(file: FileId, kind: u8) -> Key {
+        Key::new(file.ino.slot(), file.fs, kind).sequence(file.ino.sequence())
+    }
+
+    fn sequence(self, sequence: u64) -> Key {
+        self.bytes(&sequence.to_be_bytes()[2..])
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Key {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn end(self) -> Vec<u8> {
+        self.bytes(&(!LAYER).to_be_bytes()).0
+    }
+}
+
+/// Counters of `slot` in `fs`.
+#[must_use]
+pub fn counters(fs: FsId, slot: Slot) -> Vec<u8> {
+    Key::new(slot, fs, kind::COUNTERS).end()
+}
+
+/// The record of a filesystem.
+#[must_use]
+pub fn filesystem(fs: FsId) -> Vec<u8> {
+    Key::new(Slot(0), FsId(0), kind::FILESYSTEM).bytes(&fs.0.to_be_bytes()).end()
+}
+
+/// A filesystem by its name.
+#[must_use]
+pub fn filesystem_name(name: &str) -> Vec<u8> {
+    Key::new(Slot(0), FsId(0), kind::FILESYSTEM_NAME).bytes(name.as_bytes()).bytes(&[0]).end()
+}
+
+/// First and one past the last key of all filesystems by name.
+#[must_use]
+pub fn filesystem_names() -> (Vec<u8>, Vec<u8>) {
+    (
+        Key::new(Slot(0), FsId(0), kind::FILESYSTEM_NAME).0,
+        Key::new(Slot(0), FsId(0), kind::FILESYSTEM_NAME + 1).0,
+    )
+}
+
+/// An inode.
+#[must_use]
+pub fn inode(file: FileId) -> Vec<u8> {
+    Key::of(file, kind::INODE).end()
+}
+
+/// A directory entry by cookie.
+#[must_use]
+pub fn entry(dir: FileId, cookie: Cookie) -> Vec<u8> {
+    Key::of(dir, kind::ENTRY).bytes(&cookie.0.to_be_bytes()).end()
+}
+
+/// The keys of the entries of `dir` after `cookie`: from, to.
+#[must_use]
+pub fn entries_after(dir: FileId, cookie: Cookie) -> (Vec<u8>, Vec<u8>) {
+    (entry(dir, Cookie(cookie.0 + 1)), Key::of(dir, kind::ENTRY).bytes(&u64::MAX.to_be_bytes()).end())
+}
+
+/// The cookie in a key made by [`entry`].
+#[must_use]
+pub fn entry_cookie(key: &[u8]) -> Option<Cookie> {
+    let bytes = key.get(PREFIX_BYTES + 6..key.len().checked_sub(SUFFIX_BYTES)?)?;
+    Some(Cookie(u64::from_be_bytes(bytes.try_into().ok()?)))
+}
+
+/// A directory entry by name; directories stand where `name/` would.
+#[must_use]
+pub fn entry_name(dir: FileId, name: &Name, is_directory: bool) -> Vec<u8> {
+    let key = Key::of(dir, kind::ENTRY_NAME).bytes(name.as_bytes());
+    if is_directory { key.bytes(b"/\0").end() } else { key.bytes(b"\0").end() }
+}
+
+/// The extent of `file` that begins at `offset`.
+#[must_use]
+pub fn extent(file: FileId, offset: u64) -> Vec<u8> {
+    Key::of(file, kind::EXTENT).bytes(&offset.to_be_bytes()).end()
+}
+
+/// The keys of the extents of `file` that begin at `from..to`.
+#[must_use]
+pub fn extents(file: FileId, from: u64, to: u64) -> (Vec<u8>, Vec<u8>) {
+    (extent(file, from), extent(file, to))
+}
+
+/// The offset in a key made by [`extent`].
+#[must_use]
+pub fn extent_offset(key: &[u8]) -> Option<u64> {
+    entry_cookie(key).map(|cookie| cookie.0)
+}
+
+fn of_stripe(fs: FsId, stripe: StripeId, kind: u8) -> Key {
+    let id = InodeId(stripe.0);
+    Key::new(id.slot(), fs, kind).sequence(id.sequence())
+}
+
+/// A stripe.
+#[must_use]
+pub fn stripe(fs: FsId, stripe: StripeId) -> Vec<u8> {
+    of_stripe(fs, stripe, kind::STRIPE).end()
+}
+
+/// A stripe to be freed.
+#[must_use]
+pub fn garbage(fs: FsId, stripe: StripeId) -> Vec<u8> {
+    of_stripe(fs, stripe, kind::GARBAGE).end()
+}
+
+/// The piece of a stripe that begins at byte `at` of it.
+#[must_use]
+pub fn piece(fs: FsId, stripe: StripeId, at: u32) -> Vec<u8> {
+    of_stripe(fs, stripe, kind::PIECE).bytes(&at.to_be_bytes()).end()
+}
+
+/// An extended attribute.
+#[must_use]
+pub fn xattr(file: FileId, name: &Name) -> Vec<u8> {
+    Key::of(file, kind::XATTR).bytes(name.as_bytes()).bytes(&[0]).end()
+}
+
+/// The extended attribute that Linux keeps a program's capabilities in.
+#[must_use]
+pub fn capability(file: FileId) -> Vec<u8> {
+    Key::of(file, kind::XATTR).bytes(b"security.capability\0").end()
+}
+
+/// The keys of all extended attributes of `file`.
+#[must_use]
+pub fn xattrs(file: FileId) -> (Vec<u8>, Vec<u8>) {
+    (Key::of(file, kind::XATTR).0, Key::of(file, kind::XATTR).bytes(&[0xff; 256]).0)
+}
+
+/// The name in a key made by [`xattr`].
+#[must_use]
+pub fn xattr_name(key: &[u8]) -> Option<Name> {
+    let bytes = key.get(PREFIX_BYTES + 6..key.len().checked_sub(SUFFIX_BYTES + 1)?)?;
+    Name::new(bytes.to_vec()).ok()
+}
+
+/// An inode without a name.
+#[must_use]
+pub fn orphan(file: FileId) -> Vec<u8> {
+    Key::of(file, kind::ORPHAN).end()
+}
+
+/// What is left to be done about an inode.
+#[must_use]
+pub fn intent(file: FileId) -> Vec<u8> {
+    Key::of(file, kind::INTENT).end()
+}
+
+/// The last change of a client on a channel, kept in the slot of what it changed.
+#[must_use]
+pub fn replay(fs: FsId, slot: Slot, request: &RequestId) -> Vec<u8> {
+    let key = Key::new(slot, fs, kind::REPLAY).bytes(&request.client.to_be_bytes());
+    key.bytes(&request.channel.to_be_bytes()).end()
+}
+
+/// The keys of all replays of a client in a slot.
+#[must_use]
+pub fn replays(fs: FsId, slot: Slot, client: u128) -> (Vec<u8>, Vec<u8>) {
+    let key = || Key::new(slot, fs, kind::REPLAY).bytes(&client.to_be_bytes());
+    (key().0, key().bytes(&[0xff; 9]).0)
+}
+
+/// All keys of `kind` in one slot of one filesystem.
+#[must_use]
+pub fn all_of(fs: FsId, slot: Slot, kind: u8) -> (Vec<u8>, Vec<u8>) {
+    (Key::new(slot, fs, kind).0, Key::new(slot, fs, kind + 1).0)
+}
+
+/// The inode in a key whose body begins with its sequence.
+#[must_use]
+pub fn parse_inode(key: &[u8]) -> Option<FileId> {
+    let slot = u16::from_be_bytes(key.get(0..2)?.try_into().ok()?);
+    let fs = u32::from_be_bytes(key.get(2..6)?.try_into().ok()?);
+    let mut sequence = [0; 8];
+    sequence[2..].copy_from_slice(key.get(PREFIX_BYTES..PREFIX_BYTES + 6)?);
+    Some(FileId { fs: FsId(fs), ino: InodeId::new(Slot(slot), u64::from_be_bytes(sequence)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIR: FileId = FileId { fs: FsId(7), ino: InodeId::new(Slot(3), 9) };
+
+    fn name(text: &str) -> Name {
+        Name::new(text.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn keys_on_drives_are_frozen() {
+        assert_eq!(
+            extent(DIR, 0x1122).as_slice(),
+            b"\0\x03\0\0\0\x07\0\0\0\0\x30\0\0\0\0\0\x09\0\0\0\0\0\0\x11\x22\xff\xff\xff\xff"
+        );
+        assert_eq!(
+            entry_name(DIR, &name("a"), true).as_slice(),
+            b"\0\x03\0\0\0\x07\0\0\0\0\x21\0\0\0\0\0\x09a/\0\xff\xff\xff\xff"
+        );
+    }
+
+    #[test]
+    fn names_list_in_the_order_of_object_keys() {
+        let keys = [
+            entry_name(DIR, &name("a"), false),
+            entry_name(DIR, &name("a!"), false),
+            entry_name(DIR, &name("a"), true),
+            entry_name(DIR, &name("a0"), false),
+        ];
+        assert!(keys.is_sorted(), "a, a!, a/, a0");
+    }
+
+    #[test]
+    fn keys_give_back_what_they_were_made_of() {
+        assert_eq!(entry_cookie(&entry(DIR, Cookie(77))), Some(Cookie(77)));
+        assert_eq!(xattr_name(&xattr(DIR, &name("user.x"))), Some(name("user.x")));
+        assert_eq!(capability(DIR), xattr(DIR, &name("security.capability")));
+        assert_eq!(parse_inode(&inode(DIR)), Some(DIR));
+    }
+}

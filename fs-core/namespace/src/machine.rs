@@ -1,0 +1,193 @@
+//! The state machine of a shard: decodes, recognises retries, dispatches, encodes.
+
+use crate::command::{Action, Command, Failure, Outcome, Reply};
+use crate::commands::{
+    clone_range, commit, create, drain, filesystem, link, remove, rename, setattr, space, stripes, xattr,
+};
+use crate::inodes::{Step, Stop, Work};
+use crate::keys;
+use crate::records::{Record, Replay};
+use bytes::Bytes;
+use map::{Machine, MapError, OrderedMap, OrderedMapMut, Overlay, WriteSet};
+use std::cmp::Ordering;
+use types::limits::COMMAND_BYTES_MAX;
+use types::{FsError, InodeId, RequestId, Slot};
+
+/// Version of encoded commands and outcomes.
+const VERSION: u8 = 1;
+
+/// The file system as a deterministic machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Namespace;
+
+impl Command {
+    /// As it stands in the log.
+    ///
+    /// # Errors
+    /// [`FsError::Invalid`] when it is over 256 KiB.
+    pub fn encode(&self) -> Result<Bytes, FsError> {
+        match postcard::to_extend(self, vec![VERSION]) {
+            Ok(bytes) if bytes.len() <= COMMAND_BYTES_MAX => Ok(bytes.into()),
+            _ => Err(FsError::Invalid),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Command> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
+            _ => None,
+        }
+    }
+
+    /// The slot that the command's replay is kept in.
+    fn home(&self) -> Slot {
+        match &self.action {
+            Action::Create(create) => create.dir.slot(),
+            Action::Link { dir, .. } | Action::Remove { dir, .. } => dir.slot(),
+            Action::Rename { from_dir, .. } => from_dir.slot(),
+            Action::CloneRange { to, .. } => to.slot(),
+            Action::SetAttr { ino, .. }
+            | Action::SetXattr { ino, .. }
+            | Action::Commit { ino, .. }
+            | Action::Space { ino, .. } => ino.slot(),
+            _ => InodeId::ROOT.slot(),
+        }
+    }
+}
+
+/// Reads an encoded outcome.
+///
+/// # Errors
+/// [`MapError`] when it is none: the machine that made it is of another version.
+pub fn reply_of(encoded: &[u8]) -> Result<Outcome, MapError> {
+    match encoded.split_first() {
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| MapError(format!("outcome: {e}"))),
+        _ => Err(MapError("outcome of an unknown version".into())),
+    }
+}
+
+fn encode_outcome(outcome: &Outcome) -> Bytes {
+    #[expect(
+        clippy::expect_used,
+        reason = "postcard fails only on types without a length; outcomes have none"
+    )]
+    postcard::to_extend(outcome, vec![VERSION]).map(Bytes::from).expect("an outcome encodes")
+}
+
+impl Machine for Namespace {
+    fn apply(&self, map: &mut dyn OrderedMapMut, command: &Bytes) -> Result<Bytes, MapError> {
+        let Some(command) = Command::decode(command) else {
+            return Ok(encode_outcome(&Err(FsError::Invalid.into())));
+        };
+        let replay =
+            command.request.map(|request| (keys::replay(command.fs, command.home(), &request), request));
+        if let Some((key, request)) = &replay
+            && let Some(answer) = remembered(map, key, request)?
+        {
+            return Ok(answer);
+        }
+        let mut changes = WriteSet::default();
+        let below: &dyn OrderedMap = map;
+        let mut overlay = Overlay::new(below, &mut changes);
+        let Command { now, cred, fs, action, .. } = command;
+        let mut work = Work { map: &mut overlay, fs, now, cred };
+        let outcome = match run(&mut work, action) {
+            Ok(reply) => Ok(reply),
+            Err(Stop::Fail(failure)) => return Ok(encode_outcome(&Err(failure))),
+            Err(Stop::Map(error)) => return Err(error),
+        };
+        let reply = encode_outcome(&outcome);
+        if let Some((key, request)) = replay {
+            let record = remembering(map, &key, request, reply.clone())?;
+            changes.record(&key, Some(record.encode()));
+        }
+        for (key, change) in changes.iter() {
+            match change {
+                Some(value) => map.put(key, value.clone()),
+                None => map.delete(key),
+            }
+        }
+        Ok(reply)
+    }
+}
+
+/// The answer to a request that took effect before.
+fn remembered(map: &dyn OrderedMap, key: &[u8], request: &RequestId) -> Result<Option<Bytes>, MapError> {
+    let Some(value) = map.get(key)? else { return Ok(None) };
+    let last = Replay::decode(&value)?;
+    let forgotten = || Some(encode_outcome(&Err(Failure::Fs(FsError::StaleRequest))));
+    match request.sequence.cmp(&last.sequence) {
+        Ordering::Greater => return Ok(None),
+        Ordering::Less => return Ok(forgotten()),
+        Ordering::Equal => {}
+    }
+    if let Some((_, reply)) = last.replies.iter().find(|(step, _)| *step == request.step) {
+        return Ok(Some(reply.clone()));
+    }
+    // A step before the oldest that is remembered may have been forgotten.
+    let full = last.replies.len() == Replay::STEPS_MAX;
+    let oldest = last.replies.first().is_some_and(|(step, _)| request.step < *step);
+    Ok(if full && oldest { forgotten() } else { None })
+}
+
+/// What is remembered once `reply` is the answer to `request`: the steps of one request stay together, as
+/// the whole request is what a client sends again.
+fn remembering(
+    map: &dyn OrderedMap,
+    key: &[u8],
+    request: RequestId,
+    reply: Bytes,
+) -> Result<Replay, MapError> {
+    let last = map.get(key)?.map(|value| Replay::decode(&value)).transpose()?;
+    let mut record = last
+        .filter(|last| last.sequence == request.sequence)
+        .unwrap_or(Replay { sequence: request.sequence, replies: Vec::new() });
+    let at = record.replies.partition_point(|(step, _)| *step < request.step);
+    record.replies.insert(at, (request.step, reply));
+    if record.replies.len() > Replay::STEPS_MAX {
+        record.replies.remove(0);
+    }
+    Ok(record)
+}
+
+fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
+    match action {
+        Action::MakeFilesystem { name, hash_key } => filesystem::make(work, &name, hash_key),
+        Action::Create(args) => create::create(work, args),
+        Action::Link { ino, dir, name } => link::link(work, ino, dir, name),
+        Action::Remove { dir, name, directory, seen, keep } => {
+            remove::remove(work, dir, &name, directory, seen, keep)
+        }
+        Action::Rename { from_dir, from_name, to_dir, to_name, exists, seen, keep } => {
+            rename::rename(work, rename::Rename { from_dir, from_name, to_dir, to_name, exists, seen, keep })
+        }
+        Action::SetAttr { ino, set, may_write, if_ctime } => {
+            setattr::setattr(work, ino, &set, may_write, if_ctime)
+        }
+        Action::SetXattr { ino, name, value, must_exist } => xattr::set(work, ino, &name, value, must_exist),
+        commit @ Action::Commit { .. } => commit::commit(work, commit),
+        Action::Space { ino, range, space, extend } => space::space(work, ino, range, space, extend),
+        Action::CloneRange { from, from_offset, to, to_offset, length } => clone_range::clone_range(
+            work,
+            &clone_range::CloneRange { from, from_offset, to, to_offset, length },
+        ),
+        Action::GrantStripes { near, count } => stripes::grant(work, near, count),
+        Action::DropOrphan { ino } => drain::drop_orphan(work, ino),
+        Action::Drain { ino } => drain::drain(work, ino),
+        Action::ForgetStripes { stripes } => stripes::forget(work, &stripes),
+        Action::ForgetClient { client, near } => forget_client(work, client, near),
+    }
+}
+
+fn forget_client(work: &mut Work<'_>, client: u128, near: InodeId) -> Step<Reply> {
+    let (from, to) = keys::replays(work.fs, near.slot(), client);
+    let mut found = Vec::new();
+    work.map.scan(&from, &to, &mut |key, _| {
+        found.push(key.to_vec());
+        found.len() < types::limits::COMMAND_KEYS_MAX
+    })?;
+    for key in &found {
+        work.map.delete(key);
+    }
+    Ok(Reply::Drained { more: found.len() == types::limits::COMMAND_KEYS_MAX })
+}

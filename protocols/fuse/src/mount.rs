@@ -1,0 +1,212 @@
+//! Mounting, waiting for the end, unmounting.
+
+use crate::head::Head;
+use crate::options::MountOptions;
+use fuser::{Config, MountOption, SessionACL, SessionUnmounter};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io, thread};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use types::{Cred, FileId};
+use vfs::{ClientId, Ctx, EndClient, Vfs};
+
+/// Why mounting or unmounting failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FuseError {
+    /// The kernel refused the mount.
+    #[error("cannot mount at {}: {source}", path.display())]
+    Mount {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refused to unmount; `EBUSY` while files are in use.
+    #[error("cannot unmount {}: {source}", path.display())]
+    Unmount {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The session ended with an error.
+    #[error("the mount at {} has ended: {reason}", path.display())]
+    Session {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A file system about to be mounted.
+pub struct Mount<V> {
+    vfs: Arc<V>,
+    root: FileId,
+    options: MountOptions,
+    runtime: Handle,
+}
+
+impl<V: Vfs> Mount<V> {
+    /// Prepares a mount of what is below `root`. Operations that wait run on `runtime`.
+    #[must_use]
+    pub fn new(vfs: Arc<V>, root: FileId, options: MountOptions, runtime: Handle) -> Mount<V> {
+        Mount { vfs, root, options, runtime }
+    }
+
+    /// Mounts at the directory `path`. Needs the superuser, or `fusermount3`. Blocks for a moment: do not
+    /// call it on a runtime thread that the file system needs.
+    ///
+    /// # Errors
+    /// [`FuseError::Mount`] when the kernel says no.
+    pub fn mount(self, path: &Path) -> Result<Session, FuseError> {
+        let failed = |source| FuseError::Mount { path: path.to_owned(), source };
+        let path = fs::canonicalize(path).map_err(failed)?;
+        let config = config(&self.options);
+        let client = self.options.client;
+        let readahead = self.options.readahead_kib;
+        let (vfs, runtime) = (self.vfs.clone(), self.runtime.clone());
+        let head = Head::new(self.vfs, self.root, self.options, self.runtime);
+        let mut session = fuser::Session::new(head, &path, &config).map_err(failed)?;
+        let unmounter = Mutex::new(session.unmount_callable());
+        let (ended, end) = watch::channel(None);
+        thread::Builder::new()
+            .name("fuse-session".to_owned())
+            .spawn(move || {
+                let result = session.run().map_err(|error| error.to_string());
+                runtime.block_on(say_farewell(&*vfs, client));
+                ended.send_replace(Some(result));
+            })
+            .map_err(failed)?;
+        if readahead > 0 {
+            set_readahead(&path, readahead);
+        }
+        Ok(Session { path, unmounter, end })
+    }
+}
+
+async fn say_farewell<V: Vfs>(vfs: &V, client: ClientId) {
+    let ctx = Ctx { client, ..Ctx::new(Cred::root()) };
+    if let Err(error) = vfs.end_client(&ctx, EndClient { client }).await {
+        tracing::warn!(%error, "opens and locks of an ended mount stay until their lease ends");
+    }
+}
+
+fn config(options: &MountOptions) -> Config {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(options.source.clone()),
+        MountOption::Subtype("plexus".to_owned()),
+        MountOption::DefaultPermissions,
+        MountOption::NoAtime,
+    ];
+    if options.read_only {
+        config.mount_options.push(MountOption::RO);
+    }
+    if options.trusted {
+        config.mount_options.extend([MountOption::Dev, MountOption::Suid]);
+    }
+    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.n_threads = Some(options.threads.max(1));
+    config.clone_fd = true;
+    config
+}
+
+/// The kernel offers FUSE no more than 128 KiB of readahead; the mount's backing device takes more.
+fn set_readahead(path: &Path, kib: u32) {
+    let device = fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| device_of(&text, path));
+    let Some(device) = device else { return };
+    if let Err(error) = fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), kib.to_string()) {
+        tracing::debug!(%error, "readahead stays as the kernel has it");
+    }
+}
+
+/// `major:minor` of the last mount at `path` (proc(5), mountinfo).
+fn device_of(mountinfo: &str, path: &Path) -> Option<String> {
+    let wanted = escape(path.to_str()?);
+    let mut lines = mountinfo.lines().rev().map(|line| line.split(' '));
+    lines.find_map(|mut fields| {
+        let device = fields.nth(2)?;
+        (fields.nth(1)? == wanted).then(|| device.to_owned())
+    })
+}
+
+fn escape(path: &str) -> String {
+    path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
+}
+
+/// A mounted file system. Dropping it leaves the mount; end it with [`Session::unmount`].
+pub struct Session {
+    path: PathBuf,
+    unmounter: Mutex<SessionUnmounter>,
+    end: watch::Receiver<Option<Result<(), String>>>,
+}
+
+impl Session {
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits until somebody has unmounted it.
+    ///
+    /// # Errors
+    /// [`FuseError::Session`] when it has ended in another way.
+    pub async fn wait(&self) -> Result<(), FuseError> {
+        let mut end = self.end.clone();
+        let gone = |reason| FuseError::Session { path: self.path.clone(), reason };
+        let result =
+            end.wait_for(Option::is_some).await.map_err(|_| gone("its thread is gone".to_owned()))?;
+        match &*result {
+            Some(Err(reason)) => Err(gone(reason.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Unmounts while nothing is in use; [`Session::wait`] then returns. Blocks until the kernel is done.
+    ///
+    /// # Errors
+    /// [`FuseError::Unmount`] while files are in use.
+    pub fn unmount(&self) -> Result<(), FuseError> {
+        use rustix::mount::{UnmountFlags, unmount};
+        match unmount(&self.path, UnmountFlags::empty()) {
+            Ok(()) => Ok(()),
+            // Not ours any more, or not the superuser: the helper knows.
+            Err(rustix::io::Errno::INVAL) => Ok(()),
+            Err(rustix::io::Errno::PERM) => self.by_helper(),
+            Err(error) => Err(FuseError::Unmount { path: self.path.clone(), source: error.into() }),
+        }
+    }
+
+    /// Takes the mount out of the tree at once; it ends when its last file is closed.
+    ///
+    /// # Errors
+    /// [`FuseError::Unmount`] when the kernel says no.
+    pub fn detach(&self) -> Result<(), FuseError> {
+        use rustix::mount::{UnmountFlags, unmount};
+        match unmount(&self.path, UnmountFlags::DETACH) {
+            Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
+            Err(rustix::io::Errno::PERM) => self.by_helper(),
+            Err(error) => Err(FuseError::Unmount { path: self.path.clone(), source: error.into() }),
+        }
+    }
+
+    fn by_helper(&self) -> Result<(), FuseError> {
+        let mut unmounter = self.unmounter.lock().unwrap_or_else(PoisonError::into_inner);
+        unmounter.unmount().map_err(|source| FuseError::Unmount { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_of_a_mount_is_found() {
+        let text = "30 1 0:26 / /mnt/a rw - ext4 /dev/x rw\n31 1 0:27 / /mnt/b\\040c rw - fuse.x x rw\n";
+        assert_eq!(device_of(text, Path::new("/mnt/b c")).as_deref(), Some("0:27"));
+        assert_eq!(device_of(text, Path::new("/mnt")), None);
+    }
+}

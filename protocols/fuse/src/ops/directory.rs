@@ -1,0 +1,166 @@
+//! Requests that list directories.
+
+use crate::head::Head;
+use crate::translate::{Numbers, kind};
+use fuser::{
+    FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, ReplyOpen,
+    Request,
+};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use types::{Attr, Cookie, FileId};
+use vfs::{Ctx, DirEntry, FsResult, GetAttr, LookupParent, ReadDir, ReadDirReply, Vfs};
+
+/// Entries to ask for at once; what the kernel's buffer does not hold is asked for again.
+const BATCH: u32 = 128;
+/// Cookies of "." and "..", below those of entries.
+const DOT: u64 = 1;
+const DOT_DOT: u64 = 2;
+
+/// A buffer for entries of either kind of listing; `true` when the entry did not fit.
+trait Buffer {
+    const PLUS: bool;
+    fn special(&mut self, attr: &Attr, offset: u64, name: &str) -> bool;
+    fn entry(&mut self, entry: &DirEntry) -> bool;
+}
+
+struct Names {
+    reply: ReplyDirectory,
+    numbers: Numbers,
+}
+
+impl Buffer for Names {
+    const PLUS: bool = false;
+
+    fn special(&mut self, attr: &Attr, offset: u64, name: &str) -> bool {
+        self.reply.add(self.numbers.ino(attr.file), offset, FileType::Directory, name)
+    }
+
+    fn entry(&mut self, entry: &DirEntry) -> bool {
+        let name = OsStr::from_bytes(entry.name.as_bytes());
+        self.reply.add(self.numbers.ino(entry.file), entry.cookie.0, kind(entry.kind), name)
+    }
+}
+
+struct Entries {
+    reply: ReplyDirectoryPlus,
+    numbers: Numbers,
+    timeout: std::time::Duration,
+}
+
+impl Buffer for Entries {
+    const PLUS: bool = true;
+
+    fn special(&mut self, attr: &Attr, offset: u64, name: &str) -> bool {
+        let attr = self.numbers.attr(attr);
+        self.reply.add(attr.ino, offset, name, &self.timeout, &attr, Generation(0))
+    }
+
+    fn entry(&mut self, entry: &DirEntry) -> bool {
+        let Some(attr) = &entry.attr else { return false };
+        let name = OsStr::from_bytes(entry.name.as_bytes());
+        let attr = self.numbers.attr(attr);
+        self.reply.add(attr.ino, entry.cookie.0, name, &self.timeout, &attr, Generation(0))
+    }
+}
+
+async fn fill<V: Vfs, B: Buffer>(
+    vfs: Arc<V>,
+    ctx: &Ctx,
+    (dir, root): (FileId, FileId),
+    offset: u64,
+    buffer: &mut B,
+) -> FsResult<()> {
+    if offset < DOT {
+        let own = vfs.getattr(ctx, GetAttr { file: dir }).await?.attr;
+        if buffer.special(&own, DOT, ".") {
+            return Ok(());
+        }
+    }
+    if offset < DOT_DOT {
+        let parent = if dir == root {
+            Err(types::FsError::NotFound)
+        } else {
+            vfs.lookup_parent(ctx, LookupParent { dir }).await
+        };
+        // What is above the mount is not ours to show; the kernel goes up by itself.
+        let above = match parent {
+            Ok(parent) => parent.attr,
+            Err(_) => vfs.getattr(ctx, GetAttr { file: dir }).await?.attr,
+        };
+        if buffer.special(&above, DOT_DOT, "..") {
+            return Ok(());
+        }
+    }
+    let mut after = if offset < Cookie::FIRST.0 { Cookie::START } else { Cookie(offset) };
+    loop {
+        let request = ReadDir { dir, after, limit: BATCH, attrs: B::PLUS };
+        let ReadDirReply { entries, end } = vfs.readdir(ctx, request).await?;
+        for entry in &entries {
+            if buffer.entry(entry) {
+                return Ok(());
+            }
+        }
+        match entries.last() {
+            Some(last) if !end => after = last.cookie,
+            _ => return Ok(()),
+        }
+    }
+}
+
+pub(crate) fn opendir(reply: ReplyOpen) {
+    reply.opened(FileHandle(0), FopenFlags::empty());
+}
+
+pub(crate) fn readdir<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    ino: INodeNo,
+    offset: u64,
+    reply: ReplyDirectory,
+) {
+    let (ctx, dir, root) = (head.ctx(request), head.numbers.file(ino), head.numbers.root);
+    let (vfs, mut names) = (head.vfs.clone(), Names { reply, numbers: head.numbers });
+    head.desk.answer(
+        Settled,
+        async move {
+            let result = fill(vfs, &ctx, (dir, root), offset, &mut names).await;
+            Ok((names, result))
+        },
+        |_, (names, result)| match result {
+            Ok(()) => names.reply.ok(),
+            Err(error) => names.reply.error(crate::status::errno(error)),
+        },
+    );
+}
+
+pub(crate) fn readdirplus<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    ino: INodeNo,
+    offset: u64,
+    reply: ReplyDirectoryPlus,
+) {
+    let (ctx, dir, root) = (head.ctx(request), head.numbers.file(ino), head.numbers.root);
+    let timeout = head.options.entry_timeout.min(head.options.attr_timeout);
+    let (vfs, mut entries) = (head.vfs.clone(), Entries { reply, numbers: head.numbers, timeout });
+    head.desk.answer(
+        Settled,
+        async move {
+            let result = fill(vfs, &ctx, (dir, root), offset, &mut entries).await;
+            Ok((entries, result))
+        },
+        |_, (entries, result)| match result {
+            Ok(()) => entries.reply.ok(),
+            Err(error) => entries.reply.error(crate::status::errno(error)),
+        },
+    );
+}
+
+/// In place of a reply that the work itself fills and carries along.
+struct Settled;
+
+impl crate::answer::Fail for Settled {
+    fn fail(self, _errno: fuser::Errno) {}
+}

@@ -1,0 +1,187 @@
+//! Requests about names: lookup, making, linking, removing, renaming.
+
+use crate::head::{Head, NONSENSE};
+use crate::translate::{mode, name, node_kind};
+use bytes::Bytes;
+use fuser::{Generation, INodeNo, RenameFlags, ReplyData, ReplyEmpty, ReplyEntry, Request};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use types::{Attr, SetAttr};
+use vfs::{Link, Lookup, Mkdir, Mknod, ReadLink, Rename, RenameHow, Rmdir, Symlink, Unlink, Vfs};
+
+impl<V: Vfs> Head<V> {
+    /// Tells the kernel of an entry.
+    fn entry(&self) -> impl FnOnce(ReplyEntry, Attr) + Send + 'static {
+        let (numbers, entry, attr) = (self.numbers, self.options.entry_timeout, self.options.attr_timeout);
+        // Inode numbers are never reused, so that one generation is enough.
+        move |reply, found| reply.entry_with_ttls(&attr, &entry, &numbers.attr(&found), Generation(0))
+    }
+}
+
+pub(crate) fn lookup<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    parent: INodeNo,
+    text: &OsStr,
+    reply: ReplyEntry,
+) {
+    let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
+    head.serve(
+        reply,
+        |vfs| {
+            let request = Lookup { dir, name: name(text)? };
+            Ok(async move { Ok(vfs.lookup(&ctx, request).await?.attr) })
+        },
+        head.entry(),
+    );
+}
+
+pub(crate) fn readlink<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, reply: ReplyData) {
+    let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
+    head.serve(
+        reply,
+        |vfs| Ok(async move { vfs.readlink(&ctx, ReadLink { file }).await }),
+        |reply, link| reply.data(&link.target),
+    );
+}
+
+pub(crate) fn mknod<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    (parent, text): (INodeNo, &OsStr),
+    bits: u32,
+    device: u32,
+    reply: ReplyEntry,
+) {
+    let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
+    head.serve(
+        reply,
+        |vfs| {
+            let (name, kind) = (name(text)?, node_kind(bits, device)?);
+            let request = Mknod { dir, name, kind, mode: mode(bits), set: SetAttr::default() };
+            Ok(async move { Ok(vfs.mknod(&ctx, request).await?.attr) })
+        },
+        head.entry(),
+    );
+}
+
+pub(crate) fn mkdir<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    (parent, text): (INodeNo, &OsStr),
+    bits: u32,
+    reply: ReplyEntry,
+) {
+    let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
+    head.serve(
+        reply,
+        |vfs| {
+            let request = Mkdir { dir, name: name(text)?, mode: mode(bits), set: SetAttr::default() };
+            Ok(async move { Ok(vfs.mkdir(&ctx, request).await?.attr) })
+        },
+        head.entry(),
+    );
+}
+
+pub(crate) fn symlink<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    (parent, text): (INodeNo, &OsStr),
+    target: &Path,
+    reply: ReplyEntry,
+) {
+    let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
+    head.serve(
+        reply,
+        |vfs| {
+            let target = Bytes::copy_from_slice(target.as_os_str().as_bytes());
+            let request = Symlink { dir, name: name(text)?, target, set: SetAttr::default() };
+            Ok(async move { Ok(vfs.symlink(&ctx, request).await?.attr) })
+        },
+        head.entry(),
+    );
+}
+
+pub(crate) fn link<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    ino: INodeNo,
+    (parent, text): (INodeNo, &OsStr),
+    reply: ReplyEntry,
+) {
+    let (ctx, file, dir) = (head.ctx(request), head.numbers.file(ino), head.numbers.file(parent));
+    head.serve(
+        reply,
+        |vfs| {
+            let request = Link { file, dir, name: name(text)? };
+            Ok(async move { Ok(vfs.link(&ctx, request).await?.attr) })
+        },
+        head.entry(),
+    );
+}
+
+pub(crate) fn unlink<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    (parent, text): (INodeNo, &OsStr),
+    reply: ReplyEmpty,
+) {
+    let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
+    head.serve(
+        reply,
+        |vfs| {
+            let request = Unlink { dir, name: name(text)? };
+            Ok(async move { vfs.unlink(&ctx, request).await })
+        },
+        |reply, _| reply.ok(),
+    );
+}
+
+pub(crate) fn rmdir<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    (parent, text): (INodeNo, &OsStr),
+    reply: ReplyEmpty,
+) {
+    let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
+    head.serve(
+        reply,
+        |vfs| {
+            let request = Rmdir { dir, name: name(text)? };
+            Ok(async move { vfs.rmdir(&ctx, request).await })
+        },
+        |reply, _| reply.ok(),
+    );
+}
+
+pub(crate) fn rename<V: Vfs>(
+    head: &Head<V>,
+    request: &Request,
+    (from_dir, from): (INodeNo, &OsStr),
+    (to_dir, to): (INodeNo, &OsStr),
+    flags: RenameFlags,
+    reply: ReplyEmpty,
+) {
+    let ctx = head.ctx(request);
+    let (from_dir, to_dir) = (head.numbers.file(from_dir), head.numbers.file(to_dir));
+    head.serve(
+        reply,
+        |vfs| {
+            let how = if flags.is_empty() {
+                RenameHow::Replace
+            } else if flags == RenameFlags::RENAME_NOREPLACE {
+                RenameHow::NoReplace
+            } else if flags == RenameFlags::RENAME_EXCHANGE {
+                RenameHow::Exchange
+            } else {
+                // Whiteouts and combinations that renameat2(2) refuses.
+                return Err(NONSENSE);
+            };
+            let (from_name, to_name) = (name(from)?, name(to)?);
+            let request = Rename { from_dir, from_name, to_dir, to_name, how };
+            Ok(async move { vfs.rename(&ctx, request).await })
+        },
+        |reply, _| reply.ok(),
+    );
+}

@@ -1,0 +1,356 @@
+//! Clients, from EXCHANGE_ID to the end of their lease (RFC 8881 sections 2.4, 8.3 and 18.35).
+
+use crate::session::{Session, check_back, negotiate_fore};
+use crate::state::StateTable;
+use bytes::Bytes;
+use nfs_wire::{ChannelAttrs, ClientOwner, CreateSessionArgs, CreateSessionOk, SessionId, Status, Verifier};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use vfs::ClientId;
+
+/// Sessions of one client at a time.
+const SESSIONS_MAX: usize = 16;
+
+/// Who may speak for a client: the user id of AUTH_SYS, `None` for AUTH_NONE.
+pub(crate) type Principal = Option<u32>;
+
+/// A client that has said who it is.
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    /// As opens, locks and changes know it.
+    pub(crate) vfs: ClientId,
+    owner: Bytes,
+    verifier: Verifier,
+    principal: Principal,
+    state: Mutex<ClientState>,
+}
+
+pub(crate) struct ClientState {
+    /// Its state is gone or going; nothing may be added.
+    pub(crate) ended: bool,
+    confirmed: bool,
+    /// Requests that run now; none of them may lose its lease.
+    running: u32,
+    renewed: Instant,
+    created: Option<CreateSessionOk>,
+    create_sequence: u32,
+    sessions: Vec<SessionId>,
+    next_ordinal: u16,
+    pub(crate) reclaimed: bool,
+    pub(crate) table: StateTable,
+}
+
+/// Numbers that the table needs of the configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) instance: u64,
+    pub(crate) lease: Duration,
+    pub(crate) clients: usize,
+    pub(crate) states_per_client: usize,
+    pub(crate) slots: usize,
+}
+
+/// All clients of the server.
+pub(crate) struct Clients {
+    bounds: Bounds,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    next_client: u32,
+    next_session: u64,
+    clients: HashMap<u64, Arc<Client>>,
+    owners: HashMap<Bytes, Records>,
+    sessions: HashMap<SessionId, Arc<Session>>,
+    slots: usize,
+}
+
+/// What is known of an owner; the unconfirmed record takes the place of the other when it is confirmed.
+#[derive(Default, Clone, Copy)]
+struct Records {
+    confirmed: Option<u64>,
+    unconfirmed: Option<u64>,
+}
+
+/// Answer to EXCHANGE_ID.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) id: u64,
+    pub(crate) sequence: u32,
+    pub(crate) confirmed: bool,
+}
+
+/// Clients that are out of the table and whose state has to be given up.
+pub(crate) type Ended = Vec<Arc<Client>>;
+
+impl Client {
+    pub(crate) fn state(&self) -> MutexGuard<'_, ClientState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request begins: the lease is renewed and does not run out before its end.
+    pub(crate) fn enter(&self, now: Instant) {
+        let mut state = self.state();
+        state.running += 1;
+        state.renewed = now;
+    }
+
+    /// The client has been heard of.
+    pub(crate) fn renew(&self, now: Instant) {
+        self.state().renewed = now;
+    }
+
+    /// A request ends.
+    pub(crate) fn leave(&self, now: Instant) {
+        let mut state = self.state();
+        state.running = state.running.saturating_sub(1);
+        state.renewed = now;
+    }
+}
+
+impl ClientState {
+    fn lapsed(&self, now: Instant, after: Duration) -> bool {
+        self.running == 0 && now.saturating_duration_since(self.renewed) > after
+    }
+
+    fn expired(&self, now: Instant, after: Duration, lease: Duration) -> bool {
+        self.lapsed(now, if self.confirmed { after } else { lease })
+    }
+
+    fn in_use(&self) -> bool {
+        !self.sessions.is_empty() || !self.table.is_empty()
+    }
+}
+
+impl Table {
+    /// Takes a client out, with its sessions.
+    fn end(&mut self, id: u64, ended: &mut Ended) {
+        let Some(client) = self.clients.remove(&id) else { return };
+        let mut state = client.state();
+        state.ended = true;
+        for session in state.sessions.drain(..) {
+            if let Some(session) = self.sessions.remove(&session) {
+                self.slots -= session.slot_count() as usize;
+            }
+        }
+        let confirmed = state.confirmed;
+        drop(state);
+        if let Some(records) = self.owners.get_mut(&client.owner) {
+            for record in [&mut records.confirmed, &mut records.unconfirmed] {
+                if *record == Some(id) {
+                    *record = None;
+                }
+            }
+            if records.confirmed.is_none() && records.unconfirmed.is_none() {
+                self.owners.remove(&client.owner);
+            }
+        }
+        if confirmed {
+            ended.push(client);
+        }
+    }
+
+    fn record(&self, id: Option<u64>) -> Option<Arc<Client>> {
+        id.and_then(|id| self.clients.get(&id)).cloned()
+    }
+}
+
+impl Clients {
+    pub(crate) fn new(bounds: Bounds) -> Clients {
+        Clients { bounds, table: Mutex::new(Table::default()) }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// EXCHANGE_ID (RFC 8881 section 18.35.4, whose cases are numbered there).
+    pub(crate) fn exchange_id(
+        &self,
+        owner: &ClientOwner,
+        principal: Principal,
+        update: bool,
+        now: Instant,
+        ended: &mut Ended,
+    ) -> Result<Known, Status> {
+        let mut table = self.table();
+        let records = table.owners.get(&owner.ownerid.0).copied().unwrap_or_default();
+        let confirmed = table.record(records.confirmed);
+        if update {
+            let client = confirmed.ok_or(Status::NoEnt)?;
+            if client.verifier != owner.verifier {
+                return Err(Status::NotSame);
+            }
+            if client.principal != principal {
+                return Err(Status::Perm);
+            }
+            return Ok(known(&client));
+        }
+        if let Some(client) = confirmed {
+            if client.principal != principal {
+                // Case 3: somebody else uses the name.
+                let state = client.state();
+                if state.in_use() && !state.lapsed(now, self.bounds.lease) {
+                    return Err(Status::ClidInUse);
+                }
+                drop(state);
+                table.end(client.id, ended);
+            } else if client.verifier == owner.verifier {
+                // Case 2: it asks again.
+                client.state().renewed = now;
+                return Ok(known(&client));
+            }
+            // Case 5, it has restarted: its state goes when the new record is confirmed.
+        }
+        if let Some(old) = records.unconfirmed {
+            table.end(old, ended);
+        }
+        if table.clients.len() >= self.bounds.clients {
+            return Err(Status::Delay);
+        }
+        table.next_client += 1;
+        let id = u64::from(self.bounds.instance as u32) << 32 | u64::from(table.next_client);
+        let state = ClientState {
+            ended: false,
+            confirmed: false,
+            running: 0,
+            renewed: now,
+            created: None,
+            create_sequence: 0,
+            sessions: Vec::new(),
+            next_ordinal: 0,
+            reclaimed: false,
+            table: StateTable::new(self.bounds.instance as u32, self.bounds.states_per_client),
+        };
+        let client = Arc::new(Client {
+            id,
+            vfs: ClientId(u128::from(self.bounds.instance) << 64 | u128::from(id)),
+            owner: Bytes::copy_from_slice(&owner.ownerid),
+            verifier: owner.verifier,
+            principal,
+            state: Mutex::new(state),
+        });
+        table.owners.entry(client.owner.clone()).or_default().unconfirmed = Some(id);
+        table.clients.insert(id, Arc::clone(&client));
+        Ok(known(&client))
+    }
+
+    /// CREATE_SESSION (RFC 8881 section 18.36.4).
+    pub(crate) fn create_session(
+        &self,
+        args: &CreateSessionArgs,
+        principal: Principal,
+        now: Instant,
+        ended: &mut Ended,
+    ) -> Result<CreateSessionOk, Status> {
+        let mut table = self.table();
+        let client = table.clients.get(&args.clientid).cloned().ok_or(Status::StaleClientId)?;
+        let mut state = client.state();
+        // Once confirmed, any principal of the client may add sessions: its state is not protected.
+        if !state.confirmed && client.principal != principal {
+            return Err(Status::ClidInUse);
+        }
+        if args.sequence == state.create_sequence
+            && let Some(reply) = &state.created
+        {
+            return Ok(reply.clone());
+        }
+        if args.sequence != state.create_sequence.wrapping_add(1) {
+            return Err(Status::SeqMisordered);
+        }
+        let slots_left = self.bounds.slots.saturating_sub(table.slots);
+        check_back(&args.back)?;
+        let fore = negotiate_fore(&args.fore, slots_left)?;
+        if state.sessions.len() >= SESSIONS_MAX {
+            return Err(Status::Delay);
+        }
+        // After so many sessions the client has to introduce itself anew, for new identities of changes.
+        let ordinal = state.next_ordinal;
+        state.next_ordinal = ordinal.checked_add(1).ok_or(Status::StaleClientId)?;
+
+        table.next_session += 1;
+        let mut id = SessionId::default();
+        id[..8].copy_from_slice(&self.bounds.instance.to_be_bytes());
+        id[8..].copy_from_slice(&table.next_session.to_be_bytes());
+        let back = ChannelAttrs { rdma_ird: xdr::List::default(), ..args.back.clone() };
+        let reply =
+            CreateSessionOk { session: id, sequence: args.sequence, flags: 0, fore: fore.clone(), back };
+        state.create_sequence = args.sequence;
+        state.created = Some(reply.clone());
+        state.sessions.push(id);
+        state.renewed = now;
+        let confirm = !state.confirmed;
+        state.confirmed = true;
+        drop(state);
+        let session = Session::new(id, Arc::clone(&client), ordinal, fore);
+        table.slots += session.slot_count() as usize;
+        table.sessions.insert(id, Arc::new(session));
+        if confirm {
+            let records = table.owners.entry(client.owner.clone()).or_default();
+            records.unconfirmed = None;
+            if let Some(old) = records.confirmed.replace(client.id) {
+                table.end(old, ended);
+            }
+        }
+        Ok(reply)
+    }
+
+    /// The session with this id.
+    pub(crate) fn session(&self, id: &SessionId) -> Result<Arc<Session>, Status> {
+        self.table().sessions.get(id).cloned().ok_or(Status::BadSession)
+    }
+
+    /// DESTROY_SESSION.
+    pub(crate) fn destroy_session(&self, id: &SessionId) -> Result<(), Status> {
+        let mut table = self.table();
+        let session = table.sessions.remove(id).ok_or(Status::BadSession)?;
+        table.slots -= session.slot_count() as usize;
+        session.client.state().sessions.retain(|other| other != id);
+        Ok(())
+    }
+
+    /// DESTROY_CLIENTID.
+    pub(crate) fn destroy_client(&self, id: u64, ended: &mut Ended) -> Result<(), Status> {
+        let mut table = self.table();
+        let client = table.clients.get(&id).cloned().ok_or(Status::StaleClientId)?;
+        if client.state().in_use() {
+            return Err(Status::ClientIdBusy);
+        }
+        table.end(id, ended);
+        Ok(())
+    }
+
+    /// Takes out the clients that have been silent for longer than `after`, and those that have not even
+    /// confirmed within a lease.
+    pub(crate) fn expire(&self, now: Instant, after: Duration, except: Option<u64>, ended: &mut Ended) {
+        let mut table = self.table();
+        let silent: Vec<u64> = table
+            .clients
+            .values()
+            .filter(|client| {
+                Some(client.id) != except && client.state().expired(now, after, self.bounds.lease)
+            })
+            .map(|client| client.id)
+            .collect();
+        for id in silent {
+            tracing::info!(client = id, "lease ran out");
+            table.end(id, ended);
+        }
+    }
+
+    /// The client that the contract knows as `id`.
+    pub(crate) fn by_vfs_id(&self, id: ClientId) -> Option<Arc<Client>> {
+        self.table().clients.get(&(id.0 as u64)).filter(|client| client.vfs == id).cloned()
+    }
+}
+
+fn known(client: &Client) -> Known {
+    let state = client.state();
+    Known { id: client.id, sequence: state.create_sequence.wrapping_add(1), confirmed: state.confirmed }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! ALLOCATE (RFC 7862 section 15.1).
+
+use crate::compound::{Compound, OrStatus};
+use crate::state::Need;
+use nfs_wire::{AllocateArgs, Status};
+use types::{ByteRange, limits};
+use vfs::{Allocate, AllocateHow, Vfs};
+
+pub(super) async fn allocate<V: Vfs>(c: &mut Compound<'_, V>, args: AllocateArgs) -> Result<(), Status> {
+    let file = c.writable()?;
+    let open = c.io(args.stateid, file.file, Need::Write)?;
+    if args.length == 0 || args.offset.checked_add(args.length).is_none() {
+        return Err(Status::Inval);
+    }
+    let range = ByteRange::new(args.offset, args.length);
+    if range.end > limits::FILE_BYTES_MAX {
+        return Err(Status::FBig);
+    }
+    let request = Allocate { file: file.file, open, range, how: AllocateHow::Reserve };
+    c.vfs().allocate(&c.change(&file, 0)?, request).await.or_status()
+}

@@ -1,0 +1,26 @@
+//! BIND_CONN_TO_SESSION (RFC 8881 section 18.34).
+
+use crate::compound::Compound;
+use nfs_wire::{BindConnArgs, BindConnOk, ChannelFromClient, ChannelFromServer, Status};
+use vfs::Vfs;
+
+/// Every connection may carry requests of every session of its client, so there is nothing to remember;
+/// nothing is ever called back, so the back channel is not bound.
+pub(super) fn bind_conn_to_session<V: Vfs>(
+    c: &mut Compound<'_, V>,
+    args: BindConnArgs,
+) -> Result<BindConnOk, Status> {
+    // It has a request of its own, without SEQUENCE (RFC 8881 section 18.34.3).
+    if c.slot.is_some() {
+        return Err(Status::NotOnlyOp);
+    }
+    let session = c.shared.clients.session(&args.session)?;
+    session.client.renew(tokio::time::Instant::now());
+    let dir = match args.dir {
+        ChannelFromClient::Back => return Err(Status::NotSupp),
+        ChannelFromClient::Fore | ChannelFromClient::ForeOrBoth | ChannelFromClient::BackOrBoth => {
+            ChannelFromServer::Fore
+        }
+    };
+    Ok(BindConnOk { session: args.session, dir, rdma: false })
+}

@@ -1,0 +1,171 @@
+//! OPEN (RFC 8881 section 18.16).
+
+use crate::attrs;
+use crate::clients::Client;
+use crate::compound::{Compound, FileRef, OrStatus, Place, name};
+use crate::state::Opened;
+use crate::status::status;
+use nfs_wire::{
+    Bitmap, ChangeInfo, CreateHow as WireHow, Delegation, OpenArgs, OpenClaim, OpenHow, OpenOk, Status,
+    WhyNoDelegation, attr,
+};
+use std::sync::Arc;
+use types::{FsError, Mode, SetAttr};
+use vfs::{Close, Create, CreateHow, DirChange, Open, OpenAccess, OpenTarget, Vfs};
+
+/// Locks are those of POSIX (OPEN4_RESULT_LOCKTYPE_POSIX).
+const LOCKTYPE_POSIX: u32 = 4;
+/// What a client would like to be delegated.
+const WANT_MASK: u32 = 0xff00;
+const WANT_NO_PREFERENCE: u32 = 0;
+const WANT_NO_DELEGATION: u32 = 0x0400;
+/// OPEN4_SHARE_ACCESS_WANT_SIGNAL_DELEG_WHEN_RESRC_AVAIL and ..._PUSH_DELEG_WHEN_UNCONTENDED.
+const SIGNALS: u32 = 0x3_0000;
+/// WND4_NOT_WANTED.
+const WHY_NOT_WANTED: u32 = 0;
+/// WND4_NOT_SUPP_FTYPE: nothing of this kind is delegated.
+const WHY_NOT_SUPPORTED: u32 = 3;
+/// Permission bits when the client says none.
+const DEFAULT_MODE: Mode = Mode(0o600);
+
+/// Share bits as the contract has them; `None` for bits that do not exist.
+pub(super) fn share(bits: u32) -> Option<OpenAccess> {
+    (bits <= 3).then_some(OpenAccess { read: bits & 1 != 0, write: bits & 2 != 0 })
+}
+
+/// What is to be opened, and what that means to the reply.
+struct Plan {
+    dir: FileRef,
+    request: Open,
+    /// Attributes that are set when the file is made, and when it was there.
+    set_new: Bitmap,
+    set_old: Bitmap,
+}
+
+pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Result<OpenOk, Status> {
+    let client = c.client()?.clone();
+    let access = args.share_access & !WANT_MASK & !SIGNALS;
+    let access = share(access).filter(|access| access.read || access.write).ok_or(Status::Inval)?;
+    let deny = share(args.share_deny).ok_or(Status::Inval)?;
+    check_grace(c, &client, &args.claim)?;
+    let plan = plan(c, &args, access, deny)?;
+    if !client.state().table.has_room() {
+        return Err(Status::Delay);
+    }
+
+    let mut reply = c.vfs().open(&c.change(&plan.dir, 0)?, plan.request.clone()).await;
+    if reply == Err(FsError::ShareConflict) && c.shared.evict_silent(&client).await {
+        reply = c.vfs().open(&c.change(&plan.dir, 1)?, plan.request.clone()).await;
+    }
+    let reply = reply.map_err(status)?;
+
+    let file = plan.dir.sibling(reply.attr.file);
+    let opened = Opened { id: reply.open, access, deny };
+    let entered = {
+        let mut state = client.state();
+        if state.ended { None } else { Some(state.table.opened(&args.owner.owner.0, file.file, opened)) }
+    };
+    let superfluous = match entered {
+        Some((_, superfluous)) => superfluous,
+        None => Some(reply.open),
+    };
+    if let Some(open) = superfluous {
+        c.vfs().close(&c.ctx(&file)?, Close { open }).await.or_status()?;
+    }
+    // The client's lease ran out while its request was on the way.
+    let (stateid, _) = entered.ok_or(Status::Expired)?;
+
+    let change = reply.dir.unwrap_or(DirChange { before: 0, after: 0 });
+    c.set_current(Place::File(file));
+    c.current_stateid = Some(stateid);
+    Ok(OpenOk {
+        stateid,
+        change: ChangeInfo { atomic: true, before: change.before, after: change.after },
+        rflags: LOCKTYPE_POSIX,
+        attrset: if reply.created { plan.set_new } else { plan.set_old },
+        delegation: no_delegation(args.share_access),
+    })
+}
+
+fn no_delegation(share_access: u32) -> Delegation {
+    match share_access & WANT_MASK {
+        WANT_NO_PREFERENCE => Delegation::None(()),
+        WANT_NO_DELEGATION => Delegation::NoneExt(WhyNoDelegation { why: WHY_NOT_WANTED }),
+        _ => Delegation::NoneExt(WhyNoDelegation { why: WHY_NOT_SUPPORTED }),
+    }
+}
+
+/// Reclaims during the grace period only, everything else after it and after the client's own reclaims.
+fn check_grace<V: Vfs>(c: &Compound<'_, V>, client: &Arc<Client>, claim: &OpenClaim) -> Result<(), Status> {
+    let reclaimed = client.state().reclaimed;
+    match claim {
+        OpenClaim::Previous(_) if !c.shared.in_grace() || reclaimed => Err(Status::NoGrace),
+        OpenClaim::Previous(_) => Ok(()),
+        _ if c.shared.in_grace() || !reclaimed => Err(Status::Grace),
+        _ => Ok(()),
+    }
+}
+
+fn plan<V: Vfs>(
+    c: &Compound<'_, V>,
+    args: &OpenArgs,
+    access: OpenAccess,
+    deny: OpenAccess,
+) -> Result<Plan, Status> {
+    let creates = matches!(args.how, OpenHow::Create(_));
+    let pseudo = match (&args.claim, creates) {
+        (OpenClaim::Null(component), false) => match c.place()? {
+            Place::Pseudo(id) => {
+                let name = name(component)?;
+                let entries = c.shared.exports().entries(*id, c.caller.peer.ip());
+                if entries.iter().any(|(other, _)| *other == name) { Status::IsDir } else { Status::NoEnt }
+            }
+            Place::File(_) => Status::IsDir,
+        },
+        (_, true) => Status::Rofs,
+        (_, false) => Status::IsDir,
+    };
+    let here = c.file_or(pseudo)?;
+    let here = if access.write || creates { here.writable()? } else { here };
+    let target = match &args.claim {
+        OpenClaim::Null(component) => OpenTarget::Entry { dir: here.file, name: name(component)? },
+        OpenClaim::Fh(()) | OpenClaim::Previous(_) if creates => return Err(Status::Inval),
+        OpenClaim::Previous(kind) if *kind != 0 => return Err(Status::ReclaimBad),
+        OpenClaim::Fh(()) | OpenClaim::Previous(_) => OpenTarget::File(here.file),
+        // There never was a delegation that could be claimed.
+        OpenClaim::DelegateCur(_) | OpenClaim::DelegateCurFh(_) => return Err(Status::BadStateId),
+        OpenClaim::DelegatePrev(_) | OpenClaim::DelegatePrevFh(()) => return Err(Status::NotSupp),
+    };
+    let (create, set_new, set_old) = match &args.how {
+        OpenHow::NoCreate(()) => (None, Bitmap::default(), Bitmap::default()),
+        OpenHow::Create(how) => {
+            let (how, fattr) = match how {
+                WireHow::Unchecked(fattr) => (CreateHow::Unchecked, fattr.clone()),
+                WireHow::Guarded(fattr) => (CreateHow::Guarded, fattr.clone()),
+                WireHow::Exclusive(verifier) => (CreateHow::Exclusive(*verifier), nfs_wire::Fattr::default()),
+                WireHow::Exclusive41(both) => (CreateHow::Exclusive(both.verifier), both.attrs.clone()),
+            };
+            let mut set = attrs::settable(&fattr, c.minor, true)?;
+            let mode = set.mode.take().unwrap_or(DEFAULT_MODE);
+            let set_old = match how {
+                CreateHow::Exclusive(_) => fattr.mask,
+                _ => fattr.mask.intersection(&Bitmap::of(&[attr::SIZE])),
+            };
+            (Some(Create { how, mode, set }), fattr.mask, set_old)
+        }
+    };
+    let cuts = |set: &SetAttr| set.size == Some(0);
+    let truncate =
+        create.as_ref().is_some_and(|create| create.how == CreateHow::Unchecked && cuts(&create.set));
+    let request = Open {
+        target,
+        access,
+        deny,
+        create,
+        truncate,
+        reclaim: matches!(args.claim, OpenClaim::Previous(_)),
+        // A client opens a program to page it in; who may read is checked by ACCESS on its side.
+        for_execution: !access.write,
+    };
+    Ok(Plan { dir: here, request, set_new, set_old })
+}

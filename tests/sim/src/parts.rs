@@ -1,0 +1,120 @@
+//! Shards and stripes in memory: the real machine over a map, and bytes in a table.
+
+use bytes::Bytes;
+use frontend::{PlacedStripe, Shards, StripeError, Stripes, Usage};
+use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
+use namespace::Namespace;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use types::{FsId, GroupId, StripeId};
+
+/// One shard that applies at once.
+#[derive(Clone, Default)]
+pub struct MemoryShard(Arc<Mutex<Arc<MemoryMap>>>);
+
+/// A view of the map at one moment.
+pub struct MemoryView(Arc<MemoryMap>);
+
+impl OrderedMap for MemoryView {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        self.0.scan(from, to, visit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        self.0.scan_back(from, to, visit)
+    }
+}
+
+impl Shards for MemoryShard {
+    type View = MemoryView;
+
+    async fn submit(&self, command: Bytes) -> Result<Bytes, String> {
+        let mut map = self.0.lock();
+        let mut changes = WriteSet::default();
+        let below = map.clone();
+        let mut overlay = Overlay::new(&*below, &mut changes);
+        let reply = Namespace.apply(&mut overlay, &command).map_err(|e| e.to_string())?;
+        drop(below);
+        let map = Arc::make_mut(&mut map);
+        for (key, change) in changes.iter() {
+            match change {
+                Some(value) => map::OrderedMapMut::put(map, key, value.clone()),
+                None => map::OrderedMapMut::delete(map, key),
+            }
+        }
+        Ok(reply)
+    }
+
+    fn view(&self) -> Result<MemoryView, String> {
+        Ok(MemoryView(self.0.lock().clone()))
+    }
+}
+
+/// Stripes in a table, small so that tests make many.
+#[derive(Clone)]
+pub struct MemoryStripes {
+    stripes: Arc<Mutex<BTreeMap<StripeId, Bytes>>>,
+    bytes_max: usize,
+}
+
+impl MemoryStripes {
+    /// With stripes of at most `bytes_max` bytes.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> MemoryStripes {
+        MemoryStripes { stripes: Arc::default(), bytes_max }
+    }
+
+    /// Number of stripes that exist.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.stripes.lock().len()
+    }
+}
+
+impl Stripes for MemoryStripes {
+    fn stripe_bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
+        let length = u32::try_from(data.len()).map_err(|_| StripeError::Failed("too long".into()))?;
+        if self.stripes.lock().insert(stripe, data).is_some() {
+            return Err(StripeError::Failed("a stripe is written once".into()));
+        }
+        Ok(PlacedStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, cells: 1, length })
+    }
+
+    async fn read(&self, place: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
+        let data = self.stripes.lock().get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
+        Ok(data.slice(range.start as usize..range.end as usize))
+    }
+
+    async fn free(&self, place: PlacedStripe) -> Result<(), StripeError> {
+        self.stripes.lock().remove(&place.stripe);
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
+        let place = |(&stripe, data): (&StripeId, &Bytes)| PlacedStripe {
+            stripe,
+            group: GroupId(0),
+            data_chunks: 1,
+            parity_chunks: 0,
+            cells: 1,
+            // The table only holds what `write` let in.
+            length: data.len() as u32,
+        };
+        Ok(self.stripes.lock().iter().map(place).collect())
+    }
+
+    fn usage(&self) -> Usage {
+        let used: usize = self.stripes.lock().values().map(Bytes::len).sum();
+        Usage { total: 1 << 40, free: (1 << 40) - used as u64 }
+    }
+}
