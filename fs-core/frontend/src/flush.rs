@@ -245,8 +245,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Frees the stripes of batches that were never proposed, or were refused.
     async fn give_up(&self, batches: &VecDeque<Batch>) {
         for stripe in batches.iter().flat_map(|batch| &batch.stripes) {
-            let &NewStripe { stripe, group, data_chunks, parity_chunks, length } = stripe;
-            let place = PlacedStripe { stripe, group, data_chunks, parity_chunks, length };
+            let &NewStripe { stripe, group, data_chunks, parity_chunks, cells, length } = stripe;
+            let place = PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length };
             if let Err(error) = self.0.stripes.free(place).await {
                 tracing::warn!(%error, "a stripe that was not committed is left until the next start");
             }
