@@ -40,7 +40,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let serving = server.serve(listener, shutdown);
     tokio::pin!(serving);
 
-    let control = Arc::new(Daemon::new(&core, config.exports.clone(), address.to_string(), random));
+    let control = Arc::new(Daemon::new(&core, config.exports.clone(), address.to_string(), random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
