@@ -169,9 +169,24 @@ impl StripeStore {
     /// cells that are left with the same parity: look at the place that comes back.
     ///
     /// # Errors
-    /// `NoSpace`, `Fenced`, `Narrow` (too many drives gone for this length), `Unavailable`, `Invalid`.
+    /// `NoSpace`, `Fenced`, `Narrow` (too many drives gone, or free space too scattered, for this
+    /// length), `Unavailable`, `Invalid`.
     pub async fn write(&self, id: StripeId, group: GroupId, data: Bytes) -> Result<StripePlace, DataError> {
         write::write(&self.inner, id, group, data).await
+    }
+
+    /// Writes a run of any length as stripes, in order, each under a new id; all durable on return.
+    /// Where drives are away, or free space is in small pieces, the stripes are shorter. After an
+    /// error nothing of the run counts.
+    ///
+    /// # Errors
+    /// As [`StripeStore::write`].
+    pub async fn write_run(
+        &self,
+        next_id: impl FnMut() -> StripeId + Send,
+        data: Bytes,
+    ) -> Result<Vec<StripePlace>, DataError> {
+        write::write_run(&self.inner, next_id, data).await
     }
 
     /// Reads bytes of a stripe, every block verified, around dead, slow and lying drives.

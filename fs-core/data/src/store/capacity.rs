@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use types::limits::CHUNK_BYTES_MAX;
+use types::GroupId;
+use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 
 /// What the drives said is good for this long, unless space runs short.
 const FRESH: Duration = Duration::from_millis(100);
@@ -53,6 +54,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut space = self.inner.space.lock();
         space.reserved = space.reserved.saturating_sub(self.stored);
+        // Most likely it was used: until the drives are asked again it counts as such.
+        space.free = space.free.saturating_sub(self.stored);
     }
 }
 
@@ -89,6 +92,20 @@ pub(super) async fn reserve(inner: &Arc<Inner>, bytes: u64) -> Result<Reservatio
         }
     }
     Err(DataError::NoSpace)
+}
+
+/// The longest stripe of `data` data chunks that fits the free runs of all drives of a group, when
+/// there is space but in pieces that are too small; 0 when there is none.
+pub(super) async fn longest_stripe(inner: &Arc<Inner>, group: GroupId, data: usize) -> u32 {
+    let view = inner.view();
+    let mut chunk = CHUNK_BYTES_MAX as u64;
+    for cell in view.map.group(group).map_or(&[][..], |group| &group.cells) {
+        let Some(drive) = view.drive_of(cell) else { continue };
+        let Ok(DriveReply::Stat(stat)) = drive.call(DriveRequest::Stat, DEADLINE).await else { continue };
+        let run = stat.longest.min(stat.free.saturating_sub(stat.held_back));
+        chunk = chunk.min(run.saturating_sub(BLOCK_BYTES as u64) / BLOCK_BYTES as u64 * BLOCK_BYTES as u64);
+    }
+    u32::try_from(chunk * data as u64).unwrap_or(u32::MAX)
 }
 
 /// Asks all drives that are up. Chunks are spread by weight, so the drive that will be full first
