@@ -8,7 +8,7 @@ mod repair;
 mod write;
 
 use crate::codec::{Cauchy, Codec};
-use crate::health::Health;
+use crate::health::{Health, Kind};
 use crate::peer::ChunkPeer;
 use crate::{DataError, StripePlace};
 use bytes::Bytes;
@@ -236,10 +236,11 @@ impl StripeStore {
         capacity::capacity(&self.inner).await
     }
 
-    /// Sets space aside for one run of data that will become stripes; given back when dropped.
+    /// Sets space aside for one run of data that will become stripes; given back when dropped, which
+    /// should be after the run was written.
     ///
     /// # Errors
-    /// `NoSpace`.
+    /// `NoSpace`; `Unavailable` when no drive takes writes.
     pub async fn reserve(&self, bytes: u64) -> Result<Reservation, DataError> {
         capacity::reserve(&self.inner, bytes).await
     }
@@ -293,6 +294,11 @@ impl Inner {
 impl Drive {
     /// Asks the drive, measures it, and notes when it fails.
     async fn call(&self, request: DriveRequest, deadline: Duration) -> Result<DriveReply, DriveError> {
+        let kind = match &request {
+            DriveRequest::Read { .. } => Kind::Read,
+            DriveRequest::Write(_) | DriveRequest::Free { .. } | DriveRequest::Fence { .. } => Kind::Write,
+            DriveRequest::List { .. } | DriveRequest::Stat => Kind::Other,
+        };
         let _in_flight = self.health.begin();
         let start = Instant::now();
         let answer = match tokio::time::timeout(deadline, self.peer.call(request)).await {
@@ -300,8 +306,8 @@ impl Drive {
             Err(_) => Err(DriveError::Failed("no answer in time".into())),
         };
         match &answer {
-            Err(DriveError::Failed(_) | DriveError::Closed) => self.health.failed(),
-            _ => self.health.answered(start.elapsed()),
+            Err(DriveError::Failed(_) | DriveError::Closed) => self.health.failed(kind),
+            _ => self.health.answered(kind, start.elapsed()),
         }
         answer
     }

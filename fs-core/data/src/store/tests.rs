@@ -430,6 +430,31 @@ async fn space_is_promised_once_and_a_full_cluster_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drive_whose_sync_failed_reads_on_and_is_written_around() {
+    let bench = Bench::new(1, 6, "4+2", 16 << 20).await;
+    let before = bench.write(1, 100_000).await;
+    bench.disks[3].set_faults(|f| f.fail_next_sync = true);
+    let around = bench.write(2, 100_000).await;
+    assert_eq!(around.scheme.to_string(), "3+2");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let again = bench.write(3, 100_000).await;
+    assert_eq!(again.scheme.to_string(), "3+2", "not asked again while it is known");
+    for place in [before, around, again] {
+        bench.check(&place).await;
+    }
+    assert!(bench.stripes.capacity().await.free > 10 << 20);
+    drop(bench.stripes.reserve(1 << 20).await.unwrap());
+    for disk in &bench.disks {
+        disk.set_faults(|f| f.dead = true);
+    }
+    bench.stores.iter().for_each(|store| assert!(!store.stat().failed || store.drive() == DriveId(3)));
+    assert!(matches!(
+        bench.stripes.write(StripeId(9), GroupId(0), content(9, 9)).await,
+        Err(DataError::Unavailable(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_cut_to_what_drives_and_free_space_allow() {
     let bench = Bench::new(1, 6, "4+2", 24 << 20).await;
     let (data, mut id) = (content(5, 9 << 20), 0);

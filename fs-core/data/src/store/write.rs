@@ -46,7 +46,7 @@ pub(super) fn pick_group(inner: &Inner, tried: &[GroupId]) -> GroupId {
 /// The cells of a group that can take a chunk now, one bit each.
 fn usable(view: &View, group: GroupId) -> u32 {
     let cells = view.map.group(group).map_or(&[][..], |group| &group.cells);
-    let good = |drive: &Arc<Drive>| !drive.health.is_suspect();
+    let good = |drive: &Arc<Drive>| drive.health.takes_writes();
     (0u32..).zip(cells).filter(|(_, cell)| view.drive_of(cell).is_some_and(good)).map(|(n, _)| 1 << n).sum()
 }
 
