@@ -2,8 +2,8 @@
 
 use crate::core::{Core, Drive, Files};
 use admin::{
-    Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, Drives, ErrorKind, ExportReport,
-    Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
+    Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, Drives,
+    ErrorKind, ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
 };
 use cluster::ClusterMap;
 use config::Export;
@@ -64,7 +64,10 @@ impl Daemon {
     }
 
     fn drives_away(&self) -> usize {
-        self.drives.iter().filter(|drive| drive.chunks.as_ref().is_none_or(|chunks| chunks.stat().failed)).count()
+        self.drives
+            .iter()
+            .filter(|drive| drive.chunks.as_ref().is_none_or(|chunks| chunks.stat().failed))
+            .count()
     }
 
     async fn find(&self, path: &str) -> Result<FileId, FsError> {
@@ -94,7 +97,8 @@ impl Control for Daemon {
         let parity = self.map.scheme.parity();
         let away = self.drives_away();
         let homes = self.drives.iter().take(2 * parity + 1);
-        let homes_away = homes.filter(|drive| drive.chunks.as_ref().is_none_or(|chunks| chunks.stat().failed)).count();
+        let homes_away =
+            homes.filter(|drive| drive.chunks.as_ref().is_none_or(|chunks| chunks.stat().failed)).count();
         let left = |away: usize| u8::try_from(parity.saturating_sub(away)).unwrap_or(u8::MAX);
         let health = match away {
             0 => Health::Healthy,
@@ -109,7 +113,10 @@ impl Control for Daemon {
         Ok(Status {
             health,
             // The map of names is on one drive only so far: its loss is survived by none.
-            failures_left: FailuresLeft { data: left(away), metadata: left(homes_away).min(crate::core::map_losses_survived(&self.map)) },
+            failures_left: FailuresLeft {
+                data: left(away),
+                metadata: left(homes_away).min(crate::core::map_losses_survived(&self.map)),
+            },
             capacity: Capacity { total, used: total - free, reserved: Some(held), ..Capacity::default() },
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -145,7 +152,10 @@ impl Control for Daemon {
             let cells = group.cells.iter().enumerate().filter(|(n, _)| stripe.cells >> n & 1 == 1);
             for (index, (_, cell)) in (0u8..).zip(cells) {
                 let drive = self.drives.iter().find(|drive| drive.id == cell.drive.0);
-                let Some((drive, store)) = drive.and_then(|drive| Some((drive, drive.chunks.as_ref()?))) else { continue };
+                let Some((drive, store)) = drive.and_then(|drive| Some((drive, drive.chunks.as_ref()?)))
+                else {
+                    continue;
+                };
                 let key = ChunkKey { group: stripe.group, chunk: ChunkId { stripe: stripe.stripe, index } };
                 let Some(header) = store.locate(key) else { continue };
                 let blocks = stripe.length.div_ceil(u32::from(stripe.data_chunks) * BLOCK_BYTES as u32);
@@ -164,7 +174,8 @@ impl Control for Daemon {
 
     async fn filesystems(&self) -> Result<Filesystems, ControlError> {
         let found = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
-        let report = |(name, id): (String, types::FsId)| FilesystemReport { id: id.0, name, used: None, inodes: None };
+        let report =
+            |(name, id): (String, types::FsId)| FilesystemReport { id: id.0, name, used: None, inodes: None };
         Ok(Filesystems { filesystems: found.into_iter().map(report).collect() })
     }
 
@@ -172,7 +183,10 @@ impl Control for Daemon {
         let name = request.name;
         let known = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
         if known.iter().any(|(other, _)| *other == name) {
-            return Err(ControlError::new(ErrorKind::Conflict, format!("there is a filesystem {name} already")));
+            return Err(ControlError::new(
+                ErrorKind::Conflict,
+                format!("there is a filesystem {name} already"),
+            ));
         }
         let fs = self.files.make_filesystem(&name, &*self.random).await.map_err(|e| failed(&name, e))?;
         Ok(FilesystemReport { id: fs.0, name, used: None, inodes: None })

@@ -173,10 +173,16 @@ impl<Q: Query, A: Message> Client<Q, A> {
                     drop(permit);
                     answer
                 });
-                task.await.map_err(|_| FabricError::Closed)
+                task.await.map_err(|_| FabricError::Protocol("the peer has dropped the request"))
             }
             Way::Wire(wire) => wire.call(&query, waits, payload).await,
         }
+    }
+
+    /// Whether both use one connection.
+    #[must_use]
+    pub fn is_same(&self, other: &Client<Q, A>) -> bool {
+        Arc::ptr_eq(&self.way, &other.way)
     }
 
     /// Waits until the connection has ended; for ever in this process.
@@ -286,7 +292,7 @@ fn open<A: Message>(frame: Frame) -> Answer<A> {
             Failure::Busy => FabricError::Busy,
             Failure::Form => FabricError::Protocol("the peer does not understand the request"),
             Failure::TooLarge => FabricError::Protocol("the reply is over the peer's limits"),
-            Failure::Lost => FabricError::Closed,
+            Failure::Lost => FabricError::Protocol("the peer has dropped the request"),
         }),
         _ => Err(FabricError::Protocol("not a reply")),
     }

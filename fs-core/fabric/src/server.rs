@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -282,6 +283,7 @@ impl<H> Door<H> {
             let (handler, peer, replies, limits) =
                 (self.handler.clone(), peer.clone(), replies.clone(), self.limits.clone());
             let work = async move {
+                let mut lost = Lost { replies: Some((replies.clone(), limits.clone())), id };
                 let (answer, payload) = handler.handle(&peer, query, frame.payload).await;
                 let sent = match Frame::new(Kind::Reply, id, &answer, payload, &limits) {
                     Ok(frame) => replies.send(frame).await.map_err(|_| FabricError::Closed),
@@ -293,6 +295,7 @@ impl<H> Door<H> {
                 if sent.is_err() {
                     tracing::debug!("nobody waits for a reply any more");
                 }
+                lost.replies = None;
                 drop(permit);
             };
             if waits {
@@ -303,6 +306,22 @@ impl<H> Door<H> {
                 tokio::spawn(work);
             }
         }
+    }
+}
+
+/// Tells the caller when a handler goes down without an answer.
+struct Lost {
+    replies: Option<(mpsc::Sender<Frame>, Limits)>,
+    id: u64,
+}
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        let (Some((replies, limits)), Ok(runtime)) = (self.replies.take(), Handle::try_current()) else {
+            return;
+        };
+        let id = self.id;
+        runtime.spawn(async move { fail(&replies, id, &Failure::Lost, &limits).await });
     }
 }
 

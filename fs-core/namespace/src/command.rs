@@ -328,6 +328,8 @@ pub struct Removed {
     pub kind: FileKind,
     /// Names left.
     pub links: u32,
+    /// It lives on as an orphan until [`Action::DropOrphan`].
+    pub kept: bool,
     /// Work is left: [`Action::Drain`] it.
     pub drain: bool,
 }

@@ -298,6 +298,6 @@ impl Work<'_> {
             self.put(&keys::intent(file), &Intent::Delete);
             drain = commands::drain::step(self, ino)?;
         }
-        Ok(Removed { file, kind, links, drain })
+        Ok(Removed { file, kind, links, kept: links == 0 && keep, drain })
     }
 }

@@ -18,7 +18,7 @@ mod rights;
 mod times;
 mod xattrs;
 
-pub use compare::compare;
+pub use compare::{Rules, compare, compare_by};
 pub use desk::Desk;
 
 use types::FileId;

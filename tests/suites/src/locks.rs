@@ -97,12 +97,19 @@ async fn families<V: Vfs>(desk: &Desk<'_, V>, file: FileId) {
     c.unlock(0, u64::MAX).await;
 }
 
-/// Lets others go on until `future` has been asked once and waits.
-async fn waits<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+/// Lets others go on until `future` has reached the locks and waits there, also in another process:
+/// many later requests have been answered by then.
+async fn waits<V: Vfs, T>(desk: &Desk<'_, V>, future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    let others = async {
+        for _ in 0..50 {
+            desk.here().await;
+            tokio::task::yield_now().await;
+        }
+    };
     tokio::select! {
         biased;
         value = future => Some(value),
-        () = async { for _ in 0..20 { tokio::task::yield_now().await } } => None,
+        () = others => None,
     }
 }
 
@@ -111,15 +118,15 @@ async fn waiting<V: Vfs>(desk: &Desk<'_, V>, file: FileId) {
     must("first", a.exclusive(0, 10).await);
     {
         let mut second = pin!(b.ask(LockKind::Exclusive, 5, 15, true));
-        assert!(waits(&mut second).await.is_none(), "waits");
+        assert!(waits(desk, &mut second).await.is_none(), "waits");
         a.unlock(0, 5).await;
-        assert!(waits(&mut second).await.is_none(), "still waits");
+        assert!(waits(desk, &mut second).await.is_none(), "still waits");
         a.unlock(5, 10).await;
         must("granted", second.await);
     }
     {
         let mut given_up = pin!(a.ask(LockKind::Exclusive, 5, 15, true));
-        assert!(waits(&mut given_up).await.is_none(), "waits");
+        assert!(waits(desk, &mut given_up).await.is_none(), "waits");
     }
     b.unlock(0, 100).await;
     assert_eq!(b.test(0, 100).await, None, "who gave up waiting gets nothing");
@@ -131,9 +138,9 @@ async fn deadlock<V: Vfs>(desk: &Desk<'_, V>, file: FileId) {
     must("b", b.exclusive(1, 2).await);
     must("c", c.exclusive(2, 3).await);
     let mut first = pin!(a.ask(LockKind::Exclusive, 1, 2, true));
-    assert!(waits(&mut first).await.is_none());
+    assert!(waits(desk, &mut first).await.is_none());
     let mut second = pin!(b.ask(LockKind::Exclusive, 2, 3, true));
-    assert!(waits(&mut second).await.is_none());
+    assert!(waits(desk, &mut second).await.is_none());
     refused("a circle of three", c.ask(LockKind::Exclusive, 0, 1, true).await, FsError::Deadlock);
     c.unlock(2, 3).await;
     must("b goes on", second.await);

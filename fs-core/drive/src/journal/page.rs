@@ -33,6 +33,8 @@ pub(super) enum PageKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Page {
     pub(super) kind: PageKind,
+    /// The last page of its batch.
+    pub(super) ends_batch: bool,
     pub(super) generation: u64,
     pub(super) number: u64,
     pub(super) session: u64,
@@ -63,6 +65,7 @@ impl Page {
         block[..8].copy_from_slice(MAGIC);
         block[8..10].copy_from_slice(&VERSION.to_le_bytes());
         block[10] = self.kind as u8;
+        block[11] = u8::from(self.ends_batch);
         block[12..14].copy_from_slice(&(records.len() as u16).to_le_bytes());
         block[16..24].copy_from_slice(&self.generation.to_le_bytes());
         block[24..32].copy_from_slice(&self.number.to_le_bytes());
@@ -109,6 +112,7 @@ impl Page {
         let records = block[HEADER_BYTES..].chunks_exact(RECORD_BYTES).take(count).map(decode_record);
         let page = Page {
             kind,
+            ends_batch: block[11] == 1,
             generation: u64::from_le_bytes(get(block, 16)),
             number: u64::from_le_bytes(get(block, 24)),
             session: u64::from_le_bytes(get(block, 32)),
@@ -196,6 +200,7 @@ mod tests {
     fn page() -> Page {
         Page {
             kind: PageKind::Batch,
+            ends_batch: true,
             generation: 2,
             number: 3,
             session: 4,

@@ -214,3 +214,24 @@ fn a_second_opening_is_refused() {
     let again = DriveMap::open(dir.path(), &MapOptions::default());
     assert!(matches!(again, Err(super::MapOpenError::InUse(_))));
 }
+
+#[test]
+fn keys_beyond_the_engines_limit_are_not_there_and_do_not_disturb() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, map) = open(dir.path());
+    let longest = vec![b'k'; 65_535];
+    let longer = vec![b'k'; 65_536];
+    let mut changes = WriteSet::default();
+    changes.record(&longest, Some(Bytes::from_static(b"1")));
+    map.commit(&changes, b"m").unwrap();
+    changes.record(&longer, Some(Bytes::from_static(b"1")));
+    assert!(map.commit(&changes, b"m").is_err());
+    assert_eq!(map.get(&longer).unwrap(), None);
+    assert_eq!(map.snapshot().get(&longer).unwrap(), None);
+    for back in [false, true] {
+        assert_eq!(listed(&map, b"a", &longer, back).len(), 1);
+        assert_eq!(listed(&map, &longest, &longer, back).len(), 1);
+        assert_eq!(listed(&map, &longer, b"l", back).len(), 0);
+        assert_eq!(listed(&map, &longer, &vec![b'k'; 65_540], back).len(), 0);
+    }
+}

@@ -1,0 +1,77 @@
+//! The way to the daemon: where it is, how the mount behaves, the present connection.
+
+use crate::wire::{self, Ask, Tell};
+use bytes::Bytes;
+use fabric::{Client, FabricError, Token};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use vfs::ClientId;
+
+/// Where the daemon listens.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A TCP port, with the daemon's token.
+    Tcp(SocketAddr, Token),
+}
+
+/// How a mount deals with its daemon.
+#[derive(Clone, Debug)]
+pub struct RemoteOptions {
+    /// The mount session: unique for ever, drawn at random. Opens and locks belong to [`ClientId`] of
+    /// the same number.
+    pub session: u128,
+    /// Bytes of unstable data to keep; beyond, writers wait for a commit.
+    pub retained_bytes: u64,
+    /// Age at which unstable data are committed in the background.
+    pub commit_after: Duration,
+}
+
+impl RemoteOptions {
+    /// Sensible values for the mount session `session`.
+    #[must_use]
+    pub fn new(session: u128) -> RemoteOptions {
+        RemoteOptions { session, retained_bytes: 64 << 20, commit_after: Duration::from_secs(2) }
+    }
+
+    /// To whom opens and locks belong.
+    #[must_use]
+    pub fn client(&self) -> ClientId {
+        ClientId(self.session)
+    }
+}
+
+/// Why there is no way to the daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// It does not listen, or refuses.
+    #[error("cannot reach the daemon: {0}")]
+    Unreachable(#[from] FabricError),
+    /// It answers something else than was asked.
+    #[error("the daemon answers what was not asked")]
+    Confused,
+}
+
+/// One connection that has been greeted.
+pub(crate) struct Greeted {
+    pub(crate) client: Client<Ask, Tell>,
+    /// The daemon's life.
+    pub(crate) instance: u64,
+    /// Whether it still has our opens and locks.
+    pub(crate) known: bool,
+}
+
+pub(crate) async fn connect(address: &Address, client: ClientId) -> Result<Greeted, RemoteError> {
+    let peer = match address {
+        Address::Unix(path) => Client::connect_unix(path, wire::SERVICE, wire::limits()).await?,
+        Address::Tcp(address, token) => {
+            Client::connect_tcp(*address, token, wire::SERVICE, wire::limits()).await?
+        }
+    };
+    match peer.call(Ask::Hello { client }, Bytes::new(), None).await?.0 {
+        Tell::Hello { instance, known } => Ok(Greeted { client: peer, instance, known }),
+        Tell::Done(_) => Err(RemoteError::Confused),
+    }
+}

@@ -1,0 +1,123 @@
+//! The daemon's end: answers requests, and ends clients that have gone for good.
+
+use crate::wire::{self, Ask, Tell};
+use bytes::Bytes;
+use fabric::{Handler, Peer, Token};
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use types::Cred;
+use vfs::{ClientId, Ctx, EndClient, Vfs};
+
+/// How the daemon serves.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// This life of the daemon: another number in each.
+    pub instance: u64,
+    /// How long opens and locks of a client without connection are kept.
+    pub client_lease: Duration,
+}
+
+/// Serves `vfs` to processes of this user and of the superuser until `shutdown`.
+pub async fn serve_unix<V: Vfs>(
+    vfs: Arc<V>,
+    listener: UnixListener,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let service = Service::new(vfs, options);
+    fabric::serve_unix(listener, wire::SERVICE, service, wire::limits(), shutdown).await;
+}
+
+/// Serves `vfs` to whoever knows `token` until `shutdown`.
+pub async fn serve_tcp<V: Vfs>(
+    vfs: Arc<V>,
+    listener: TcpListener,
+    token: Token,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let service = Service::new(vfs, options);
+    fabric::serve_tcp(listener, token, wire::SERVICE, service, wire::limits(), shutdown).await;
+}
+
+/// Shared with the tasks that end clients.
+struct Service<V> {
+    vfs: Arc<V>,
+    options: ServeOptions,
+    clients: Arc<Mutex<Clients>>,
+}
+
+#[derive(Default)]
+struct Clients {
+    /// The connections of each client that has opens or locks here.
+    of: HashMap<ClientId, HashSet<u64>>,
+    /// Farewells that have been cancelled by a return differ in this.
+    turn: u64,
+    /// The turn in which a client was left without connection.
+    left: HashMap<ClientId, u64>,
+}
+
+impl<V: Vfs> Service<V> {
+    fn new(vfs: Arc<V>, options: ServeOptions) -> Arc<Service<V>> {
+        Arc::new(Service { vfs, options, clients: Arc::default() })
+    }
+
+    fn hello(&self, peer: &Peer, client: ClientId) -> Tell {
+        let mut clients = self.clients.lock();
+        let known = clients.of.contains_key(&client);
+        clients.of.entry(client).or_default().insert(peer.connection);
+        clients.left.remove(&client);
+        Tell::Hello { instance: self.options.instance, known }
+    }
+}
+
+impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
+    async fn handle(&self, peer: &Peer, ask: Ask, payload: Bytes) -> (Tell, Bytes) {
+        match ask {
+            Ask::Hello { client } => (self.hello(peer, client), Bytes::new()),
+            Ask::Do { ctx, request } => {
+                let reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
+                let (reply, data) = wire::split_reply(reply);
+                (Tell::Done(reply), data)
+            }
+        }
+    }
+
+    fn gone(&self, peer: &Peer) {
+        let mut clients = self.clients.lock();
+        let lonely: Vec<ClientId> = clients
+            .of
+            .iter_mut()
+            .filter_map(|(client, connections)| {
+                (connections.remove(&peer.connection) && connections.is_empty()).then_some(*client)
+            })
+            .collect();
+        // Outside a runtime the process is ending, and everything of its clients with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        for client in lonely {
+            clients.turn += 1;
+            let turn = clients.turn;
+            clients.left.insert(client, turn);
+            let (vfs, all, lease) = (self.vfs.clone(), self.clients.clone(), self.options.client_lease);
+            runtime.spawn(async move {
+                tokio::time::sleep(lease).await;
+                {
+                    let mut all = all.lock();
+                    if all.left.get(&client) != Some(&turn) {
+                        return;
+                    }
+                    all.left.remove(&client);
+                    all.of.remove(&client);
+                }
+                let ctx = Ctx { client, ..Ctx::new(Cred::root()) };
+                if let Err(error) = vfs.end_client(&ctx, EndClient { client }).await {
+                    tracing::warn!(%error, "opens and locks of a client that is gone stay");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A mount's way to its daemon, with the daemon going down at any moment: callers see a pause.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
+
+use fabric::Token;
+use model::Model;
+use remote::{Address, RemoteOptions, RemoteVfs, ServeOptions};
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use suites::Rules;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Runtime;
+use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr, SetTime, Time};
+use vfs::*;
+
+/// A daemon that serves the reference from a runtime of its own, so that nothing of it outlives its death.
+struct Daemon {
+    model: Arc<Model>,
+    path: PathBuf,
+    running: Option<Runtime>,
+    life: u64,
+    _dir: TempDir,
+}
+
+impl Daemon {
+    fn start() -> Daemon {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("socket");
+        let model = Arc::new(Model::new().losing_unstable_writes());
+        let mut daemon = Daemon { model, path, running: None, life: 0, _dir: dir };
+        daemon.live();
+        daemon
+    }
+
+    fn live(&mut self) {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let _ = std::fs::remove_file(&self.path);
+        self.life += 1;
+        let listener = {
+            let _entered = runtime.enter();
+            UnixListener::bind(&self.path).unwrap()
+        };
+        let options = ServeOptions { instance: self.life, client_lease: Duration::from_secs(60) };
+        runtime.spawn(remote::serve_unix(self.model.clone(), listener, options, pending()));
+        self.running = Some(runtime);
+    }
+
+    fn die(&mut self) {
+        // Returns when no thread of it runs any more.
+        self.running.take().unwrap().shutdown_timeout(Duration::from_secs(10));
+        self.model.restart();
+    }
+
+    async fn die_and_live(mut self, vfs: &RemoteVfs) -> Daemon {
+        let daemon = tokio::task::spawn_blocking(move || {
+            self.die();
+            self.live();
+            self
+        })
+        .await
+        .unwrap();
+        // Answered when everything has been claimed again.
+        vfs.getattr(&ctx(), GetAttr { file: daemon.model.root() }).await.unwrap();
+        daemon.model.end_grace();
+        daemon
+    }
+
+    fn address(&self) -> Address {
+        Address::Unix(self.path.clone())
+    }
+
+    async fn mount(&self, session: u128) -> RemoteVfs {
+        RemoteVfs::connect(self.address(), RemoteOptions::new(session)).await.unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.running.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn ctx() -> Ctx {
+    Ctx { client: ClientId(1), ..Ctx::new(Cred::root()) }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text.to_owned()).unwrap()
+}
+
+const BOTH: OpenAccess = OpenAccess { read: true, write: true };
+
+async fn create(vfs: &RemoteVfs, dir: FileId, text: &str) -> OpenReply {
+    let target = OpenTarget::Entry { dir, name: name(text) };
+    let create = Create { how: CreateHow::Guarded, mode: Mode(0o600), set: SetAttr::default() };
+    let (deny, create) = (OpenAccess::default(), Some(create));
+    let request =
+        Open { target, access: BOTH, deny, create, truncate: false, reclaim: false, for_execution: false };
+    vfs.open(&ctx(), request).await.unwrap()
+}
+
+async fn write(vfs: &RemoteVfs, opened: &OpenReply, offset: WriteOffset, data: &'static [u8]) -> WriteReply {
+    let (file, open) = (opened.attr.file, Some(opened.open));
+    let request = Write { file, open, offset, data: data.into(), durability: Durability::Unstable };
+    vfs.write(&ctx(), request).await.unwrap()
+}
+
+async fn read(vfs: &RemoteVfs, opened: &OpenReply) -> Vec<u8> {
+    let (file, open) = (opened.attr.file, Some(opened.open));
+    vfs.read(&ctx(), Read { file, open, offset: 0, length: 1 << 20 }).await.unwrap().data.to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_holds_over_a_unix_socket() {
+    let daemon = Daemon::start();
+    let vfs = daemon.mount(1).await;
+    suites::run(&vfs, daemon.model.root()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_holds_over_tcp() {
+    let model = Arc::new(Model::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let token = Token::new([3; 32]);
+    let options = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
+    let server = tokio::spawn(remote::serve_tcp(model.clone(), listener, token.clone(), options, pending()));
+    let vfs = RemoteVfs::connect(Address::Tcp(address, token), RemoteOptions::new(1)).await.unwrap();
+    suites::run(&vfs, model.root()).await;
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_steps_do_not_differ_while_the_daemon_dies_again_and_again() {
+    for seed in 0..2 {
+        let lives = Arc::new(AtomicU64::new(0));
+        let mut daemon = Daemon::start();
+        let vfs = Arc::new(daemon.mount(7).await);
+        let reference = Model::new();
+        let root = daemon.model.root();
+        let killer = tokio::spawn({
+            let (vfs, lives) = (vfs.clone(), lives.clone());
+            async move {
+                loop {
+                    // Whenever, so as to meet requests at every stage.
+                    tokio::time::sleep(Duration::from_millis(7)).await;
+                    daemon = daemon.die_and_live(&vfs).await;
+                    lives.store(daemon.life, Ordering::Relaxed);
+                }
+            }
+        });
+        let rules = Rules { changes_together: false };
+        suites::compare_by((&reference, reference.root()), (&*vfs, root), seed, 1500, rules).await;
+        killer.abort();
+        let lives = lives.load(Ordering::Relaxed);
+        assert!(lives > 10, "{lives} lives are too few to mean anything");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_the_daemon() {
+    let daemon = Daemon::start();
+    let vfs = daemon.mount(1).await;
+    let root = daemon.model.root();
+    let opened = create(&vfs, root, "f").await;
+    write(&vfs, &opened, WriteOffset::At(0), b"hello world").await;
+    let appended = write(&vfs, &opened, WriteOffset::End, b"!").await;
+    assert_eq!(appended.offset, 11);
+    let cut = SetAttr { size: Some(9), ..SetAttr::default() };
+    let file = opened.attr.file;
+    vfs.setattr(&ctx(), SetAttrOf { file, open: None, set: cut, if_ctime: None }).await.unwrap();
+    let mtime = Time { seconds: 77, nanoseconds: 5 };
+    let set = SetAttr { mtime: Some(SetTime::At(mtime)), ..SetAttr::default() };
+    vfs.setattr(&ctx(), SetAttrOf { file, open: None, set, if_ctime: None }).await.unwrap();
+    // An orphan lives on through its open.
+    vfs.unlink(&ctx(), Unlink { dir: root, name: name("f") }).await.unwrap();
+
+    let daemon = daemon.die_and_live(&vfs).await;
+    assert_eq!(read(&vfs, &opened).await, b"hello wor", "cut bytes do not come back");
+    assert_eq!(vfs.getattr(&ctx(), GetAttr { file }).await.unwrap().attr.mtime, mtime);
+    let committed = vfs.commit(&ctx(), Commit { file, range: ByteRange::new(0, 5) }).await.unwrap();
+    let after = write(&vfs, &opened, WriteOffset::End, b"?").await;
+    assert_eq!(after.verifier, committed.verifier);
+    let daemon = daemon.die_and_live(&vfs).await;
+    assert_eq!(read(&vfs, &opened).await, b"hello wor?");
+    vfs.close(&ctx(), Close { open: opened.open }).await.unwrap();
+    let gone = vfs.getattr(&ctx(), GetAttr { file }).await;
+    assert_eq!(gone.unwrap_err(), FsError::Stale, "the orphan went with its last open");
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_are_claimed_before_others_can_take_them() {
+    let daemon = Daemon::start();
+    let (one, two) = (daemon.mount(1).await, Arc::new(daemon.mount(2).await));
+    let opened = create(&one, daemon.model.root(), "f").await;
+    let file = opened.attr.file;
+    let lock = |client, kind, wait| Lock {
+        file,
+        open: None,
+        owner: LockOwner { client: ClientId(client), owner: 1 },
+        space: LockSpace::Range,
+        range: ByteRange { offset: 0, end: 10 },
+        kind,
+        wait,
+        reclaim: false,
+    };
+    one.lock(&ctx(), lock(1, LockKind::Exclusive, false)).await.unwrap();
+    let waiter = tokio::spawn({
+        let (two, lock) = (two.clone(), lock(2, LockKind::Exclusive, true));
+        async move { two.lock(&ctx(), lock).await }
+    });
+    let daemon = daemon.die_and_live(&one).await;
+    let refused = two.lock(&ctx(), lock(2, LockKind::Shared, false)).await;
+    assert_eq!(refused.unwrap_err(), FsError::LockConflict);
+    one.lock(&ctx(), lock(1, LockKind::Unlock, false)).await.unwrap();
+    waiter.await.unwrap().expect("who waited through the restart gets the lock");
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unstable_data_are_bounded() {
+    let daemon = Daemon::start();
+    let options = RemoteOptions { retained_bytes: 100_000, ..RemoteOptions::new(1) };
+    let vfs = RemoteVfs::connect(daemon.address(), options).await.unwrap();
+    let opened = create(&vfs, daemon.model.root(), "f").await;
+    static DATA: [u8; 60_000] = [1; 60_000];
+    for round in 0..20 {
+        write(&vfs, &opened, WriteOffset::At(round * 60_000), &DATA).await;
+    }
+    let daemon = daemon.die_and_live(&vfs).await;
+    let size = vfs.getattr(&ctx(), GetAttr { file: opened.attr.file }).await.unwrap().attr.size;
+    assert_eq!(size, 1_200_000);
+    assert!(read(&vfs, &opened).await.iter().all(|byte| *byte == 1));
+    vfs.flush().await.unwrap();
+    drop(daemon);
+}
