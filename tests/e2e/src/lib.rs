@@ -14,6 +14,6 @@ mod workload;
 
 pub use daemon::{Daemon, DaemonError, DaemonOptions};
 pub use guest::{Guest, GuestDone, GuestError, RunningGuest};
-pub use power::{PowerCut, PowerCutError, PowerCutReport};
+pub use power::{Door, PowerCut, PowerCutError, PowerCutReport};
 pub use programs::{build_folder, guest_cache, program, repository};
 pub use workload::{Workload, WorkloadError, verify};

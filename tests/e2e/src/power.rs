@@ -41,6 +41,15 @@ pub enum PowerCutError {
     },
 }
 
+/// A way into the file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// A FUSE mount.
+    Fuse,
+    /// The kernel's NFS 4.2 client.
+    Nfs,
+}
+
 /// What to do again and again.
 #[derive(Clone, Debug)]
 pub struct PowerCut {
@@ -71,14 +80,16 @@ pub struct PowerCutReport {
 }
 
 impl PowerCut {
-    /// The daemon inside the guest on ext4, with a worker at its FUSE door and one at its NFS door.
+    /// The daemon inside the guest on ext4, with a worker at each door.
     #[must_use]
-    pub fn plexus(flags: &str, rounds: u32, seed: u64) -> PowerCut {
-        let setup = format!(
+    pub fn plexus(flags: &str, doors: &[Door], rounds: u32, seed: u64) -> PowerCut {
+        let mut setup = format!(
             r#"[ "$ROUND" != 0 ] || mkfs.ext4 -q /dev/ubda
 mount /dev/ubda /mnt
 modprobe -a fuse nfsv4
-/host/plexusd --data /mnt/data {flags} >/job/ready 2>/job/daemon.log &
+# The client of the last life is dead with its machine: nobody reclaims, and a long grace is lost time.
+printf 'nfs.lease = 5\nnfs.grace = 5\n' >/tmp/plexus.toml
+/host/plexusd --data /mnt/data --config /tmp/plexus.toml {flags} >/job/ready 2>/job/daemon.log &
 daemon=$!
 for _ in $(seq 600); do
   grep -q "plexus is ready" /job/ready && break
@@ -86,12 +97,22 @@ for _ in $(seq 600); do
   sleep 0.1
 done
 grep -q "plexus is ready" /job/ready
-mkdir -p /tmp/fuse /tmp/nfs
-PLEXUS_DATA=/mnt/data /host/plexus mount default /tmp/fuse --background
-mount -t nfs4 -o vers=4.2,port=12049 127.0.0.1:/default /tmp/nfs
-mkdir -p /tmp/fuse/by-fuse /tmp/nfs/by-nfs
-TREES="/tmp/fuse/by-fuse /tmp/nfs/by-nfs""#
+trap 'tail -20 /job/daemon.log' EXIT
+TREES=
+"#
         );
+        for door in doors {
+            let (name, mount) = match door {
+                Door::Fuse => {
+                    ("fuse", "PLEXUS_DATA=/mnt/data /host/plexus mount default /tmp/fuse --background")
+                }
+                Door::Nfs => ("nfs", "mount -t nfs4 -o vers=4.2,port=12049 127.0.0.1:/default /tmp/nfs"),
+            };
+            setup.push_str(&format!(
+                "mkdir -p /tmp/{name}\n{mount}\nmkdir -p /tmp/{name}/by-{name}\n\
+                 TREES=\"$TREES /tmp/{name}/by-{name}\"\n"
+            ));
+        }
         PowerCut {
             setup,
             check: "PLEXUS_DATA=/mnt/data /host/plexus fsck".to_owned(),

@@ -89,7 +89,9 @@ fn promises(code: &str) -> bool {
 }
 
 fn follows(code: &str, next: &str) -> bool {
-    code.contains(&format!("{} {next}", concat!("un", "safe")))
+    let words = format!("{} {next}", concat!("un", "safe"));
+    let is_name = |before: char| before.is_alphanumeric() || before == '_';
+    code.match_indices(&words).any(|(at, _)| !code[..at].ends_with(is_name))
 }
 
 /// Complaints about words that belong to the machine of whoever wrote a file.

@@ -18,6 +18,9 @@ struct Arguments {
     /// MiB of memory
     #[arg(long, default_value_t = 1024)]
     memory: u32,
+    /// A file to be seen as a disk (/dev/ubda); only with --uml
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
     /// A folder to be seen at /host
     #[arg(long, value_name = "DIR")]
     host: Option<PathBuf>,
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let guest = if arguments.uml { Guest::uml() } else { Guest::qemu() };
     let mut guest = guest.limit(Duration::from_secs(arguments.limit)).memory_mb(arguments.memory);
+    if let Some(disk) = &arguments.disk {
+        guest = guest.disk(disk);
+    }
     if let Some(host) = &arguments.host {
         guest = guest.host(host);
     }

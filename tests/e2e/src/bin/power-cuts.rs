@@ -1,7 +1,7 @@
 //! Pulls the plug of a machine that runs the daemon and its clients, as often as told.
 
 use clap::Parser;
-use e2e::PowerCut;
+use e2e::{Door, PowerCut};
 use std::process::ExitCode;
 
 /// Runs plexusd with clients at both doors in a guest, cuts its power again and again, and checks
@@ -17,11 +17,23 @@ struct Arguments {
     /// Flags of plexusd
     #[arg(long, default_value = "--drive-size 1G", allow_hyphen_values = true)]
     flags: String,
+    /// The doors that clients come through
+    #[arg(long, value_delimiter = ',', default_value = "fuse,nfs", value_parser = ["fuse", "nfs"])]
+    doors: Vec<String>,
+    /// Shell run at the end, in place of plexus fsck
+    #[arg(long)]
+    check: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { rounds, seed, flags } = Arguments::parse();
-    match PowerCut::plexus(&flags, rounds, seed).run() {
+    let Arguments { rounds, seed, flags, doors, check } = Arguments::parse();
+    let door = |name: &String| if name == "fuse" { Door::Fuse } else { Door::Nfs };
+    let doors: Vec<Door> = doors.iter().map(door).collect();
+    let mut cuts = PowerCut::plexus(&flags, &doors, rounds, seed);
+    if let Some(check) = check {
+        cuts.check = check;
+    }
+    match cuts.run() {
         Ok(report) => {
             println!("{} power cuts, {} steps acknowledged, all there", report.rounds, report.acknowledged);
             ExitCode::SUCCESS
