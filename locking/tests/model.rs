@@ -171,7 +171,7 @@ fn is_normal(locks: &Locks, space: Space) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn ranges_behave_as_bytes(events in prop::collection::vec(event(), 1..60)) {
@@ -266,7 +266,7 @@ fn has_circle(files: &[Locks], asked: &BTreeMap<u64, (usize, Request)>) -> bool 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// Processes with one thread each, over several files: a wait is refused exactly when it would
     /// close a circle, and so whoever runs can always let everybody else go on.

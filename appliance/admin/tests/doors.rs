@@ -1,5 +1,7 @@
 //! Client and server over real sockets: what is implemented answers, all else says "not yet".
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use admin::{
     AdminDoors, Capacity, ChunkPlaces, Client, ClientError, Control, ControlError, CreateFilesystem,
     ErrorKind, ExportReport, FailuresLeft, FilesystemReport, Health, Integrity, Status,

@@ -1,3 +1,55 @@
 //! The daemon: builds the roles from the configuration and runs them.
+//!
+//! Exit status: 0 after a drain, 2 for wrong usage or configuration, 1 for everything else.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod args;
+mod cluster_map;
+mod control;
+mod core;
+mod daemon;
+mod exports;
+mod folder;
+mod shards;
+mod stripes;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use config::Config;
+use std::process::ExitCode;
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(arguments.options.config.as_deref(), &arguments.options.overrides()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("plexusd: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Some(Command::Config) = arguments.command {
+        print!("{}", config::describe(&config));
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = telemetry::init() {
+        eprintln!("plexusd: {error}");
+        return ExitCode::from(USAGE);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("plexusd: no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(daemon::run(config, arguments.options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plexusd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

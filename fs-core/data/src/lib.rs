@@ -1,3 +1,19 @@
 //! Stripes: erasure code, parallel write, verified read, reconstruction.
 
 #![forbid(unsafe_code)]
+
+mod codec;
+mod error;
+mod health;
+mod peer;
+mod place;
+mod store;
+
+pub use codec::{Cauchy, Codec};
+pub use error::DataError;
+pub use peer::{ChunkPeer, PeerFuture};
+pub use place::StripePlace;
+pub use store::{
+    Capacity, Counters, RepairReport, Reservation, StripeCursor, StripeListing, StripeStore,
+    StripeStoreConfig,
+};

@@ -124,6 +124,7 @@ impl Journal {
                 left -= 1;
                 let page = Page {
                     kind: if left == 0 { last } else { kind },
+                    ends_batch: left == 0,
                     generation: self.generation,
                     number: self.next_page,
                     session: self.session,
@@ -144,3 +145,6 @@ impl Journal {
 fn pages(records: usize) -> u64 {
     records.div_ceil(RECORDS_PER_PAGE).max(1) as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 //! the log is poisoned, and nothing is acknowledged any more.
 
 mod commit;
+#[cfg(test)]
+mod crashes;
 mod engine;
 mod open;
 mod record;
@@ -51,6 +53,9 @@ pub enum LogError {
     /// What was read is not what was written.
     #[error("the log is damaged: {0}")]
     Damaged(String),
+    /// The system has no thread to read with; later it may.
+    #[error("the log cannot be read now: {0}")]
+    Unreadable(String),
     /// A record or mark of a version that this program does not know.
     #[error("a log record of version {0}, which this version does not know")]
     UnknownVersion(u8),

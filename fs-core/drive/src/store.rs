@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use types::DriveId;
 use types::limits::BLOCK_BYTES;
@@ -34,6 +34,8 @@ const COMMIT_QUEUE: usize = 1024;
 const HEADERS_CACHED: usize = 2048;
 /// Writers whose epochs a drive remembers.
 const WRITERS_MAX: usize = 1024;
+/// Blocks on their way from the device, and as many to it: 64 MiB each.
+const BLOCKS_IN_FLIGHT: usize = 16 * 1024;
 
 /// The chunks of one drive. Cheap to share; [`ChunkStore::close`] it to skip checks at the next open.
 pub struct ChunkStore {
@@ -49,6 +51,9 @@ struct Shared {
     headers: Mutex<HeaderCache>,
     corrupt: AtomicU64,
     errors: AtomicU64,
+    /// Bounds the memory of transfers on their way, in blocks.
+    reads: Semaphore,
+    writes: Arc<Semaphore>,
     /// Given back after the file, when the last task that uses it has ended.
     lock: Mutex<Option<Arc<FileLock>>>,
 }

@@ -1,11 +1,12 @@
 //! What goes on without being asked: write-back by age, drained intents, garbage, a former life's leftovers.
 
-use crate::nodes::Node;
+use crate::nodes::{Held, Node, State};
 use crate::propose::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::queries::{inode, pending};
 use namespace::{Action, Reply};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -24,14 +25,15 @@ const GARBAGE_AT_ONCE: usize = 512;
 /// Looks for garbage that somebody's work announced, between looks that are made anyway.
 const QUIET_LOOKS: u32 = 30;
 
+/// Doublings of the patience with a file whose write-back fails.
+const BACK_OFF_MAX: u32 = 6;
+
 /// Something to do soon.
 pub(crate) enum Work {
     /// Write back.
-    Flush(Arc<Node>),
+    Flush(Held),
     /// Go on with an intent.
     Drain(FileId),
-    /// An orphan has lost its last open.
-    DropOrphan(FileId),
 }
 
 /// Starts the tasks; they end with the frontend.
@@ -50,17 +52,65 @@ pub(crate) async fn start<S: Shards, D: Stripes>(
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Puts work into the queue; when it is full, a later look finds the work again.
     pub(crate) fn later(&self, work: Work) {
-        if self.0.work.try_send(work).is_err() {
+        if let Err(full) = self.0.work.try_send(work) {
             tracing::debug!("background queue is full");
+            match full.into_inner() {
+                Work::Flush(node) => node.state.lock().queued = false,
+                Work::Drain(_) => self.0.missed.store(true, Ordering::Relaxed),
+            }
         }
     }
 
-    /// The inode has lost its last open.
-    async fn drop_orphan(&self, file: FileId) -> Result<(), FsError> {
-        match self.propose_as(Cred::root(), file.fs, Action::DropOrphan { ino: file.ino }).await? {
-            Reply::Drained { more: true } => self.drain(file).await,
-            _ => Ok(()),
+    /// The inode has lost its last open; another may have come since.
+    pub(crate) async fn drop_orphan(&self, node: &Held) {
+        let _still = node.gate.write().await;
+        self.drop_orphan_held(node).await;
+    }
+
+    /// As [`Self::drop_orphan`], for who holds the gate.
+    pub(crate) async fn drop_orphan_held(&self, node: &Node) {
+        {
+            let mut state = node.state.lock();
+            if !state.orphan || state.opens > 0 {
+                return;
+            }
+            state.orphan = false;
         }
+        self.discard(node);
+        let file = node.file;
+        match self.propose_as(Cred::root(), file.fs, Action::DropOrphan { ino: file.ino }).await {
+            Ok(Reply::Drained { more: true }) => self.later(Work::Drain(file)),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%file, %error, "an orphan is left; it is looked for again");
+                self.0.missed.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Looks for work that did not fit the queue or failed.
+    async fn find_missed(&self) -> Result<(), FsError> {
+        let (mut orphans, mut intents) = (Vec::new(), Vec::new());
+        {
+            let view = self.view()?;
+            for fs in answer(inode::filesystems(&view))? {
+                if !self.0.in_orphan_grace.load(Ordering::Relaxed) {
+                    orphans.extend(answer(pending::orphans(&view, fs.id))?);
+                }
+                intents.extend(answer(pending::intents(&view, fs.id))?);
+            }
+        }
+        for file in orphans {
+            let node = self.0.nodes.get(file);
+            let _still = node.gate.write().await;
+            // With the gate held, nobody is between having taken the last name and knowing of it.
+            node.state.lock().orphan = true;
+            self.drop_orphan_held(&node).await;
+        }
+        for file in intents {
+            self.drain(file).await?;
+        }
+        Ok(())
     }
 }
 
@@ -68,7 +118,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 async fn leftovers<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
     // Nothing has been granted in this life yet: what is listed and unknown was never committed, and
     // cannot be any more.
-    let listed = frontend.0.stripes.list().await.map_err(crate::flush::data_error)?;
+    let listed = frontend.0.stripes.list().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no search for stripes that were never committed: they stay until the next start");
+        Vec::new()
+    });
     let view = frontend.view()?;
     let filesystems = answer(inode::filesystems(&view))?;
     let mut orphans = Vec::new();
@@ -107,24 +160,13 @@ async fn leftovers<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(
         tokio::time::sleep(grace).await;
         let Some(inner) = weak.upgrade() else { return };
         let this = Frontend(inner);
+        this.0.in_orphan_grace.store(false, Ordering::Relaxed);
         for file in orphans {
-            let Some(node) = this.0.nodes.find(file) else { continue };
-            if node.state.lock().opens == 0 {
-                this.orphan_closed(node);
-            }
+            let node = this.0.nodes.get(file);
+            this.drop_orphan(&node).await;
         }
     });
     Ok(())
-}
-
-impl<S: Shards, D: Stripes> Frontend<S, D> {
-    /// Nobody holds the orphan any more.
-    pub(crate) fn orphan_closed(&self, node: Arc<Node>) {
-        self.discard(&node);
-        node.state.lock().orphan = false;
-        self.later(Work::DropOrphan(node.file));
-        self.0.nodes.release(node);
-    }
 }
 
 async fn work<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, mut receiver: mpsc::Receiver<Work>) {
@@ -134,28 +176,16 @@ async fn work<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, mut receiver: mpsc
         let Some(inner) = weak.upgrade() else { return };
         let this = Frontend(inner);
         tokio::spawn(async move {
-            let result = match work {
-                Work::Flush(node) => this.flush_aged(&node).await,
-                Work::Drain(file) => this.drain(file).await,
-                Work::DropOrphan(file) => this.drop_orphan(file).await,
+            let _ = match work {
+                // Its error is logged there; the data wait on.
+                Work::Flush(node) => this.flush(&node).await,
+                Work::Drain(file) => this.drain(file).await.inspect_err(|error| {
+                    tracing::warn!(%file, %error, "work is left; it is looked for again");
+                    this.0.missed.store(true, Ordering::Relaxed);
+                }),
             };
-            if let Err(error) = result {
-                tracing::warn!(%error, "background work failed");
-            }
             drop(permit);
         });
-    }
-}
-
-impl<S: Shards, D: Stripes> Frontend<S, D> {
-    /// Write-back that nobody waits for: an error is kept for who asks next.
-    async fn flush_aged(&self, node: &Arc<Node>) -> Result<(), FsError> {
-        let result = self.flush(node).await;
-        if let Err(error) = result {
-            node.state.lock().lost = Some(error);
-        }
-        self.0.nodes.release(node.clone());
-        result
     }
 }
 
@@ -167,13 +197,13 @@ async fn age<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, limit: Duration) {
         let Some(inner) = weak.upgrade() else { return };
         let now = inner.clock.monotonic();
         let this = Frontend(inner);
-        for node in this.0.nodes.all() {
-            let old = node.state.lock().dirty_since.is_some_and(|since| now.saturating_sub(since) >= limit);
-            if old {
-                this.later(Work::Flush(node));
-            } else {
-                this.0.nodes.release(node);
-            }
+        let old = |state: &State| {
+            let patience = limit * (1 << state.failures.min(BACK_OFF_MAX));
+            !state.queued && state.dirty_since.is_some_and(|since| now.saturating_sub(since) >= patience)
+        };
+        for node in this.0.nodes.chosen(old) {
+            node.state.lock().queued = true;
+            this.later(Work::Flush(node));
         }
     }
 }
@@ -187,11 +217,14 @@ async fn garbage<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
         ticks.tick().await;
         let Some(inner) = weak.upgrade() else { return };
         let this = Frontend(inner);
-        quiet += 1;
-        if seen.is_empty()
-            && quiet < QUIET_LOOKS
-            && !this.0.garbage_made.swap(false, std::sync::atomic::Ordering::Relaxed)
+        if this.0.missed.swap(false, Ordering::Relaxed)
+            && let Err(error) = this.find_missed().await
         {
+            tracing::warn!(%error, "work is left; it is looked for again");
+            this.0.missed.store(true, Ordering::Relaxed);
+        }
+        quiet += 1;
+        if seen.is_empty() && quiet < QUIET_LOOKS && !this.0.garbage_made.swap(false, Ordering::Relaxed) {
             continue;
         }
         quiet = 0;
@@ -230,7 +263,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 impl PlacedStripe {
     /// A stripe as its record describes it.
     pub(crate) fn of(stripe: StripeId, record: &namespace::records::Stripe) -> PlacedStripe {
-        let &namespace::records::Stripe { group, data_chunks, parity_chunks, length, .. } = record;
-        PlacedStripe { stripe, group, data_chunks, parity_chunks, length }
+        let &namespace::records::Stripe { group, data_chunks, parity_chunks, cells, length, .. } = record;
+        PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length }
     }
 }

@@ -6,6 +6,8 @@ use types::{ByteRange, Time};
 
 /// Writes shorter than this are copied, so that they do not keep a whole network buffer alive.
 const KEEP_BYTES_MIN: usize = 32 * 1024;
+/// What a run costs beside its bytes, about.
+const RUN_BYTES: u64 = 128;
 
 /// Bytes of a file by offset, none overlapping; the later write has won.
 #[derive(Clone, Debug, Default)]
@@ -16,18 +18,28 @@ pub(crate) struct Dirty {
     pub(crate) end: u64,
     /// When the last write was, unless the times have been set since.
     pub(crate) written: Option<Time>,
-    /// Somebody other than the superuser wrote: setuid and setgid fall.
-    pub(crate) drop_privileges: bool,
 }
 
 impl Dirty {
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.written.is_none() && !self.drop_privileges
+        self.runs.is_empty() && self.written.is_none()
     }
 
     /// Bytes that wait.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Memory that it takes, about.
+    pub(crate) fn cost(&self) -> u64 {
+        self.bytes + RUN_BYTES * self.runs.len() as u64
+    }
+
+    /// The file was cut or extended to `size`, now.
+    pub(crate) fn resized(&mut self, size: u64) {
+        self.remove(ByteRange { offset: size, end: u64::MAX });
+        self.end = self.end.min(size);
+        self.written = None;
     }
 
     /// Puts `data` at `offset`, over whatever was there.
@@ -57,9 +69,10 @@ impl Dirty {
                 ByteRange { offset: offset.max(range.end), end: own.end },
             ];
             for part in keep.into_iter().filter(|part| !part.is_empty()) {
-                let slice = data.slice(position(part.offset - offset)..position(part.end - offset));
+                // Copied, so that what is left of a buffer does not keep all of it alive.
+                let left = &data[position(part.offset - offset)..position(part.end - offset)];
                 self.bytes += part.len();
-                self.runs.insert(part.offset, slice);
+                self.runs.insert(part.offset, Bytes::copy_from_slice(left));
             }
         }
     }
@@ -71,7 +84,6 @@ impl Dirty {
         }
         self.end = self.end.max(later.end);
         self.written = later.written.or(self.written);
-        self.drop_privileges |= later.drop_privileges;
     }
 
     /// The runs that meet `range`, clipped to it.

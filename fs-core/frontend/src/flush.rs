@@ -1,14 +1,13 @@
 //! Write-back: what waits goes to stripes, and then becomes part of the file.
 
 use crate::dirty::{Dirty, join};
-use crate::nodes::Node;
-use crate::propose::{TRIES, unexpected};
+use crate::nodes::{Held, Node, State};
+use crate::propose::{TRIES, unexpected, whole};
 use crate::{Frontend, PlacedStripe, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::records::{Body, Inode};
 use namespace::{Action, Changed, Extent, Failure, NewStripe, Reply};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinSet;
 use types::limits::{INLINE_FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};
@@ -20,10 +19,20 @@ const EXTENTS_PER_COMMAND: usize = 128;
 const STRIPES_AT_ONCE: usize = 4;
 
 /// Stripes with the extents that refer to them, to be committed together.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Batch {
     stripes: Vec<NewStripe>,
     extents: Vec<Extent>,
+    /// The whole content, instead.
+    inline: Option<Bytes>,
+}
+
+/// What became of a commit.
+enum Committed {
+    /// It took effect; the change attribute.
+    Done(u64),
+    /// It has to be split at this offset of the file.
+    SplitAt(u64),
 }
 
 /// A stripe to write, and the runs of the file that it holds.
@@ -34,40 +43,55 @@ struct Packed {
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
-    /// Makes everything durable that was written to the file before the call.
-    pub(crate) async fn flush(&self, node: &Arc<Node>) -> Result<(), FsError> {
-        let _one = node.flushing.lock().await;
-        self.flush_held(node).await
+    /// Makes everything durable that was written to the file before the call. Goes on to the end when the
+    /// caller gives up.
+    pub(crate) async fn flush(&self, node: &Held) -> Result<(), FsError> {
+        if node.state.lock().is_clean() {
+            return Ok(());
+        }
+        let (this, node) = (self.clone(), node.clone());
+        whole(async move {
+            let _one = node.flushing.lock().await;
+            this.flush_held(&node).await
+        })
+        .await
     }
 
     /// As [`Self::flush`], for who holds `flushing`.
     pub(crate) async fn flush_held(&self, node: &Node) -> Result<(), FsError> {
-        let taken = {
+        let (taken, change_at_least) = {
             let mut state = node.state.lock();
-            if let Some(error) = state.lost.take() {
-                return Err(error);
-            }
-            if state.dirty.is_empty() {
+            state.queued = false;
+            self.gather(&mut state);
+            if state.is_clean() {
                 return Ok(());
             }
             let taken = std::mem::take(&mut state.dirty);
             state.in_flight = Some(taken.clone());
             state.dirty_since = None;
-            taken
+            (taken, state.change_seen)
         };
-        let result = self.write_back(node, &taken).await;
+        let result = self.write_back(node.file, &taken, change_at_least).await;
+        self.0.written_back.fetch_add(1, Ordering::AcqRel);
         let mut state = node.state.lock();
-        state.in_flight = None;
         match result {
-            Ok(()) | Err(FsError::Stale) => {
-                self.0.dirty_bytes.fetch_sub(taken.bytes(), Ordering::Relaxed);
+            Ok(change) => {
+                state.in_flight = None;
+                state.failures = 0;
+                state.change_kept = state.change_kept.max(change);
+                self.0.dirty_bytes.fetch_sub(taken.cost(), Ordering::Relaxed);
+                if !state.is_clean() {
+                    state.dirty_since.get_or_insert_with(|| self.0.clock.monotonic());
+                }
+                Ok(())
+            }
+            Err(FsError::Stale) => {
+                self.forget_waiting(&mut state);
                 Ok(())
             }
             Err(error) => {
-                let bytes_before = taken.bytes() + state.dirty.bytes();
-                let later = std::mem::replace(&mut state.dirty, taken);
-                state.dirty.merge(later);
-                self.0.dirty_bytes.fetch_sub(bytes_before - state.dirty.bytes(), Ordering::Relaxed);
+                self.gather(&mut state);
+                state.failures = state.failures.saturating_add(1);
                 state.dirty_since = Some(self.0.clock.monotonic());
                 tracing::warn!(file = %node.file, %error, "write-back failed; the data are kept and tried again");
                 Err(error)
@@ -75,64 +99,102 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
     }
 
-    /// Forgets what waits, because nobody can read it any more.
-    pub(crate) fn discard(&self, node: &Node) {
-        let mut state = node.state.lock();
-        self.0.dirty_bytes.fetch_sub(state.dirty.bytes(), Ordering::Relaxed);
-        state.dirty = Dirty::default();
-        state.dirty_since = None;
-        state.lost = None;
+    /// Puts what a write-back has taken and not kept back under what was written since.
+    fn gather(&self, state: &mut State) {
+        let Some(mut taken) = state.in_flight.take() else { return };
+        let before = taken.cost() + state.dirty.cost();
+        taken.merge(std::mem::take(&mut state.dirty));
+        state.dirty = taken;
+        let after = state.dirty.cost();
+        self.0.dirty_bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    async fn write_back(&self, node: &Node, dirty: &Dirty) -> Result<(), FsError> {
-        let inode = self.inode(node.file)?;
-        let change_at_least = node.state.lock().change_seen;
+    /// Forgets what waits, because nobody can read it any more.
+    pub(crate) fn discard(&self, node: &Node) {
+        self.forget_waiting(&mut node.state.lock());
+    }
+
+    fn forget_waiting(&self, state: &mut State) {
+        let taken = state.in_flight.take().map_or(0, |dirty| dirty.cost());
+        let waiting = std::mem::take(&mut state.dirty).cost();
+        self.0.dirty_bytes.fetch_sub(taken + waiting, Ordering::Relaxed);
+        state.dirty_since = None;
+        state.change_seen = 0;
+        state.change_kept = 0;
+    }
+
+    /// The file was cut or extended in the map: so are the data that wait. Only while nothing is under way.
+    pub(crate) fn resize_waiting(&self, state: &mut State, size: u64) {
+        self.gather(state);
+        let before = state.dirty.cost();
+        state.dirty.resized(size);
+        self.0.dirty_bytes.fetch_sub(before - state.dirty.cost().min(before), Ordering::Relaxed);
+    }
+
+    /// Writes all of `dirty`; the file's change attribute afterwards comes back.
+    async fn write_back(&self, file: FileId, dirty: &Dirty, change_at_least: u64) -> Result<u64, FsError> {
+        let inode = self.inode(file)?;
         let first = Action::Commit {
-            ino: node.file.ino,
+            ino: file.ino,
             stripes: Vec::new(),
             extents: Vec::new(),
             inline: None,
             size_at_least: 0,
             change_at_least,
             written: dirty.written,
-            drop_privileges: dirty.drop_privileges,
+            drop_privileges: false,
         };
-        if let Some(content) = as_inline(&inode, dirty) {
-            let mut action = first;
-            if let Action::Commit { inline, .. } = &mut action {
-                *inline = Some(content);
-            }
-            return self.commit_action(node.file, action).await.map(drop);
-        }
-        let batches = self.place(node.file, dirty).await?;
-        self.commit_batches(node.file, first, batches).await
+        let batches = match as_inline(&inode, dirty) {
+            Some(content) => VecDeque::from([Batch { inline: Some(content), ..Batch::default() }]),
+            None => self.place(file, dirty).await?,
+        };
+        self.commit_batches(file, first, batches).await
     }
 
     /// Puts what waits where it can stay: small amounts into the command, the rest into stripes.
     async fn place(&self, file: FileId, dirty: &Dirty) -> Result<VecDeque<Batch>, FsError> {
         let stretches = dirty.stretches();
+        if stretches.is_empty() {
+            return Ok(VecDeque::from([Batch::default()]));
+        }
         if dirty.bytes() <= INLINE_WRITE_BYTES_MAX as u64 {
             let inline = |(offset, runs)| Extent { offset, source: Changed::Inline(join(runs)) };
             let extents: Vec<Extent> = stretches.into_iter().map(inline).collect();
-            let batch = |extents: &[Extent]| Batch { stripes: Vec::new(), extents: extents.to_vec() };
+            let batch = |extents: &[Extent]| Batch { extents: extents.to_vec(), ..Batch::default() };
             return Ok(extents.chunks(EXTENTS_PER_COMMAND).map(batch).collect());
         }
         let mut writes = JoinSet::new();
         let mut batches = VecDeque::new();
+        let mut failed = None;
         let mut packed = pack(stretches, self.0.stripes.stripe_bytes_max()).into_iter();
         loop {
-            while writes.len() < STRIPES_AT_ONCE
+            while failed.is_none()
+                && writes.len() < STRIPES_AT_ONCE
                 && let Some(Packed { data, runs }) = packed.next()
             {
-                let stripe = self.stripe_id(file).await?;
-                let this = self.clone();
-                writes.spawn(async move {
-                    this.0.stripes.write(file.fs, stripe, data).await.map(|place| (place, runs))
-                });
+                match self.stripe_id(file).await {
+                    Ok(stripe) => {
+                        let this = self.clone();
+                        writes.spawn(async move {
+                            this.0.stripes.write(file.fs, stripe, data).await.map(|place| (place, runs))
+                        });
+                    }
+                    Err(error) => failed = Some(error),
+                }
             }
-            let Some(written) = writes.join_next().await else { return Ok(batches) };
-            let (place, runs) = written.map_err(|_| FsError::Io)?.map_err(data_error)?;
-            batches.extend(batches_of(place, &runs));
+            match writes.join_next().await {
+                Some(Ok(Ok((place, runs)))) => batches.extend(batches_of(place, &runs)),
+                Some(Ok(Err(error))) => failed = Some(data_error(error)),
+                Some(Err(_)) => failed = Some(FsError::Io),
+                None => break,
+            }
+        }
+        match failed {
+            None => Ok(batches),
+            Some(error) => {
+                self.give_up(&batches).await;
+                Err(error)
+            }
         }
     }
 
@@ -141,39 +203,64 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         file: FileId,
         first: Action,
         mut batches: VecDeque<Batch>,
-    ) -> Result<(), FsError> {
-        let mut times = 0;
+    ) -> Result<u64, FsError> {
+        let (mut times, mut change, mut write_time) = (0, 0, true);
         while let Some(batch) = batches.pop_front() {
             let mut action = first.clone();
-            if let Action::Commit { stripes, extents, .. } = &mut action {
+            if let Action::Commit { stripes, extents, inline, written, .. } = &mut action {
                 stripes.clone_from(&batch.stripes);
                 extents.clone_from(&batch.extents);
+                inline.clone_from(&batch.inline);
+                // One write-back is one change, however many commands it takes.
+                *written = written.filter(|_| write_time);
             }
-            match self.commit_action(file, action).await? {
-                None => times = 0,
-                Some(at) => {
-                    let (before, after) = batch.split(at).ok_or(FsError::Io)?;
-                    batches.push_front(after);
-                    batches.push_front(before);
+            let (error, refused) = match self.commit_action(file, action).await {
+                Ok(Committed::Done(now)) => {
+                    (times, change, write_time) = (0, now, false);
+                    continue;
+                }
+                Ok(Committed::SplitAt(at)) if times < TRIES => {
                     times += 1;
-                    if times > TRIES {
-                        return Err(FsError::Delay);
+                    match batch.split(at) {
+                        Ok((before, after)) => {
+                            batches.push_front(after);
+                            batches.push_front(before);
+                            continue;
+                        }
+                        Err(batch) => (FsError::Io, Some(batch)),
                     }
                 }
-            }
+                Ok(Committed::SplitAt(_)) => (FsError::Delay, Some(batch)),
+                // It may yet take effect: its stripes must stay.
+                Err(FsError::Delay) => (FsError::Delay, None),
+                Err(error) => (error, Some(batch)),
+            };
+            batches.extend(refused);
+            self.give_up(&batches).await;
+            return Err(error);
         }
-        Ok(())
+        Ok(change)
     }
 
-    /// Proposes a commit; an offset comes back where it has to be split.
-    async fn commit_action(&self, file: FileId, action: Action) -> Result<Option<u64>, FsError> {
+    /// Frees the stripes of batches that were never proposed, or were refused.
+    async fn give_up(&self, batches: &VecDeque<Batch>) {
+        for stripe in batches.iter().flat_map(|batch| &batch.stripes) {
+            let &NewStripe { stripe, group, data_chunks, parity_chunks, cells, length } = stripe;
+            let place = PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length };
+            if let Err(error) = self.0.stripes.free(place).await {
+                tracing::warn!(%error, "a stripe that was not committed is left until the next start");
+            }
+        }
+    }
+
+    async fn commit_action(&self, file: FileId, action: Action) -> Result<Committed, FsError> {
         // On nobody's behalf but with nobody's privileges: the writer's right was decided at its write.
         let nobody = Cred::user(u32::MAX, u32::MAX);
         for _ in 0..TRIES {
             match self.outcome(nobody.clone(), None, file.fs, action.clone()).await? {
-                Ok(Reply::Attr { .. }) => return Ok(None),
+                Ok(Reply::Attr { attr, .. }) => return Ok(Committed::Done(attr.change)),
                 Ok(reply) => return Err(unexpected(&reply)),
-                Err(Failure::Split { at }) => return Ok(Some(at)),
+                Err(Failure::Split { at }) => return Ok(Committed::SplitAt(at)),
                 Err(Failure::DrainFirst) => self.drain(file).await?,
                 Err(Failure::Fs(error)) => return Err(error),
                 Err(Failure::Moved) => return Err(FsError::Io),
@@ -250,8 +337,8 @@ fn pack(stretches: Vec<(u64, Vec<Bytes>)>, max: usize) -> Vec<Packed> {
 }
 
 fn batches_of(place: PlacedStripe, runs: &[(u64, u32, u32)]) -> Vec<Batch> {
-    let PlacedStripe { stripe, group, data_chunks, parity_chunks, length } = place;
-    let new = NewStripe { stripe, group, data_chunks, parity_chunks, length };
+    let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = place;
+    let new = NewStripe { stripe, group, data_chunks, parity_chunks, cells, length };
     let extent = |&(offset, at, length): &(u64, u32, u32)| Extent {
         offset,
         source: Changed::Stripe { stripe, at, length },
@@ -259,20 +346,25 @@ fn batches_of(place: PlacedStripe, runs: &[(u64, u32, u32)]) -> Vec<Batch> {
     let batch = |(i, runs): (usize, &[_])| Batch {
         stripes: if i == 0 { vec![new.clone()] } else { Vec::new() },
         extents: runs.iter().map(extent).collect(),
+        inline: None,
     };
     runs.chunks(EXTENTS_PER_COMMAND).enumerate().map(batch).collect()
 }
 
 impl Batch {
-    /// Two batches, before and after the offset `at` of the file; `None` if one would be empty.
-    fn split(self, at: u64) -> Option<(Batch, Batch)> {
+    /// Two batches, before and after the offset `at` of the file; the same one if either would be empty.
+    fn split(self, at: u64) -> Result<(Batch, Batch), Batch> {
+        let begins = |extent: &Extent| extent.offset < at;
+        let ends = |extent: &Extent| extent.offset + extent.length() > at;
+        if !self.extents.iter().any(begins) || !self.extents.iter().any(ends) {
+            return Err(self);
+        }
         let mut before = Batch::default();
         let mut after = Batch::default();
         for extent in self.extents {
-            let end = extent.offset + extent.length();
-            if end <= at {
+            if !ends(&extent) {
                 before.extents.push(extent);
-            } else if extent.offset >= at {
+            } else if !begins(&extent) {
                 after.extents.push(extent);
             } else {
                 let (left, right) = cut(extent, at);
@@ -286,7 +378,7 @@ impl Batch {
         for new in self.stripes {
             if used(&before.extents, &new) { before.stripes.push(new) } else { after.stripes.push(new) }
         }
-        (!before.extents.is_empty() && !after.extents.is_empty()).then_some((before, after))
+        Ok((before, after))
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod background;
 mod dirty;
+mod explain;
 mod flush;
 mod locks;
 mod nodes;
@@ -26,11 +27,12 @@ use env::{Clock, Random};
 use locks::LockTable;
 use nodes::Nodes;
 use opens::Opens;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use stripe_ids::StripeIds;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use types::FsError;
 use vfs::{Verifier, Vfs};
 
@@ -77,7 +79,17 @@ struct Inner<S, D> {
     opens: Opens,
     locks: LockTable,
     stripe_ids: StripeIds,
+    /// Memory of what waits in all files, about.
     dirty_bytes: AtomicU64,
+    /// Held by who makes room for all.
+    making_room: AsyncMutex<()>,
+    /// Write-backs that have ended.
+    written_back: AtomicU64,
+    /// Work did not fit the queue: look for it.
+    missed: AtomicBool,
+    /// Orphans of a former life may still be claimed.
+    in_orphan_grace: AtomicBool,
+    counted: Mutex<Option<ops::Counted>>,
     garbage_made: AtomicBool,
     work: mpsc::Sender<Work>,
 }
@@ -107,6 +119,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             locks: LockTable::default(),
             stripe_ids: StripeIds::default(),
             dirty_bytes: AtomicU64::new(0),
+            making_room: AsyncMutex::default(),
+            written_back: AtomicU64::new(0),
+            missed: AtomicBool::new(false),
+            in_orphan_grace: AtomicBool::new(true),
+            counted: Mutex::default(),
             garbage_made: AtomicBool::new(true),
             work: sender,
         };
@@ -146,7 +163,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// The first that a file met; the others are tried all the same.
     pub async fn flush_all(&self) -> Result<(), FsError> {
         let mut result = Ok(());
-        for node in self.0.nodes.all() {
+        for node in self.0.nodes.chosen(|state| !state.is_clean()) {
             result = self.flush(&node).await.and(result);
         }
         result
@@ -154,47 +171,55 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 }
 
 macro_rules! implement {
-    ($($method:ident($request:ident) -> $reply:ty;)*) => {
+    ($($kind:ident $method:ident($request:ident) -> $reply:ty;)*) => {
         impl<S: Shards, D: Stripes> Vfs for Frontend<S, D> {
             $(async fn $method(&self, ctx: &vfs::Ctx, request: vfs::$request) -> vfs::FsResult<$reply> {
-                ops::$method(self, ctx, request).await
+                implement!(@$kind self, ctx, request, $method)
             })*
         }
     };
+    (@may_end_early $this:ident, $ctx:ident, $request:ident, $method:ident) => {
+        ops::$method($this, $ctx, $request).await
+    };
+    (@whole $this:ident, $ctx:ident, $request:ident, $method:ident) => {{
+        let (this, ctx) = ($this.clone(), $ctx.clone());
+        propose::whole(async move { ops::$method(&this, &ctx, $request).await }).await
+    }};
 }
 
+// Whole are those that have something to do here after their command has taken effect.
 implement! {
-    filesystem(Filesystem) -> vfs::FilesystemReply;
-    statfs(StatFs) -> vfs::StatFsReply;
-    lookup(Lookup) -> vfs::LookupReply;
-    lookup_parent(LookupParent) -> vfs::LookupReply;
-    getattr(GetAttr) -> vfs::GetAttrReply;
-    setattr(SetAttrOf) -> vfs::GetAttrReply;
-    access(Access) -> vfs::AccessReply;
-    mkdir(Mkdir) -> vfs::CreateReply;
-    symlink(Symlink) -> vfs::CreateReply;
-    mknod(Mknod) -> vfs::CreateReply;
-    readlink(ReadLink) -> vfs::ReadLinkReply;
-    link(Link) -> vfs::LinkReply;
-    unlink(Unlink) -> vfs::RemoveReply;
-    rmdir(Rmdir) -> vfs::RemoveReply;
-    rename(Rename) -> vfs::RenameReply;
-    readdir(ReadDir) -> vfs::ReadDirReply;
-    open(Open) -> vfs::OpenReply;
-    reopen(Reopen) -> ();
-    close(Close) -> ();
-    read(Read) -> vfs::ReadReply;
-    write(Write) -> vfs::WriteReply;
-    commit(Commit) -> vfs::CommitReply;
-    allocate(Allocate) -> ();
-    seek(Seek) -> vfs::SeekReply;
-    clone_range(CloneRange) -> ();
-    getxattr(GetXattr) -> vfs::GetXattrReply;
-    setxattr(SetXattr) -> vfs::SetXattrReply;
-    listxattr(ListXattr) -> vfs::ListXattrReply;
-    removexattr(RemoveXattr) -> vfs::SetXattrReply;
-    lock(Lock) -> ();
-    test_lock(TestLock) -> vfs::TestLockReply;
-    release_owner(ReleaseOwner) -> ();
-    end_client(EndClient) -> ();
+    may_end_early filesystem(Filesystem) -> vfs::FilesystemReply;
+    may_end_early statfs(StatFs) -> vfs::StatFsReply;
+    may_end_early lookup(Lookup) -> vfs::LookupReply;
+    may_end_early lookup_parent(LookupParent) -> vfs::LookupReply;
+    may_end_early getattr(GetAttr) -> vfs::GetAttrReply;
+    whole setattr(SetAttrOf) -> vfs::GetAttrReply;
+    may_end_early access(Access) -> vfs::AccessReply;
+    may_end_early mkdir(Mkdir) -> vfs::CreateReply;
+    may_end_early symlink(Symlink) -> vfs::CreateReply;
+    may_end_early mknod(Mknod) -> vfs::CreateReply;
+    may_end_early readlink(ReadLink) -> vfs::ReadLinkReply;
+    whole link(Link) -> vfs::LinkReply;
+    whole unlink(Unlink) -> vfs::RemoveReply;
+    whole rmdir(Rmdir) -> vfs::RemoveReply;
+    whole rename(Rename) -> vfs::RenameReply;
+    may_end_early readdir(ReadDir) -> vfs::ReadDirReply;
+    whole open(Open) -> vfs::OpenReply;
+    may_end_early reopen(Reopen) -> ();
+    whole close(Close) -> ();
+    may_end_early read(Read) -> vfs::ReadReply;
+    may_end_early write(Write) -> vfs::WriteReply;
+    may_end_early commit(Commit) -> vfs::CommitReply;
+    whole allocate(Allocate) -> ();
+    may_end_early seek(Seek) -> vfs::SeekReply;
+    whole clone_range(CloneRange) -> ();
+    may_end_early getxattr(GetXattr) -> vfs::GetXattrReply;
+    whole setxattr(SetXattr) -> vfs::SetXattrReply;
+    may_end_early listxattr(ListXattr) -> vfs::ListXattrReply;
+    whole removexattr(RemoveXattr) -> vfs::SetXattrReply;
+    may_end_early lock(Lock) -> ();
+    may_end_early test_lock(TestLock) -> vfs::TestLockReply;
+    may_end_early release_owner(ReleaseOwner) -> ();
+    whole end_client(EndClient) -> ();
 }

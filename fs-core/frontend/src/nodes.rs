@@ -3,10 +3,11 @@
 use crate::dirty::Dirty;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
-use types::{FileId, FsError};
+use types::FileId;
 
 const TABLES: usize = 64;
 
@@ -17,7 +18,7 @@ pub(crate) struct Node {
     /// removal of the last name, changes of its extents.
     pub(crate) gate: Arc<RwLock<()>>,
     /// One write-back at a time.
-    pub(crate) flushing: AsyncMutex<()>,
+    pub(crate) flushing: Arc<AsyncMutex<()>>,
     pub(crate) state: Mutex<State>,
 }
 
@@ -29,14 +30,18 @@ pub(crate) struct State {
     pub(crate) in_flight: Option<Dirty>,
     /// When the oldest of `dirty` was written, on the monotonic clock.
     pub(crate) dirty_since: Option<Duration>,
+    /// Write-backs that have failed since the last that did not.
+    pub(crate) failures: u32,
+    /// A write-back is in the queue.
+    pub(crate) queued: bool,
     /// The change attribute that readers of data that wait have seen.
     pub(crate) change_seen: u64,
+    /// The change attribute that the last write-back left in the map.
+    pub(crate) change_kept: u64,
     /// Opens that hold the inode.
     pub(crate) opens: u32,
     /// It has lost its last name, and goes with its last open.
     pub(crate) orphan: bool,
-    /// What the last write-back in the background met, told to the next who asks for durability.
-    pub(crate) lost: Option<FsError>,
 }
 
 impl State {
@@ -45,55 +50,128 @@ impl State {
         self.dirty.end.max(self.in_flight.as_ref().map_or(0, |dirty| dirty.end))
     }
 
+    /// Whether nothing waits to be written back.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.dirty.is_empty() && self.in_flight.is_none() && self.change_seen <= self.change_kept
+    }
+
+    /// The inode has been changed in the map: readers of data that wait must see its change attribute move
+    /// too. What they saw before and see now comes back.
+    pub(crate) fn note_change(&mut self) -> (u64, u64) {
+        let before = self.change_seen;
+        self.change_seen += u64::from(before > 0);
+        (before, self.change_seen)
+    }
+
     fn idle(&self) -> bool {
-        self.opens == 0
-            && self.dirty.is_empty()
-            && self.in_flight.is_none()
-            && !self.orphan
-            && self.lost.is_none()
+        self.opens == 0 && self.is_clean() && !self.orphan
     }
 }
 
+type Table = Mutex<HashMap<FileId, Arc<Node>>>;
+
 /// The nodes in use, in many tables so that no lock is hot.
-pub(crate) struct Nodes(Vec<Mutex<HashMap<FileId, Arc<Node>>>>);
+pub(crate) struct Nodes(Vec<Arc<Table>>);
 
 impl Default for Nodes {
     fn default() -> Nodes {
-        Nodes((0..TABLES).map(|_| Mutex::default()).collect())
+        Nodes((0..TABLES).map(|_| Arc::default()).collect())
+    }
+}
+
+/// A node in use; the table forgets it with the last of these when nothing is left to know. Must not be
+/// dropped while the node's state is locked.
+pub(crate) struct Held {
+    /// Only [`Drop`] takes it.
+    node: Option<Arc<Node>>,
+    table: Arc<Table>,
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Held {
+        Held { node: self.node.clone(), table: self.table.clone() }
+    }
+}
+
+impl Deref for Held {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        #[expect(clippy::expect_used, reason = "the node is only taken when this is dropped")]
+        self.node.as_deref().expect("a node is held")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(node) = self.node.take() else { return };
+        let mut table = self.table.lock();
+        // The table's and this: nobody else can get one while the table is locked.
+        if Arc::strong_count(&node) == 2 && node.state.lock().idle() {
+            table.remove(&node.file);
+        }
+        // Before the table is unlocked, so that the next to drop its own counts right.
+        drop(node);
     }
 }
 
 impl Nodes {
-    fn table(&self, file: FileId) -> &Mutex<HashMap<FileId, Arc<Node>>> {
+    fn table(&self, file: FileId) -> &Arc<Table> {
         let mixed = (file.ino.0 ^ u64::from(file.fs.0) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.0[(mixed >> 58) as usize]
     }
 
     /// The node, if the inode is in use.
-    pub(crate) fn find(&self, file: FileId) -> Option<Arc<Node>> {
-        self.table(file).lock().get(&file).cloned()
+    pub(crate) fn find(&self, file: FileId) -> Option<Held> {
+        let table = self.table(file);
+        let node = table.lock().get(&file).cloned()?;
+        Some(Held { node: Some(node), table: table.clone() })
     }
 
     /// The node, made if need be.
-    pub(crate) fn get(&self, file: FileId) -> Arc<Node> {
-        let make =
-            || Node { file, gate: Arc::default(), flushing: AsyncMutex::default(), state: Mutex::default() };
-        self.table(file).lock().entry(file).or_insert_with(|| Arc::new(make())).clone()
+    pub(crate) fn get(&self, file: FileId) -> Held {
+        let make = || Node { file, gate: Arc::default(), flushing: Arc::default(), state: Mutex::default() };
+        let table = self.table(file);
+        let node = table.lock().entry(file).or_insert_with(|| Arc::new(make())).clone();
+        Held { node: Some(node), table: table.clone() }
     }
 
-    /// Drops the node if nothing holds it any more.
-    pub(crate) fn release(&self, node: Arc<Node>) {
-        let mut table = self.table(node.file).lock();
-        // The table's and the caller's: nobody else can get one while the table is locked.
-        if Arc::strong_count(&node) == 2 && node.state.lock().idle() {
-            table.remove(&node.file);
+    /// Every node that `which` chooses.
+    pub(crate) fn chosen(&self, which: impl Fn(&State) -> bool) -> Vec<Held> {
+        let mut chosen = Vec::new();
+        for table in &self.0 {
+            for node in table.lock().values().filter(|node| which(&node.state.lock())) {
+                chosen.push(Held { node: Some(node.clone()), table: table.clone() });
+            }
         }
+        chosen
     }
 
-    /// Every node.
-    pub(crate) fn all(&self) -> Vec<Arc<Node>> {
-        self.0.iter().flat_map(|table| table.lock().values().cloned().collect::<Vec<_>>()).collect()
+    /// Number of nodes.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().map(|table| table.lock().len()).sum()
     }
 }
 
 const _: () = assert!(TABLES == 1 << (64 - 58));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::FsId;
+
+    #[test]
+    fn a_node_goes_with_its_last_holder_when_nothing_is_left_to_know() {
+        let nodes = Nodes::default();
+        let file = FileId::root(FsId(1));
+        let (one, two) = (nodes.get(file), nodes.get(file));
+        drop(one);
+        two.state.lock().opens = 1;
+        drop(two);
+        assert_eq!(nodes.count(), 1, "it is open");
+        nodes.get(file).state.lock().opens = 0;
+        assert_eq!(nodes.count(), 0);
+        assert!(nodes.find(file).is_none());
+    }
+}

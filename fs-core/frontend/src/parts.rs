@@ -35,6 +35,8 @@ pub struct PlacedStripe {
     pub data_chunks: u8,
     /// Parity chunks.
     pub parity_chunks: u8,
+    /// The cells of the group that hold a chunk, one bit each.
+    pub cells: u32,
     /// Bytes of data.
     pub length: u32,
 }

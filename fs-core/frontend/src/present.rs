@@ -5,8 +5,11 @@ use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::inode::{attr_of, inode};
 use namespace::records::Inode;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use types::{Attr, FileId, FsError};
+
+/// Looks before a caller is asked to come again.
+const LOOKS_MAX: usize = 1000;
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// The inode as the map has it.
@@ -24,19 +27,40 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
     }
 
-    fn attr_with(&self, node: &Arc<Node>) -> Result<Attr, FsError> {
+    fn attr_with(&self, node: &Node) -> Result<Attr, FsError> {
         let state = node.state.lock();
         let mut attr = attr_of(node.file, &self.inode(node.file)?);
         lay_over(&mut attr, &state);
         Ok(attr)
     }
 
-    /// The same attributes with what waits laid over them.
+    /// The same attributes with what waits laid over them. What was read before may have been written back
+    /// meanwhile: [`Self::steady`] looks again then.
     pub(crate) fn laid_over(&self, mut attr: Attr) -> Attr {
         if let Some(node) = self.0.nodes.find(attr.file) {
             lay_over(&mut attr, &node.state.lock());
         }
         attr
+    }
+
+    /// Looks until no write-back has ended during the look, so that data are seen in the map or in
+    /// memory, and never in neither.
+    pub(crate) fn steady<T>(&self, look: impl Fn() -> Result<T, FsError>) -> Result<T, FsError> {
+        for _ in 0..LOOKS_MAX {
+            let before = self.0.written_back.load(Ordering::Acquire);
+            let found = look()?;
+            if self.0.written_back.load(Ordering::Acquire) == before {
+                return Ok(found);
+            }
+        }
+        Err(FsError::Delay)
+    }
+
+    /// The inode was changed in the map.
+    pub(crate) fn note_change(&self, file: FileId) {
+        if let Some(node) = self.0.nodes.find(file) {
+            node.state.lock().note_change();
+        }
     }
 }
 

@@ -26,6 +26,20 @@ pub(crate) fn unexpected(reply: &Reply) -> FsError {
     FsError::Io
 }
 
+/// Runs to the end, also when the caller gives up: what follows from a command that may have taken effect
+/// must be done.
+pub(crate) async fn whole<T: Send + 'static>(
+    task: impl Future<Output = Result<T, FsError>> + Send + 'static,
+) -> Result<T, FsError> {
+    match tokio::spawn(task).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "an operation ended early");
+            Err(FsError::Io)
+        }
+    }
+}
+
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     pub(crate) fn view(&self) -> Result<S::View, FsError> {
         self.0.shards.view().map_err(|error| {

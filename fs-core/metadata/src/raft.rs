@@ -4,6 +4,8 @@ mod encode;
 mod log;
 mod machine;
 mod network;
+#[cfg(test)]
+mod suite;
 mod types;
 
 pub(crate) use log::RaftLog;

@@ -7,7 +7,7 @@ use crate::{MetadataError, ShardConfig, View};
 use bytes::Bytes;
 use drive::map::ShardMap;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use types::ShardId;
 use types::limits::COMMAND_BYTES_MAX;
 use worker::Request;
@@ -23,6 +23,8 @@ pub struct Shard {
     budget: Arc<Semaphore>,
     map: ShardMap,
     gate: Arc<Gate>,
+    /// Has no value ever; its other end goes when the thread has let go of everything.
+    ended: watch::Receiver<()>,
 }
 
 impl Shard {
@@ -40,12 +42,21 @@ impl Shard {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
         let of_thread = gate.clone();
+        let (ending, ended) = watch::channel(());
         std::thread::Builder::new()
             .name(format!("shard-{}", id.0))
-            .spawn(move || worker::thread(config, requests, of_thread, opened))
+            .spawn(move || {
+                worker::thread(config, requests, of_thread, opened);
+                drop(ending);
+            })
             .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
-        opening.await.unwrap_or_else(|_| Err(gate.reason()))?;
-        Ok(Shard { id, queue, budget, map, gate })
+        let opened = opening.await.unwrap_or_else(|_| Err(gate.reason()));
+        let shard = Shard { id, queue, budget, map, gate, ended };
+        if let Err(e) = opened {
+            shard.ended().await;
+            return Err(e);
+        }
+        Ok(shard)
     }
 
     /// Which shard.
@@ -85,14 +96,24 @@ impl Shard {
         Ok(View(self.map.snapshot()))
     }
 
+    async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+
     /// Finishes what is queued, makes the map durable, and stops; the next opening has nothing to
-    /// apply again. Commands that come later are refused.
+    /// apply again. Commands that come later are refused. Afterwards, also after an error, the
+    /// shard's thread holds neither log nor map any more.
     ///
     /// # Errors
     /// [`MetadataError`]: it had stopped before, or the map is not known to be durable.
     pub async fn close(&self) -> Result<(), MetadataError> {
         let (done, closed) = oneshot::channel();
-        self.queue.send(Request::Close { done }).await.map_err(|_| self.gate.reason())?;
-        closed.await.unwrap_or_else(|_| Err(self.gate.reason()))
+        let outcome = match self.queue.send(Request::Close { done }).await {
+            Ok(()) => closed.await.unwrap_or_else(|_| Err(self.gate.reason())),
+            Err(_) => Err(self.gate.reason()),
+        };
+        self.ended().await;
+        outcome
     }
 }

@@ -113,7 +113,8 @@ pub enum Action {
         change_at_least: u64,
         /// When the data were written; `None` where nobody's write but a rearrangement.
         written: Option<Time>,
-        /// The writer was not the superuser: setuid and setgid fall.
+        /// The caller writes: setuid, setgid and capabilities fall as they do for it. Asked for before
+        /// the bytes are taken, as what they allowed must not outlive the content it was given for.
         drop_privileges: bool,
     },
     /// Reserves, frees or zeroes a range.
@@ -242,6 +243,8 @@ pub struct NewStripe {
     pub data_chunks: u8,
     /// Parity chunks.
     pub parity_chunks: u8,
+    /// The cells of the group that hold a chunk, one bit each.
+    pub cells: u32,
     /// Bytes of data.
     pub length: u32,
 }
@@ -325,6 +328,8 @@ pub struct Removed {
     pub kind: FileKind,
     /// Names left.
     pub links: u32,
+    /// It lives on as an orphan until [`Action::DropOrphan`].
+    pub kept: bool,
     /// Work is left: [`Action::Drain`] it.
     pub drain: bool,
 }
@@ -358,6 +363,8 @@ pub enum Reply {
         from: DirChange,
         /// The new directory.
         to: DirChange,
+        /// The inodes that have another name now.
+        moved: Vec<InodeId>,
         /// What was replaced.
         removed: Option<Removed>,
     },

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use map::MapError;
 use types::{ByteRange, FsError, InodeId, StripeId};
 
-/// Most extents that one command removes or adds: each may change four keys.
-pub(crate) const EXTENTS_PER_COMMAND: usize = 200;
+/// Most extents that one command removes, and most that it adds: one changes up to four keys, the other two.
+pub(crate) const EXTENTS_PER_COMMAND: usize = 150;
+
+const _: () = assert!(EXTENTS_PER_COMMAND * (4 + 2) < types::limits::COMMAND_KEYS_MAX);
 
 /// An extent with its offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,22 +106,23 @@ impl Work<'_> {
         self.put_run(ino, run);
     }
 
-    /// Makes `range` of the file a hole. More than `limit` extents: [`Failure::Split`], nothing done.
+    /// Makes `range` of the file a hole; the number of extents that were there comes back. More than
+    /// `limit`: [`Failure::Split`], and the command does nothing.
     pub(crate) fn punch(
         &mut self,
         ino: InodeId,
         inode: &mut Inode,
         range: ByteRange,
         limit: usize,
-    ) -> Step<()> {
+    ) -> Step<usize> {
         let runs = self.read().runs(ino, range, limit + 1)?;
         if let Some(excess) = runs.get(limit) {
-            return Err(Failure::Split { at: excess.offset }.into());
+            return Err(Failure::Split { at: excess.offset.max(range.offset) }.into());
         }
-        for run in runs {
-            self.punch_run(ino, inode, &run, range)?;
+        for run in &runs {
+            self.punch_run(ino, inode, run, range)?;
         }
-        Ok(())
+        Ok(runs.len())
     }
 
     fn punch_run(&mut self, ino: InodeId, inode: &mut Inode, run: &Run, range: ByteRange) -> Step<()> {
@@ -208,8 +211,8 @@ impl Work<'_> {
             {
                 return Err(FsError::Invalid.into());
             }
-            let &NewStripe { group, data_chunks, parity_chunks, length, .. } = new;
-            self.put(&key, &Stripe { group, data_chunks, parity_chunks, length, pieces: 0, live: 0 });
+            let &NewStripe { group, data_chunks, parity_chunks, cells, length, .. } = new;
+            self.put(&key, &Stripe { group, data_chunks, parity_chunks, cells, length, pieces: 0, live: 0 });
         }
         Ok(())
     }

@@ -53,20 +53,22 @@ impl<'a> Reader<'a> {
         self.map.get(key)?.map(|value| R::decode(&value)).transpose()
     }
 
-    /// The inode, or [`FsError::Stale`].
+    /// The inode, or [`FsError::Stale`]: also where it has neither a name nor an open, and only waits to be
+    /// removed in steps.
     pub(crate) fn inode(&self, ino: InodeId) -> Step<Inode> {
-        self.record(&keys::inode(self.file(ino)))?.ok_or_else(|| FsError::Stale.into())
+        let file = self.file(ino);
+        let inode: Inode = self.record(&keys::inode(file))?.ok_or(FsError::Stale)?;
+        if inode.links == 0 && self.map.get(&keys::orphan(file))?.is_none() {
+            return Err(FsError::Stale.into());
+        }
+        Ok(inode)
     }
 
-    /// The directory and its own part, or [`FsError::NotDirectory`]. One that was removed holds
-    /// nothing any more.
+    /// The inode of a directory, or [`FsError::NotDirectory`].
     pub(crate) fn directory(&self, ino: InodeId) -> Step<Inode> {
         let inode = self.inode(ino)?;
-        match inode.kind {
-            FileKind::Directory if inode.links == 0 => Err(FsError::NotFound.into()),
-            FileKind::Directory => Ok(inode),
-            _ => Err(FsError::NotDirectory.into()),
-        }
+        inode.as_directory()?;
+        Ok(inode)
     }
 
     pub(crate) fn filesystem(&self) -> Step<Filesystem> {
@@ -248,7 +250,7 @@ impl Work<'_> {
         let body = dir.as_directory_mut()?;
         body.displaced += u32::from(cookie != home);
         dir.size += 1;
-        dir.links += u32::from(is_directory);
+        dir.links = dir.links.checked_add(u32::from(is_directory)).ok_or(FsError::TooManyLinks)?;
         Ok(dir.modify(self.now))
     }
 
@@ -296,6 +298,6 @@ impl Work<'_> {
             self.put(&keys::intent(file), &Intent::Delete);
             drain = commands::drain::step(self, ino)?;
         }
-        Ok(Removed { file, kind, links, drain })
+        Ok(Removed { file, kind, links, kept: links == 0 && keep, drain })
     }
 }

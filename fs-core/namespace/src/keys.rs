@@ -181,6 +181,12 @@ pub fn xattr(file: FileId, name: &Name) -> Vec<u8> {
     Key::of(file, kind::XATTR).bytes(name.as_bytes()).bytes(&[0]).end()
 }
 
+/// The extended attribute that Linux keeps a program's capabilities in.
+#[must_use]
+pub fn capability(file: FileId) -> Vec<u8> {
+    Key::of(file, kind::XATTR).bytes(b"security.capability\0").end()
+}
+
 /// The keys of all extended attributes of `file`.
 #[must_use]
 pub fn xattrs(file: FileId) -> (Vec<u8>, Vec<u8>) {
@@ -273,6 +279,7 @@ mod tests {
     fn keys_give_back_what_they_were_made_of() {
         assert_eq!(entry_cookie(&entry(DIR, Cookie(77))), Some(Cookie(77)));
         assert_eq!(xattr_name(&xattr(DIR, &name("user.x"))), Some(name("user.x")));
+        assert_eq!(capability(DIR), xattr(DIR, &name("security.capability")));
         assert_eq!(parse_inode(&inode(DIR)), Some(DIR));
     }
 }

@@ -9,6 +9,7 @@ use crate::keys;
 use crate::records::{Record, Replay};
 use bytes::Bytes;
 use map::{Machine, MapError, OrderedMap, OrderedMapMut, Overlay, WriteSet};
+use std::cmp::Ordering;
 use types::limits::COMMAND_BYTES_MAX;
 use types::{FsError, InodeId, RequestId, Slot};
 
@@ -97,7 +98,7 @@ impl Machine for Namespace {
         };
         let reply = encode_outcome(&outcome);
         if let Some((key, request)) = replay {
-            let record = Replay { sequence: request.sequence, step: request.step, reply: reply.clone() };
+            let record = remembering(map, &key, request, reply.clone())?;
             changes.record(&key, Some(record.encode()));
         }
         for (key, change) in changes.iter() {
@@ -111,14 +112,42 @@ impl Machine for Namespace {
 }
 
 /// The answer to a request that took effect before.
-fn remembered(map: &dyn OrderedMapMut, key: &[u8], request: &RequestId) -> Result<Option<Bytes>, MapError> {
+fn remembered(map: &dyn OrderedMap, key: &[u8], request: &RequestId) -> Result<Option<Bytes>, MapError> {
     let Some(value) = map.get(key)? else { return Ok(None) };
     let last = Replay::decode(&value)?;
-    Ok(match (request.sequence, request.step).cmp(&(last.sequence, last.step)) {
-        std::cmp::Ordering::Greater => None,
-        std::cmp::Ordering::Equal => Some(last.reply),
-        std::cmp::Ordering::Less => Some(encode_outcome(&Err(Failure::Fs(FsError::StaleRequest)))),
-    })
+    let forgotten = || Some(encode_outcome(&Err(Failure::Fs(FsError::StaleRequest))));
+    match request.sequence.cmp(&last.sequence) {
+        Ordering::Greater => return Ok(None),
+        Ordering::Less => return Ok(forgotten()),
+        Ordering::Equal => {}
+    }
+    if let Some((_, reply)) = last.replies.iter().find(|(step, _)| *step == request.step) {
+        return Ok(Some(reply.clone()));
+    }
+    // A step before the oldest that is remembered may have been forgotten.
+    let full = last.replies.len() == Replay::STEPS_MAX;
+    let oldest = last.replies.first().is_some_and(|(step, _)| request.step < *step);
+    Ok(if full && oldest { forgotten() } else { None })
+}
+
+/// What is remembered once `reply` is the answer to `request`: the steps of one request stay together, as
+/// the whole request is what a client sends again.
+fn remembering(
+    map: &dyn OrderedMap,
+    key: &[u8],
+    request: RequestId,
+    reply: Bytes,
+) -> Result<Replay, MapError> {
+    let last = map.get(key)?.map(|value| Replay::decode(&value)).transpose()?;
+    let mut record = last
+        .filter(|last| last.sequence == request.sequence)
+        .unwrap_or(Replay { sequence: request.sequence, replies: Vec::new() });
+    let at = record.replies.partition_point(|(step, _)| *step < request.step);
+    record.replies.insert(at, (request.step, reply));
+    if record.replies.len() > Replay::STEPS_MAX {
+        record.replies.remove(0);
+    }
+    Ok(record)
 }
 
 fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {

@@ -204,6 +204,8 @@ pub struct Stripe {
     pub data_chunks: u8,
     /// Parity chunks.
     pub parity_chunks: u8,
+    /// The cells of the group that hold a chunk, one bit each.
+    pub cells: u32,
     /// Bytes of data.
     pub length: u32,
     /// Live pieces.
@@ -235,15 +237,19 @@ pub enum Intent {
     Delete,
 }
 
-/// The last change of a client on a channel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The changes of a client's last request on a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replay {
-    /// Its place on the channel.
+    /// The request's place on the channel.
     pub sequence: u64,
-    /// Which change of the request.
-    pub step: u16,
-    /// The encoded reply.
-    pub reply: Bytes,
+    /// Which change of the request, and the encoded reply; in order, the newest
+    /// [`Replay::STEPS_MAX`].
+    pub replies: Vec<(u16, Bytes)>,
+}
+
+impl Replay {
+    /// Most changes of one request that are remembered.
+    pub const STEPS_MAX: usize = 64;
 }
 
 impl Record for Counters {}

@@ -73,6 +73,13 @@ impl Bitmap {
 
 impl Encode for Bitmap {
     fn encode(&self, e: &mut Encoder) {
+        if self.beyond {
+            // Any unknown number says the same.
+            e.count(WORDS + 1);
+            e.words(&self.words);
+            e.u32(1);
+            return;
+        }
         let used = WORDS - self.words.iter().rev().take_while(|word| **word == 0).count();
         e.count(used);
         e.words(&self.words[..used]);

@@ -1,6 +1,6 @@
 //! Clients, from EXCHANGE_ID to the end of their lease (RFC 8881 sections 2.4, 8.3 and 18.35).
 
-use crate::session::{Session, negotiate_fore};
+use crate::session::{Session, check_back, negotiate_fore};
 use crate::state::StateTable;
 use bytes::Bytes;
 use nfs_wire::{ChannelAttrs, ClientOwner, CreateSessionArgs, CreateSessionOk, SessionId, Status, Verifier};
@@ -114,6 +114,10 @@ impl Client {
 impl ClientState {
     fn lapsed(&self, now: Instant, after: Duration) -> bool {
         self.running == 0 && now.saturating_duration_since(self.renewed) > after
+    }
+
+    fn expired(&self, now: Instant, after: Duration, lease: Duration) -> bool {
+        self.lapsed(now, if self.confirmed { after } else { lease })
     }
 
     fn in_use(&self) -> bool {
@@ -245,7 +249,8 @@ impl Clients {
         let mut table = self.table();
         let client = table.clients.get(&args.clientid).cloned().ok_or(Status::StaleClientId)?;
         let mut state = client.state();
-        if client.principal != principal {
+        // Once confirmed, any principal of the client may add sessions: its state is not protected.
+        if !state.confirmed && client.principal != principal {
             return Err(Status::ClidInUse);
         }
         if args.sequence == state.create_sequence
@@ -257,6 +262,7 @@ impl Clients {
             return Err(Status::SeqMisordered);
         }
         let slots_left = self.bounds.slots.saturating_sub(table.slots);
+        check_back(&args.back)?;
         let fore = negotiate_fore(&args.fore, slots_left)?;
         if state.sessions.len() >= SESSIONS_MAX {
             return Err(Status::Delay);
@@ -317,13 +323,16 @@ impl Clients {
         Ok(())
     }
 
-    /// Takes out the clients that have been silent for longer than `after`.
+    /// Takes out the clients that have been silent for longer than `after`, and those that have not even
+    /// confirmed within a lease.
     pub(crate) fn expire(&self, now: Instant, after: Duration, except: Option<u64>, ended: &mut Ended) {
         let mut table = self.table();
         let silent: Vec<u64> = table
             .clients
             .values()
-            .filter(|client| Some(client.id) != except && client.state().lapsed(now, after))
+            .filter(|client| {
+                Some(client.id) != except && client.state().expired(now, after, self.bounds.lease)
+            })
             .map(|client| client.id)
             .collect();
         for id in silent {

@@ -79,6 +79,14 @@ pub(crate) fn negotiate_fore(ask: &ChannelAttrs, slots_left: usize) -> Result<Ch
     })
 }
 
+/// Whether the back channel that the client asks for could carry a call.
+pub(crate) fn check_back(ask: &ChannelAttrs) -> Result<(), Status> {
+    if ask.max_request_size < CHANNEL_BYTES_MIN || ask.max_response_size < CHANNEL_BYTES_MIN {
+        return Err(Status::TooSmall);
+    }
+    Ok(())
+}
+
 impl Session {
     pub(crate) fn new(id: SessionId, client: Arc<Client>, ordinal: u16, fore: ChannelAttrs) -> Session {
         let slots = (0..fore.max_requests).map(|_| Slot::default()).collect();

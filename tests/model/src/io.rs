@@ -27,7 +27,8 @@ impl State {
         match &self.inode(file)?.body {
             Body::File(content) => Ok(content),
             Body::Directory(_) => Err(FsError::IsDirectory),
-            _ => Err(FsError::WrongKind),
+            Body::Symlink(_) => Err(FsError::IsSymlink),
+            Body::Node => Err(FsError::WrongKind),
         }
     }
 

@@ -87,7 +87,7 @@ impl Stripes for MemoryStripes {
         if self.stripes.lock().insert(stripe, data).is_some() {
             return Err(StripeError::Failed("a stripe is written once".into()));
         }
-        Ok(PlacedStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, length })
+        Ok(PlacedStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, cells: 1, length })
     }
 
     async fn read(&self, place: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
@@ -106,6 +106,7 @@ impl Stripes for MemoryStripes {
             group: GroupId(0),
             data_chunks: 1,
             parity_chunks: 0,
+            cells: 1,
             // The table only holds what `write` let in.
             length: data.len() as u32,
         };

@@ -33,6 +33,8 @@ pub(super) enum PageKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Page {
     pub(super) kind: PageKind,
+    /// The last page of its batch.
+    pub(super) ends_batch: bool,
     pub(super) generation: u64,
     pub(super) number: u64,
     pub(super) session: u64,
@@ -63,6 +65,7 @@ impl Page {
         block[..8].copy_from_slice(MAGIC);
         block[8..10].copy_from_slice(&VERSION.to_le_bytes());
         block[10] = self.kind as u8;
+        block[11] = u8::from(self.ends_batch);
         block[12..14].copy_from_slice(&(records.len() as u16).to_le_bytes());
         block[16..24].copy_from_slice(&self.generation.to_le_bytes());
         block[24..32].copy_from_slice(&self.number.to_le_bytes());
@@ -109,6 +112,7 @@ impl Page {
         let records = block[HEADER_BYTES..].chunks_exact(RECORD_BYTES).take(count).map(decode_record);
         let page = Page {
             kind,
+            ends_batch: block[11] == 1,
             generation: u64::from_le_bytes(get(block, 16)),
             number: u64::from_le_bytes(get(block, 24)),
             session: u64::from_le_bytes(get(block, 32)),
@@ -187,7 +191,7 @@ mod tests {
         let shape = Shape { data: 4, parity: 2, cells: 0x3f, stripe_length: 99 };
         let info = ChunkInfo { key, shape, blocks: 256 };
         vec![
-            Record::Put(Located { info, unit: 0x1234_5678_9a }),
+            Record::Put(Located { info, unit: 0x12_3456_789a }),
             Record::Free(key),
             Record::Fence(Writer { id: 8, epoch: 9 }),
         ]
@@ -196,6 +200,7 @@ mod tests {
     fn page() -> Page {
         Page {
             kind: PageKind::Batch,
+            ends_batch: true,
             generation: 2,
             number: 3,
             session: 4,
@@ -228,7 +233,7 @@ mod tests {
         fn no_bytes_make_decoding_panic(mut block in prop::collection::vec(any::<u8>(), BLOCK_BYTES)) {
             block[..8].copy_from_slice(MAGIC);
             block[8..10].copy_from_slice(&VERSION.to_le_bytes());
-            block[10] = block[10] % 6;
+            block[10] %= 6;
             block[13] = 0;
             let seal = crc(&Incarnation([0; 16]), &block);
             block[CRC_AT..CRC_AT + 4].copy_from_slice(&seal.to_le_bytes());

@@ -78,7 +78,9 @@ pub(crate) async fn recover(
         generation: chosen.last.generation,
         next_page: chosen.last.number + 1,
         previous_crc: chosen.last_crc,
-        batch: chosen.last.batch,
+        // A batch that was cut short is begun again under its number, so that the next number
+        // always proves that the one before it was durable.
+        batch: if chosen.last.ends_batch { chosen.last.batch } else { chosen.last.batch - 1 },
     };
     Ok(Recovered {
         journal,
@@ -109,9 +111,10 @@ async fn read_half(
             };
             if let Some(end) = ended_at {
                 let Some(half) = half.as_mut() else { break 'pages };
-                let later = page.is_some_and(|(page, ..)| {
-                    page.generation == half.last.generation && page.batch >= half.last.batch + 2
-                });
+                // The batch that should come next was durable before the one after it was begun.
+                let proof = half.last.batch + if half.last.ends_batch { 2 } else { 1 };
+                let later = page
+                    .is_some_and(|(page, ..)| page.generation == half.last.generation && page.batch >= proof);
                 half.gap |= later;
                 if later || n >= end + LOOK_AHEAD {
                     break 'pages;
@@ -134,12 +137,13 @@ async fn read_half(
 fn follows(half: Option<&Half>, page: &Page, number: u64) -> bool {
     let checkpoint = matches!(page.kind, PageKind::Checkpoint | PageKind::CheckpointEnd);
     match half {
-        None => page.number == 0 && number == 0 && checkpoint && page.previous_crc == 0,
+        None => page.batch > 0 && page.number == 0 && number == 0 && checkpoint && page.previous_crc == 0,
         Some(half) => {
             page.number == number
                 && page.generation == half.last.generation
                 && page.previous_crc == half.last_crc
                 && page.batch <= half.last.batch + 1
+                && page.batch > 0
                 && checkpoint != half.complete
                 && !half.superseded
         }

@@ -193,9 +193,19 @@ impl<F: FileSystem> Store for Files<F> {
         // The engine sizes a table by the range, so a range is read in steps.
         let to = to.min(from + 4096);
         let mut found = Vec::new();
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            self.engine.fetch_entries_to::<Records>(region(shard), from, to, Some(bytes), &mut found)
-        }));
+        // The engine remembers the last block it read per thread, not per log: on a thread that
+        // reads two logs it would give entries of the one for the other. So each read has a thread.
+        let read = std::thread::scope(|scope| {
+            let fetch = || {
+                let id = region(shard);
+                self.engine.fetch_entries_to::<Records>(id, from, to, Some(bytes), &mut found)
+            };
+            std::thread::Builder::new()
+                .name("log-read".to_owned())
+                .spawn_scoped(scope, fetch)
+                .map(|t| t.join())
+        });
+        let read = read.map_err(|e| LogError::Unreadable(e.to_string()))?;
         match read {
             Ok(Ok(_)) => {}
             Ok(Err(e)) => return Err(LogError::Damaged(format!("entries {from} to {to}: {e}"))),

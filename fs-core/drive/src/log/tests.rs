@@ -152,3 +152,20 @@ async fn a_log_may_begin_at_zero() {
     assert_eq!(drive.shard(ShardId(0)).bounds(), Some(LogBounds { first: 1, last: 2 }));
     assert_eq!(terms(&drive.shard(ShardId(0))), [2, 2]);
 }
+
+#[tokio::test]
+async fn two_logs_read_by_one_thread_keep_their_own_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut logs = Vec::new();
+    for byte in [1_u8, 2] {
+        let drive = DriveLog::open(&dir.path().join(byte.to_string()), SMALL).unwrap();
+        let log = drive.shard(ShardId(1));
+        let entries = (1..4).map(|index| LogRecord { index, term: 1, body: Bytes::from(vec![byte; 50]) });
+        log.write_durably(LogWrite { entries: entries.collect(), ..LogWrite::default() }).await.unwrap();
+        logs.push((byte, drive, log));
+    }
+    for (byte, _drive, log) in &logs {
+        let read = log.read(1, 4, usize::MAX).unwrap();
+        assert!(read.iter().all(|r| r.body == vec![*byte; 50]), "log {byte} gave another's entries");
+    }
+}

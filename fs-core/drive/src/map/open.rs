@@ -10,6 +10,9 @@ use types::ShardId;
 /// Names of keyspaces begin so; the number is the version of what is in them.
 const KEYSPACE: &str = "shard.1.";
 
+/// The engine's folder of tables.
+const KEYSPACES: &str = "keyspaces";
+
 /// The LSM's floor for all its journals together.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
@@ -27,6 +30,7 @@ impl DriveMap {
     /// # Errors
     /// [`MapOpenError`] says what to look at; nothing was changed then.
     pub fn open(dir: &Path, options: &MapOptions) -> Result<DriveMap, MapOpenError> {
+        keep_a_journal(dir)?;
         let db = match attempt(dir, options) {
             Ok(db) => db,
             Err(Failure::Journal(why)) => {
@@ -63,7 +67,7 @@ impl DriveMap {
             .map_err(|e| MapOpenError::Engine(e.to_string()))?;
         if is_new {
             // The engine syncs what is in the new folder; its entry in the folder above is ours to sync.
-            for dir in [self.dir.join("keyspaces"), self.dir.clone()] {
+            for dir in [self.dir.join(KEYSPACES), self.dir.clone()] {
                 sync_dir(&dir)?;
             }
         }
@@ -121,13 +125,42 @@ fn attempt(dir: &Path, options: &MapOptions) -> Result<Database, Failure> {
     }
 }
 
-/// Removes the journals. Nothing that was persisted is in them alone.
-fn drop_journals(dir: &Path) -> Result<(), MapOpenError> {
+/// The journals in `dir`, oldest first.
+fn journals(dir: &Path) -> Result<Vec<PathBuf>, MapOpenError> {
+    let mut journals = Vec::new();
     for entry in fs::read_dir(dir).map_err(io(dir))? {
         let path = entry.map_err(io(dir))?.path();
         if path.extension().is_some_and(|e| e == "jnl") {
-            fs::remove_file(&path).map_err(io(&path))?;
+            let number = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<u64>().ok());
+            journals.push((number, path));
         }
+    }
+    journals.sort();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+/// An engine that finds no journal at all takes the map for new and counts its versions from 0,
+/// below those in the tables: what is written then would be hidden by what it replaces.
+fn keep_a_journal(dir: &Path) -> Result<(), MapOpenError> {
+    if !dir.join(KEYSPACES).exists() || !journals(dir)?.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(dir = %dir.display(), "the map has no journal: begun anew");
+    let path = dir.join("0.jnl");
+    fs::File::create(&path).and_then(|file| file.sync_all()).map_err(io(&path))?;
+    sync_dir(dir)
+}
+
+/// Empties the journals. Nothing that was persisted is in them alone.
+fn drop_journals(dir: &Path) -> Result<(), MapOpenError> {
+    let mut journals = journals(dir)?;
+    let newest = journals.pop();
+    for path in journals {
+        fs::remove_file(&path).map_err(io(&path))?;
+    }
+    if let Some(path) = newest {
+        let file = fs::OpenOptions::new().write(true).open(&path).map_err(io(&path))?;
+        file.set_len(0).and_then(|()| file.sync_all()).map_err(io(&path))?;
     }
     sync_dir(dir)
 }

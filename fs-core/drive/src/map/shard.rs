@@ -4,6 +4,7 @@ use super::cell;
 use bytes::Bytes;
 use fjall::{Database, Guard, Keyspace, PersistMode, Readable, Snapshot};
 use map::{MapError, OrderedMap, Visit, WriteSet};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 /// The host's own key: its mark lives beside the content, because only one keyspace is one unit
@@ -52,7 +53,7 @@ impl ShardMap {
     pub fn commit(&self, changes: &WriteSet, mark: &[u8]) -> Result<(), MapError> {
         let mut batch = self.db.batch();
         for (key, change) in changes.iter() {
-            if key.is_empty() || key.len() > KEY_BYTES_MAX || key == MARK_KEY {
+            if !is_machines(key) {
                 return Err(MapError(format!("no key of a machine: {}", key.escape_ascii())));
             }
             match change {
@@ -96,6 +97,24 @@ impl ShardMap {
     }
 }
 
+/// Whether `key` can be one of a machine's: the engine panics at an empty one and at a longer one.
+fn is_machines(key: &[u8]) -> bool {
+    !key.is_empty() && key.len() <= KEY_BYTES_MAX && key != MARK_KEY
+}
+
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// The range `from..to` in bounds that the engine can take; none where no key can be.
+fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Option<Bounds<'a>> {
+    // Of all keys, only the cut bound itself lies between it and the bound that was too long.
+    let cut = |key: &'a [u8]| (&key[..key.len().min(KEY_BYTES_MAX)], key.len() > KEY_BYTES_MAX);
+    let ((first, beyond_first), (last, with_last)) = (cut(from), cut(to));
+    let lower = if beyond_first { Bound::Excluded(first) } else { Bound::Included(first) };
+    let upper = if with_last { Bound::Included(last) } else { Bound::Excluded(last) };
+    let is_empty = from >= to || (first == last && beyond_first);
+    (!is_empty).then_some((lower, upper))
+}
+
 fn engine(error: fjall::Error) -> MapError {
     MapError(error.to_string())
 }
@@ -116,46 +135,38 @@ fn walk(cells: impl Iterator<Item = Guard>, visit: &mut Visit<'_>) -> Result<(),
 
 impl OrderedMap for ShardMap {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
-        if key.is_empty() || key == MARK_KEY {
+        if !is_machines(key) {
             return Ok(None);
         }
         value(key, self.cells.get(key).map_err(engine)?)
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        if from >= to {
-            return Ok(());
-        }
-        walk(self.cells.range(from..to), visit)
+        let Some(range) = range(from, to) else { return Ok(()) };
+        walk(self.cells.range::<&[u8], _>(range), visit)
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        if from >= to {
-            return Ok(());
-        }
-        walk(self.cells.range(from..to).rev(), visit)
+        let Some(range) = range(from, to) else { return Ok(()) };
+        walk(self.cells.range::<&[u8], _>(range).rev(), visit)
     }
 }
 
 impl OrderedMap for MapSnapshot {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
-        if key.is_empty() || key == MARK_KEY {
+        if !is_machines(key) {
             return Ok(None);
         }
         value(key, self.at.get(&self.cells, key).map_err(engine)?)
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        if from >= to {
-            return Ok(());
-        }
-        walk(self.at.range(&self.cells, from..to), visit)
+        let Some(range) = range(from, to) else { return Ok(()) };
+        walk(self.at.range::<&[u8], _>(&self.cells, range), visit)
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        if from >= to {
-            return Ok(());
-        }
-        walk(self.at.range(&self.cells, from..to).rev(), visit)
+        let Some(range) = range(from, to) else { return Ok(()) };
+        walk(self.at.range::<&[u8], _>(&self.cells, range).rev(), visit)
     }
 }

@@ -146,11 +146,18 @@ fn what_was_persisted_survives_any_damage_to_the_journal() {
     let (_drive, map) = open(dir.path());
     map.commit(&set(&[(b"a", Some(b"1")), (b"gone", Some(b"1"))]), b"1").unwrap();
     map.persist().unwrap();
+    // Values that do not compress, so that there is a journal to damage.
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
     for i in 0..50_u8 {
         let mut changes = set(&[(b"a", Some(b"2")), (b"gone", None)]);
-        changes.record(&[b'k', i], Some(Bytes::from(vec![i; 5000])));
+        changes.record(&[b'k', i], Some((0..3000).map(|_| noise()).collect()));
         map.commit(&changes, b"2").unwrap();
     }
+    let mut dropped = 0;
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, Damage); 5] = [
         ("none", |_| {}),
@@ -166,6 +173,9 @@ fn what_was_persisted_survives_any_damage_to_the_journal() {
             let mut bytes = std::fs::read(&journal).unwrap();
             damage(&mut bytes);
             std::fs::write(&journal, bytes).unwrap();
+        }
+        if refused(after.path()) {
+            dropped += 1;
         }
         let (drive, map) = open(after.path());
         // Either the old state or the new one, with the mark that belongs to it.
@@ -184,7 +194,17 @@ fn what_was_persisted_survives_any_damage_to_the_journal() {
         let (_drive, map) = open(after.path());
         assert_eq!(map.get(b"a").unwrap().unwrap(), Bytes::from_static(b"3"), "{name}");
         assert_eq!(map.mark().unwrap().unwrap(), Bytes::from_static(b"3"), "{name}");
+        map.commit(&set(&[(b"a", Some(b"4"))]), b"4").unwrap();
+        assert_eq!(map.get(b"a").unwrap().unwrap(), Bytes::from_static(b"4"), "{name}, journal removed");
     }
+    assert!(dropped > 0, "no damage was one that the engine refuses");
+}
+
+/// Whether the engine alone would not open what is in `dir`.
+fn refused(dir: &Path) -> bool {
+    let trial = tempfile::tempdir().unwrap();
+    copy(dir, trial.path());
+    fjall::Database::builder(trial.path()).open().is_err()
 }
 
 #[test]
@@ -193,4 +213,25 @@ fn a_second_opening_is_refused() {
     let (_drive, _map) = open(dir.path());
     let again = DriveMap::open(dir.path(), &MapOptions::default());
     assert!(matches!(again, Err(super::MapOpenError::InUse(_))));
+}
+
+#[test]
+fn keys_beyond_the_engines_limit_are_not_there_and_do_not_disturb() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_drive, map) = open(dir.path());
+    let longest = vec![b'k'; 65_535];
+    let longer = vec![b'k'; 65_536];
+    let mut changes = WriteSet::default();
+    changes.record(&longest, Some(Bytes::from_static(b"1")));
+    map.commit(&changes, b"m").unwrap();
+    changes.record(&longer, Some(Bytes::from_static(b"1")));
+    assert!(map.commit(&changes, b"m").is_err());
+    assert_eq!(map.get(&longer).unwrap(), None);
+    assert_eq!(map.snapshot().get(&longer).unwrap(), None);
+    for back in [false, true] {
+        assert_eq!(listed(&map, b"a", &longer, back).len(), 1);
+        assert_eq!(listed(&map, &longest, &longer, back).len(), 1);
+        assert_eq!(listed(&map, &longer, b"l", back).len(), 0);
+        assert_eq!(listed(&map, &longer, &vec![b'k'; 65_540], back).len(), 0);
+    }
 }

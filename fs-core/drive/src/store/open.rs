@@ -1,6 +1,6 @@
 //! Making and opening a chunk store; recovery after a stop of any kind.
 
-use super::{COMMIT_QUEUE, ChunkStore, Fence, HeaderCache, Shared, State, commit, read};
+use super::{BLOCKS_IN_FLIGHT, COMMIT_QUEUE, ChunkStore, Fence, HeaderCache, Shared, State, commit, read};
 use crate::chunk::{ChunkKey, Incarnation};
 use crate::index::{ChunkIndex, MemoryIndex};
 use crate::journal::{Journal, Record, RecoverError, recover};
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use types::DriveId;
 use types::limits::BLOCK_BYTES;
 
@@ -94,6 +94,8 @@ impl ChunkStore {
             headers: Mutex::new(HeaderCache::default()),
             corrupt: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            reads: Semaphore::new(BLOCKS_IN_FLIGHT),
+            writes: Arc::new(Semaphore::new(BLOCKS_IN_FLIGHT)),
             lock: Mutex::new(None),
         });
         drop_torn(&shared, &mut journal, &tail, rebuilt).await?;

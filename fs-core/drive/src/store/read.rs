@@ -13,18 +13,35 @@ use types::limits::BLOCK_BYTES;
 /// Up to this block it is cheaper to read from the header on than to read twice.
 const NEAR_HEADER: u16 = 16;
 
+/// Reads that are begun again because the chunk was replaced meanwhile.
+const RETRIES: usize = 3;
+
 pub(super) async fn read(
     shared: &Shared,
     key: ChunkKey,
     first: u16,
     count: u16,
 ) -> Result<ChunkData, DriveError> {
+    let mut result = read_once(shared, key, first, count).await;
+    for _ in 0..RETRIES {
+        if result != Err(DriveError::Busy) {
+            break;
+        }
+        result = read_once(shared, key, first, count).await;
+    }
+    result
+}
+
+async fn read_once(shared: &Shared, key: ChunkKey, first: u16, count: u16) -> Result<ChunkData, DriveError> {
     let Some(chunk) = shared.state.lock().index.get(&key) else { return Err(DriveError::NotFound) };
     let end = first.checked_add(count).filter(|&end| count > 0 && end <= chunk.info.blocks);
     let Some(end) = end else {
         return Err(DriveError::Invalid(format!("blocks {first}+{count} of {}", chunk.info.blocks)));
     };
+    let blocks = u32::from(end - first) + u32::from(NEAR_HEADER) + 1;
+    let budget = shared.reads.acquire_many(blocks).await.map_err(|_| DriveError::Closed)?;
     let result = fetch(shared, &chunk, first, end).await;
+    drop(budget);
     if let Err(DriveError::Corrupt(why)) = &result {
         // Freed or replaced while it was read: that is no damage.
         match shared.state.lock().index.get(&key) {

@@ -128,6 +128,10 @@ async fn an_older_life_of_a_writer_is_refused_also_after_a_cut() {
     store.write(at(3, 2)).await.unwrap();
     assert_eq!(store.write(at(1, 3)).await, Err(DriveError::Fenced { newest: 3 }));
     assert_eq!(store.free(vec![key(1)], WRITER).await, Err(DriveError::Fenced { newest: 3 }));
+    disk.cut_power();
+    disk.power_on();
+    let store = reopened(&disk).await;
+    assert_eq!(store.write(at(2, 3)).await, Err(DriveError::Fenced { newest: 3 }), "heard with a write");
     store.fence(Writer { id: 1, epoch: 5 }).await.unwrap();
     store.fence(Writer { id: 1, epoch: 5 }).await.unwrap();
     disk.cut_power();
@@ -196,11 +200,13 @@ async fn damage_is_never_returned_is_found_by_scrub_and_replaced() {
     expected.sort();
     assert_eq!(corrupt, expected);
     assert_eq!(store.stat().corrupt, 7);
+    let free = store.stat().free;
     for stripe in 0..3 {
         let again = WriteChunk { replace: true, ..request(key(stripe), content(stripe, 0, 40)) };
         store.write(again).await.unwrap();
         assert_eq!(store.read(key(stripe), 0, 40).await.unwrap().data, content(stripe, 0, 40));
     }
+    assert_eq!(store.stat().free, free, "the old ones' space is free again");
     store.close().await;
     assert_eq!(reopened(&disk).await.scrub(ChunkKey::FIRST, u64::MAX).await.unwrap().corrupt, []);
 }

@@ -19,6 +19,8 @@ pub(super) async fn write(
     if let Some(existing) = existing(shared, &write)? {
         return same(shared, &existing, &write).await;
     }
+    let blocks = (write.data.len() / BLOCK_BYTES) as u32 + 1;
+    let budget = shared.writes.clone().acquire_many_owned(blocks).await.map_err(|_| DriveError::Closed)?;
     let (header, fence) = place(shared, &write)?;
     let shared = shared.clone();
     // A task of its own: what has begun ends, also when the asker gives up.
@@ -31,6 +33,7 @@ pub(super) async fn write(
             shared.state.lock().undo(&change);
             return Err(shared.device(error));
         }
+        drop(budget);
         send(&commits, change).await
     });
     task.await.map_err(|_| DriveError::Closed)?

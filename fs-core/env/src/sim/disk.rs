@@ -143,13 +143,22 @@ impl State {
                 sectors.entry(sector).or_default().push((write, part * SECTOR_BYTES));
             }
         }
-        // All kept and all lost are as likely as each mixture is interesting.
-        let mood = random.below(4);
+        // Nothing, everything, sector by sector, block by block, all up to some write: each finds other mistakes.
+        let mood = random.below(5);
+        let whole_writes = random.below(self.pending.len() as u64 + 1) as usize;
+        let (mut block, mut of_block) = (None, 0);
         for (sector, versions) in sectors {
+            let this = Some(sector / (BLOCK_BYTES / SECTOR_BYTES) as u64);
+            if this != block {
+                (block, of_block) = (this, random.next());
+            }
+            let choices = versions.len() as u64 + 1;
             let kept = match mood {
                 0 => 0,
                 1 => versions.len(),
-                _ => random.below(versions.len() as u64 + 1) as usize,
+                2 => random.below(choices) as usize,
+                3 => (of_block % choices) as usize,
+                _ => versions.iter().filter(|(write, _)| *write < whole_writes).count(),
             };
             if let Some(&(write, at)) = kept.checked_sub(1).and_then(|k| versions.get(k)) {
                 let bytes = &self.pending[write].1[at..at + SECTOR_BYTES];

@@ -10,7 +10,9 @@ pub(crate) async fn access<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: Access,
 ) -> Result<AccessReply, FsError> {
-    let inode = fe.inode(request.file)?;
-    let granted = inode::access(&ctx.cred, &inode, request.mask);
-    Ok(AccessReply { granted, attr: fe.laid_over(inode::attr_of(request.file, &inode)) })
+    fe.steady(|| {
+        let inode = fe.inode(request.file)?;
+        let granted = inode::access(&ctx.cred, &inode, request.mask);
+        Ok(AccessReply { granted, attr: fe.laid_over(inode::attr_of(request.file, &inode)) })
+    })
 }

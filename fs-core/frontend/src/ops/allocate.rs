@@ -1,11 +1,12 @@
 //! Reserving, freeing and zeroing.
 
-use crate::propose::{TRIES, answer, unexpected};
+use super::may_use::may_use;
+use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
-use namespace::queries::inode;
 use namespace::{Action, Failure, Reply, Space};
-use types::{AccessMask, ByteRange, FileId, FsError};
-use vfs::{Allocate, AllocateHow, Ctx, OpenId};
+use types::limits::FILE_BYTES_MAX;
+use types::{ByteRange, FsError};
+use vfs::{Allocate, AllocateHow, Ctx, OpenAccess};
 
 pub(crate) async fn allocate<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
@@ -13,7 +14,13 @@ pub(crate) async fn allocate<S: Shards, D: Stripes>(
     request: Allocate,
 ) -> Result<(), FsError> {
     let Allocate { file, open, range, how } = request;
-    may_write(fe, ctx, file, open)?;
+    may_use(fe, ctx, file, open, OpenAccess { read: false, write: true })?;
+    if range.is_empty() {
+        return Err(FsError::Invalid);
+    }
+    if range.end > FILE_BYTES_MAX {
+        return Err(FsError::FileTooLarge);
+    }
     let (space, extend) = match how {
         AllocateHow::Reserve => (Space::Reserve, true),
         AllocateHow::ReserveKeepSize => (Space::Reserve, false),
@@ -34,7 +41,10 @@ pub(crate) async fn allocate<S: Shards, D: Stripes>(
         loop {
             let action = Action::Space { ino: file.ino, range: step, space, extend };
             match fe.outcome(ctx.cred.clone(), None, file.fs, action).await? {
-                Ok(Reply::Attr { .. }) => break,
+                Ok(Reply::Attr { .. }) => {
+                    fe.note_change(file);
+                    break;
+                }
                 Ok(reply) => return Err(unexpected(&reply)),
                 Err(Failure::Split { at }) if at > step.offset && at < step.end => {
                     step = ByteRange { offset: step.offset, end: at }
@@ -50,18 +60,4 @@ pub(crate) async fn allocate<S: Shards, D: Stripes>(
         }
     }
     Err(FsError::Delay)
-}
-
-/// The caller may write the file, through its open or by its rights.
-pub(crate) fn may_write<S: Shards, D: Stripes>(
-    fe: &Frontend<S, D>,
-    ctx: &Ctx,
-    file: FileId,
-    open: Option<OpenId>,
-) -> Result<(), FsError> {
-    match open {
-        Some(open) if fe.0.opens.of(open, file)?.access.write => Ok(()),
-        Some(_) => Err(FsError::BadOpen),
-        None => answer(inode::require(&ctx.cred, &fe.inode(file)?, AccessMask::WRITE)),
-    }
 }

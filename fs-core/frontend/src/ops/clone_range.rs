@@ -1,13 +1,12 @@
 //! Sharing data between files.
 
-use super::allocate::may_write;
-use crate::propose::{TRIES, answer, unexpected};
+use super::may_use::may_use;
+use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
-use namespace::queries::inode;
 use namespace::{Action, Failure, Reply};
-use types::limits::BLOCK_BYTES;
-use types::{AccessMask, FsError};
-use vfs::{CloneRange, Ctx};
+use types::FsError;
+use types::limits::{BLOCK_BYTES, FILE_BYTES_MAX};
+use vfs::{CloneRange, Ctx, OpenAccess};
 
 pub(crate) async fn clone_range<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
@@ -18,12 +17,8 @@ pub(crate) async fn clone_range<S: Shards, D: Stripes>(
     if from.fs != to.fs {
         return Err(FsError::CrossFilesystem);
     }
-    match from_open {
-        Some(open) if fe.0.opens.of(open, from)?.access.read => {}
-        Some(_) => return Err(FsError::BadOpen),
-        None => answer(inode::require(&ctx.cred, &fe.inode(from)?, AccessMask::READ))?,
-    }
-    may_write(fe, ctx, to, to_open)?;
+    may_use(fe, ctx, from, from_open, OpenAccess { read: true, write: false })?;
+    may_use(fe, ctx, to, to_open, OpenAccess { read: false, write: true })?;
     let target = fe.0.nodes.get(to);
     let _still = target.gate.write().await;
     if from != to
@@ -31,11 +26,23 @@ pub(crate) async fn clone_range<S: Shards, D: Stripes>(
     {
         fe.flush(&source).await?;
     }
-    fe.flush(&target).await?;
+    let _one = target.flushing.lock().await;
+    fe.flush_held(&target).await?;
     let size = fe.inode(from)?.size;
     let length = if length == 0 { size.saturating_sub(from_offset) } else { length };
+    let aligned = |at: u64| at.is_multiple_of(BLOCK_BYTES as u64);
+    let end = from_offset.checked_add(length).ok_or(FsError::Invalid)?;
+    let to_end = to_offset.checked_add(length).ok_or(FsError::Invalid)?;
+    let whole = aligned(length) || end == size;
+    let overlap = from == to && from_offset < to_end && to_offset < end;
+    if !aligned(from_offset) || !aligned(to_offset) || !whole || overlap || end > size {
+        return Err(FsError::Invalid);
+    }
+    if to_end > FILE_BYTES_MAX {
+        return Err(FsError::FileTooLarge);
+    }
     if length == 0 {
-        return if from_offset > size { Err(FsError::Invalid) } else { Ok(()) };
+        return Ok(());
     }
     let mut done = 0;
     let mut step = length;
@@ -44,6 +51,7 @@ pub(crate) async fn clone_range<S: Shards, D: Stripes>(
         let action = Action::CloneRange { from: from.ino, from_offset, to: to.ino, to_offset, length: step };
         match fe.outcome(ctx.cred.clone(), None, to.fs, action).await? {
             Ok(Reply::Attr { .. }) => {
+                fe.note_change(to);
                 done += step;
                 step = length - done;
                 if step == 0 {
@@ -51,16 +59,13 @@ pub(crate) async fn clone_range<S: Shards, D: Stripes>(
                 }
             }
             Ok(reply) => return Err(unexpected(&reply)),
-            Err(Failure::Split { at }) => {
-                let blocks = at.saturating_sub(to_offset) / BLOCK_BYTES as u64;
-                step = blocks.min(step / BLOCK_BYTES as u64 / 2).max(1) * BLOCK_BYTES as u64;
-            }
+            Err(Failure::Split { at }) if at > to_offset && at - to_offset < step => step = at - to_offset,
             Err(Failure::DrainFirst) => {
                 fe.drain(from).await?;
                 fe.drain(to).await?;
             }
             Err(Failure::Fs(error)) => return Err(error),
-            Err(Failure::Moved) => return Err(FsError::Io),
+            Err(Failure::Moved | Failure::Split { .. }) => return Err(FsError::Io),
         }
     }
     Err(FsError::Delay)

@@ -9,11 +9,14 @@ pub(crate) async fn close<S: Shards, D: Stripes>(
     _: &Ctx,
     request: Close,
 ) -> Result<(), FsError> {
-    close_open(fe, request.open)
+    close_open(fe, request.open).await
 }
 
 /// Ends an open; an orphan goes with its last one.
-pub(crate) fn close_open<S: Shards, D: Stripes>(fe: &Frontend<S, D>, open: OpenId) -> Result<(), FsError> {
+pub(crate) async fn close_open<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    open: OpenId,
+) -> Result<(), FsError> {
     let opened = fe.0.opens.remove(open)?;
     fe.0.locks.close(opened.file, open);
     let node = fe.0.nodes.get(opened.file);
@@ -23,9 +26,7 @@ pub(crate) fn close_open<S: Shards, D: Stripes>(fe: &Frontend<S, D>, open: OpenI
         state.opens == 0 && state.orphan
     };
     if gone {
-        fe.orphan_closed(node);
-    } else {
-        fe.0.nodes.release(node);
+        fe.drop_orphan(&node).await;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Making unstable writes durable.
 
 use crate::{Frontend, Shards, Stripes};
-use types::FsError;
+use types::{FileKind, FsError};
 use vfs::{Commit, CommitReply, Ctx};
 
 pub(crate) async fn commit<S: Shards, D: Stripes>(
@@ -10,9 +10,11 @@ pub(crate) async fn commit<S: Shards, D: Stripes>(
     request: Commit,
 ) -> Result<CommitReply, FsError> {
     if let Some(node) = fe.0.nodes.find(request.file) {
-        let result = fe.flush(&node).await;
-        fe.0.nodes.release(node);
-        result?;
+        fe.flush(&node).await?;
+    }
+    match fe.inode(request.file)?.kind {
+        FileKind::File | FileKind::Directory => {}
+        _ => return Err(FsError::WrongKind),
     }
     Ok(CommitReply { verifier: fe.0.verifier })
 }

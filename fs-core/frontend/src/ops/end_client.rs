@@ -14,7 +14,7 @@ pub(crate) async fn end_client<S: Shards, D: Stripes>(
     request: EndClient,
 ) -> Result<(), FsError> {
     for open in fe.0.opens.of_client(request.client) {
-        match close_open(fe, open) {
+        match close_open(fe, open).await {
             Ok(()) | Err(FsError::BadOpen) => {}
             Err(error) => return Err(error),
         }

@@ -18,7 +18,10 @@ pub(crate) async fn link<S: Shards, D: Stripes>(
     }
     let action = Action::Link { ino: file.ino, dir: dir.ino, name };
     match fe.propose(ctx, dir.fs, || Ok(action.clone())).await? {
-        Reply::Created { attr, dir, .. } => Ok(LinkReply { attr: fe.laid_over(attr), dir: change(dir) }),
+        Reply::Created { attr, dir, .. } => {
+            fe.note_change(file);
+            Ok(LinkReply { attr: fe.laid_over(attr), dir: change(dir) })
+        }
         reply => Err(unexpected(&reply)),
     }
 }

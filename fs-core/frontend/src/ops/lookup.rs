@@ -11,9 +11,11 @@ pub(crate) async fn lookup<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: Lookup,
 ) -> Result<LookupReply, FsError> {
-    let (ino, inode) = answer(directory::lookup(&fe.view()?, &ctx.cred, request.dir, &request.name))?;
-    let file = FileId { ino, ..request.dir };
-    Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)) })
+    fe.steady(|| {
+        let (ino, inode) = answer(directory::lookup(&fe.view()?, &ctx.cred, request.dir, &request.name))?;
+        let file = FileId { ino, ..request.dir };
+        Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)) })
+    })
 }
 
 pub(crate) async fn lookup_parent<S: Shards, D: Stripes>(

@@ -1,12 +1,14 @@
 //! Opening files.
 
 use super::create::change;
+use super::may_use::{must_be_file, rights};
 use crate::opens::Opened;
-use crate::propose::{answer, unexpected};
+use crate::propose::{TRIES, answer, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{directory, inode};
+use namespace::records::Inode;
 use namespace::{Action, Exists, NodeSpec, Reply};
-use types::{AccessMask, Attr, Cred, FileId, FileKind, FsError, SetAttr};
+use types::{AccessMask, Cred, FileId, FileKind, FsError};
 use vfs::{CreateHow, Ctx, DirChange, Open, OpenAccess, OpenReply, OpenTarget, Reopen};
 
 pub(crate) async fn open<S: Shards, D: Stripes>(
@@ -14,44 +16,59 @@ pub(crate) async fn open<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: Open,
 ) -> Result<OpenReply, FsError> {
-    let Found { attr, dir, created } = find(fe, ctx, &request).await?;
-    let file = attr.file;
-    match attr.kind {
-        FileKind::File => {}
-        FileKind::Directory => return Err(FsError::IsDirectory),
-        FileKind::Symlink => return Err(FsError::IsSymlink),
-        _ => return Err(FsError::WrongKind),
+    if matches!(request.target, OpenTarget::File(_)) && request.create.is_some() {
+        return Err(FsError::Invalid);
     }
+    let mut ctx = ctx.clone();
+    for _ in 0..TRIES {
+        match open_once(fe, &ctx, &request).await {
+            // What stood at the name has gone meanwhile: look at the name again. The first answer to
+            // the request is of no more use.
+            Err(FsError::Stale) if matches!(request.target, OpenTarget::Entry { .. }) => ctx.request = None,
+            result => return result,
+        }
+    }
+    Err(FsError::Delay)
+}
+
+async fn open_once<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    request: &Open,
+) -> Result<OpenReply, FsError> {
+    let Found { file, kind, dir, created } = find(fe, ctx, request).await?;
+    must_be_file(kind)?;
+    let size = request.create.as_ref().and_then(|create| create.set.size);
+    let size = request.truncate.then_some(0).or(size).filter(|_| !created);
     let node = fe.0.nodes.get(file);
     let open = fe.0.opens.next();
     {
-        // While the gate is held, the last name cannot go.
+        // While the gate is held, the last name cannot go, nor the last open of an orphan.
         let _pass = node.gate.read().await;
-        let inode = match fe.inode(file) {
-            Ok(inode) if inode.links > 0 || node.state.lock().orphan => inode,
-            _ => return Err(FsError::Stale),
-        };
+        let inode = fe.inode(file)?;
         if !created {
-            may_open(&ctx.cred, &inode, &request)?;
+            may_open(&ctx.cred, &inode, request, size.is_some())?;
         }
         fe.0.locks.open(file, open, ctx.client, request.access, request.deny)?;
         fe.0.opens.add(open, Opened { file, client: ctx.client, access: request.access });
         node.state.lock().opens += 1;
     }
-    let size = request.create.as_ref().and_then(|create| create.set.size).filter(|_| !created);
-    let size = if request.truncate && !created { Some(0) } else { size };
-    if let Some(size) = size {
-        let set = SetAttr { size: Some(size), ..SetAttr::default() };
-        if let Err(error) = super::setattr::resize(fe, ctx, &node, set, request.access.write).await {
-            super::close::close_open(fe, open)?;
-            return Err(error);
+    let opened = match size {
+        Some(size) => super::setattr::resize(fe, ctx, &node, size).await,
+        None => Ok(()),
+    };
+    match opened.and_then(|()| fe.attr(file)) {
+        Ok(attr) => Ok(OpenReply { open, attr, created, dir }),
+        Err(error) => {
+            super::close::close_open(fe, open).await?;
+            Err(error)
         }
     }
-    Ok(OpenReply { open, attr: fe.attr(file)?, created, dir })
 }
 
 struct Found {
-    attr: Attr,
+    file: FileId,
+    kind: FileKind,
     dir: Option<DirChange>,
     created: bool,
 }
@@ -62,15 +79,17 @@ async fn find<S: Shards, D: Stripes>(
     request: &Open,
 ) -> Result<Found, FsError> {
     let (dir, name) = match &request.target {
-        OpenTarget::File(file) => return Ok(Found { attr: fe.attr(*file)?, dir: None, created: false }),
+        OpenTarget::File(file) => {
+            return Ok(Found { file: *file, kind: fe.inode(*file)?.kind, dir: None, created: false });
+        }
         OpenTarget::Entry { dir, name } => (*dir, name),
     };
     let Some(create) = &request.create else {
         let view = fe.view()?;
         let (ino, found) = answer(directory::lookup(&view, &ctx.cred, dir, name))?;
         let now = answer(inode::inode(&view, dir))?.change;
-        let attr = inode::attr_of(FileId { ino, ..dir }, &found);
-        return Ok(Found { attr, dir: Some(DirChange { before: now, after: now }), created: false });
+        let dir_change = Some(DirChange { before: now, after: now });
+        return Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false });
     };
     let (exists, verifier) = match create.how {
         CreateHow::Unchecked => (Exists::Accept, None),
@@ -87,24 +106,22 @@ async fn find<S: Shards, D: Stripes>(
         verifier,
     };
     match fe.propose(ctx, dir.fs, || Ok(Action::Create(action.clone()))).await? {
-        Reply::Created { attr, dir, created } => Ok(Found { attr, dir: Some(change(dir)), created }),
+        Reply::Created { attr, dir, created } => {
+            Ok(Found { file: attr.file, kind: attr.kind, dir: Some(change(dir)), created })
+        }
         reply => Err(unexpected(&reply)),
     }
 }
 
-fn may_open(cred: &Cred, inode: &namespace::records::Inode, request: &Open) -> Result<(), FsError> {
-    let mut mask = AccessMask::default();
-    if request.access.read {
-        let executable =
-            request.for_execution && inode::access(cred, inode, AccessMask::EXECUTE) == AccessMask::EXECUTE;
-        if !executable {
-            mask = mask.union(AccessMask::READ);
-        }
+fn may_open(cred: &Cred, inode: &Inode, request: &Open, cuts: bool) -> Result<(), FsError> {
+    if request.reclaim && inode::owns(cred, inode) {
+        return Ok(());
     }
-    if request.access.write || request.truncate {
-        mask = mask.union(AccessMask::WRITE);
-    }
-    answer(inode::require(cred, inode, mask))
+    let OpenAccess { read, write } = request.access;
+    let executes =
+        request.for_execution && inode::access(cred, inode, AccessMask::EXECUTE) == AccessMask::EXECUTE;
+    let needs = rights(OpenAccess { read: read && !executes, write: write || cuts });
+    answer(inode::require(cred, inode, needs))
 }
 
 pub(crate) async fn reopen<S: Shards, D: Stripes>(
@@ -114,16 +131,9 @@ pub(crate) async fn reopen<S: Shards, D: Stripes>(
 ) -> Result<(), FsError> {
     let opened = fe.0.opens.find(request.open)?;
     let OpenAccess { read, write } = request.access;
-    let more = |now: bool, before: bool| now && !before;
-    if more(read, opened.access.read) || more(write, opened.access.write) {
-        let mut mask = AccessMask::default();
-        if read {
-            mask = mask.union(AccessMask::READ);
-        }
-        if write {
-            mask = mask.union(AccessMask::WRITE);
-        }
-        answer(inode::require(&ctx.cred, &fe.inode(opened.file)?, mask))?;
+    let more = OpenAccess { read: read && !opened.access.read, write: write && !opened.access.write };
+    if more.read || more.write {
+        answer(inode::require(&ctx.cred, &fe.inode(opened.file)?, rights(more)))?;
     }
     fe.0.locks.open(opened.file, request.open, opened.client, request.access, request.deny)?;
     fe.0.opens.change(request.open, request.access);

@@ -1,5 +1,6 @@
 //! Reading data.
 
+use super::may_use::may_use;
 use crate::dirty::position;
 use crate::flush::data_error;
 use crate::propose::answer;
@@ -9,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use namespace::queries::content::{Located, Place, locate};
 use namespace::queries::inode;
 use types::limits::IO_BYTES_MAX;
-use types::{AccessMask, ByteRange, FileId, FsError};
+use types::{ByteRange, FileId, FsError};
 use vfs::{Ctx, OpenAccess, Read, ReadReply};
 
 /// Runs of one part of a read.
@@ -23,17 +24,7 @@ pub(crate) async fn read<S: Shards, D: Stripes>(
     request: Read,
 ) -> Result<ReadReply, FsError> {
     let file = request.file;
-    match request.open {
-        Some(open) if fe.0.opens.of(open, file)?.access.read => {}
-        Some(_) => return Err(FsError::BadOpen),
-        None => {
-            if fe.0.locks.denies(file, OpenAccess { read: true, write: false }) {
-                return Err(FsError::ShareConflict);
-            }
-            let inode = fe.inode(file)?;
-            answer(inode::require(&ctx.cred, &inode, AccessMask::READ))?;
-        }
-    }
+    may_use(fe, ctx, file, request.open, OpenAccess { read: true, write: false })?;
     let range = ByteRange::new(request.offset, u64::from(request.length).min(IO_BYTES_MAX as u64));
     let (mut parts, mut at, mut size) = (Vec::new(), range.offset, 0);
     // An empty range still tells whether it is at the end.

@@ -13,8 +13,6 @@ pub(crate) async fn readdir<S: Shards, D: Stripes>(
     request: ReadDir,
 ) -> Result<ReadDirReply, FsError> {
     let limit = (request.limit as usize).clamp(1, READDIR_ENTRIES_MAX);
-    let (listed, end) =
-        answer(directory::list(&fe.view()?, &ctx.cred, request.dir, request.after, limit, request.attrs))?;
     let entry = |listed: directory::Listed| DirEntry {
         cookie: listed.cookie,
         name: listed.name,
@@ -22,5 +20,10 @@ pub(crate) async fn readdir<S: Shards, D: Stripes>(
         kind: listed.kind,
         attr: listed.attr.map(|attr| fe.laid_over(attr)),
     };
-    Ok(ReadDirReply { entries: listed.into_iter().map(entry).collect(), end })
+    fe.steady(|| {
+        let view = fe.view()?;
+        let (listed, end) =
+            answer(directory::list(&view, &ctx.cred, request.dir, request.after, limit, request.attrs))?;
+        Ok(ReadDirReply { entries: listed.into_iter().map(entry).collect(), end })
+    })
 }

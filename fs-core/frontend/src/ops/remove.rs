@@ -3,6 +3,7 @@
 use super::create::change;
 use crate::background::Work;
 use crate::flush::NO_INODE;
+use crate::nodes::Held;
 use crate::propose::{TRIES, answer, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::directory;
@@ -37,7 +38,7 @@ async fn remove<S: Shards, D: Stripes>(
         // A retry of what has taken effect finds nothing here, and its first reply in the shard.
         let seen = match answer(directory::lookup(&fe.view()?, &ctx.cred, dir, &name)) {
             Ok((ino, inode)) => Some((FileId { ino, ..dir }, inode.kind)),
-            Err(FsError::NotFound) => None,
+            Err(FsError::NotFound) if ctx.request.is_some() => None,
             Err(error) => return Err(error),
         };
         let victim = Victim::hold(fe, seen).await;
@@ -45,7 +46,7 @@ async fn remove<S: Shards, D: Stripes>(
         let action = Action::Remove { dir: dir.ino, name: name.clone(), directory, seen: ino, keep };
         match fe.outcome(ctx.cred.clone(), ctx.request, dir.fs, action).await? {
             Ok(Reply::Removed { dir, removed }) => {
-                victim.gone(fe, &removed);
+                victim.gone(fe, &removed).await;
                 return Ok(RemoveReply { dir: change(dir) });
             }
             Ok(reply) => return Err(unexpected(&reply)),
@@ -58,9 +59,7 @@ async fn remove<S: Shards, D: Stripes>(
 }
 
 /// An inode that is about to lose a name: nobody opens it meanwhile.
-pub(crate) struct Victim(
-    Option<(std::sync::Arc<crate::nodes::Node>, tokio::sync::OwnedRwLockWriteGuard<()>)>,
-);
+pub(crate) struct Victim(Option<(tokio::sync::OwnedRwLockWriteGuard<()>, Held)>);
 
 impl Victim {
     pub(crate) async fn hold<S: Shards, D: Stripes>(
@@ -71,32 +70,40 @@ impl Victim {
             Some((file, FileKind::File)) => {
                 let node = fe.0.nodes.get(file);
                 let guard = node.gate.clone().write_owned().await;
-                Victim(Some((node, guard)))
+                Victim(Some((guard, node)))
             }
             _ => Victim(None),
         }
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.0.as_ref().is_some_and(|(node, _)| node.state.lock().opens > 0)
+        self.0.as_ref().is_some_and(|(_, node)| node.state.lock().opens > 0)
     }
 
     /// The command took effect.
-    pub(crate) fn gone<S: Shards, D: Stripes>(self, fe: &Frontend<S, D>, removed: &Removed) {
+    pub(crate) async fn gone<S: Shards, D: Stripes>(self, fe: &Frontend<S, D>, removed: &Removed) {
         if removed.drain {
             fe.later(Work::Drain(removed.file));
         }
-        let Some((node, _guard)) = self.0 else { return };
-        if removed.links == 0 && removed.file == node.file {
-            let open = {
-                let mut state = node.state.lock();
-                state.orphan = true;
-                state.opens > 0
-            };
-            if !open {
-                return fe.orphan_closed(node);
-            }
+        if removed.links > 0 {
+            fe.note_change(removed.file);
         }
-        fe.0.nodes.release(node);
+        let Some((_guard, node)) = self.0.filter(|(_, node)| node.file == removed.file) else { return };
+        if removed.links > 0 {
+            return;
+        }
+        if !removed.kept {
+            return fe.discard(&node);
+        }
+        let open = {
+            let mut state = node.state.lock();
+            state.orphan = true;
+            state.note_change();
+            state.opens > 0
+        };
+        // The last close may have come between the command and this.
+        if !open {
+            fe.drop_orphan_held(&node).await;
+        }
     }
 }

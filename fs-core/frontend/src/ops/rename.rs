@@ -38,9 +38,12 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
             keep: victim.is_open(),
         };
         match fe.outcome(ctx.cred.clone(), ctx.request, from_dir.fs, action).await? {
-            Ok(Reply::Renamed { from, to, removed }) => {
+            Ok(Reply::Renamed { from, to, moved, removed }) => {
+                for ino in moved {
+                    fe.note_change(FileId { ino, ..from_dir });
+                }
                 if let Some(removed) = removed {
-                    victim.gone(fe, &removed);
+                    victim.gone(fe, &removed).await;
                 }
                 return Ok(RenameReply { from_dir: change(from), to_dir: change(to) });
             }

@@ -1,5 +1,6 @@
 //! Finding data and holes.
 
+use super::may_use::must_be_file;
 use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::content::{Place, locate};
@@ -20,6 +21,7 @@ pub(crate) async fn seek<S: Shards, D: Stripes>(
     }
     let view = fe.view()?;
     let found = answer(inode::inode(&view, request.file))?;
+    must_be_file(found.kind)?;
     if request.offset >= found.size {
         return Err(FsError::NothingThere);
     }

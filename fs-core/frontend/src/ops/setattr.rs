@@ -1,13 +1,14 @@
 //! Changing attributes.
 
+use super::may_use::may_use;
 use crate::background::Work;
-use crate::nodes::Node;
+use crate::nodes::Held;
+use crate::present::lay_over;
 use crate::propose::unexpected;
 use crate::{Frontend, Shards, Stripes};
 use namespace::{Action, Reply};
-use std::sync::Arc;
 use types::{Attr, FsError, SetAttr, Time};
-use vfs::{Ctx, GetAttrReply, SetAttrOf};
+use vfs::{Ctx, GetAttrReply, OpenAccess, SetAttrOf};
 
 pub(crate) async fn setattr<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
@@ -15,68 +16,63 @@ pub(crate) async fn setattr<S: Shards, D: Stripes>(
     request: SetAttrOf,
 ) -> Result<GetAttrReply, FsError> {
     let SetAttrOf { file, open, set, if_ctime } = request;
-    let may_write = match open {
-        Some(open) => fe.0.opens.of(open, file)?.access.write,
-        None => false,
-    };
+    if set.size.is_some() {
+        may_use(fe, ctx, file, open, OpenAccess { read: false, write: true })?;
+    }
+    let may_write = set.size.is_some() && open.is_some();
     let node = fe.0.nodes.get(file);
-    let result = if set.size.is_some() {
-        let _still = node.gate.write().await;
-        change_held(fe, ctx, &node, set, may_write, if_ctime).await
-    } else {
-        change_held(fe, ctx, &node, set, may_write, if_ctime).await
-    };
-    fe.0.nodes.release(node);
-    Ok(GetAttrReply { attr: result? })
+    let attr = change(fe, ctx, &node, set, may_write, if_ctime).await?;
+    Ok(GetAttrReply { attr })
 }
 
-/// Cuts or extends a file that is being opened.
+/// Cuts or extends a file that is being opened by who may.
 pub(crate) async fn resize<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     ctx: &Ctx,
-    node: &Arc<Node>,
-    set: SetAttr,
-    may_write: bool,
+    node: &Held,
+    size: u64,
 ) -> Result<(), FsError> {
-    let _still = node.gate.write().await;
     // Its create may have used the request's identity already; cutting again does no harm.
     let ctx = Ctx { request: None, ..ctx.clone() };
-    change_held(fe, &ctx, node, set, may_write, None).await.map(drop)
+    let set = SetAttr { size: Some(size), ..SetAttr::default() };
+    change(fe, &ctx, node, set, true, None).await.map(drop)
 }
 
-async fn change_held<S: Shards, D: Stripes>(
+async fn change<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     ctx: &Ctx,
-    node: &Arc<Node>,
+    node: &Held,
     set: SetAttr,
     may_write: bool,
     if_ctime: Option<Time>,
 ) -> Result<Attr, FsError> {
+    // A write is wholly before a new size or time of modification, or wholly after it.
+    let (size, orders_writes) = (set.size, set.size.is_some() || set.mtime.is_some());
+    let _still = if orders_writes { Some(node.gate.write().await) } else { None };
     let _one = node.flushing.lock().await;
-    if set.size.is_some()
-        || set.mode.is_some()
-        || set.uid.is_some()
-        || set.gid.is_some()
-        || if_ctime.is_some()
-    {
-        // What waits must not undo the change when it is written back.
+    if if_ctime.is_some() {
         fe.flush_held(node).await?;
     }
-    let (ino, fs) = (node.file.ino, node.file.fs);
-    let sets_mtime = set.mtime.is_some();
-    let action = Action::SetAttr { ino, set, may_write, if_ctime };
-    match fe.propose(ctx, fs, || Ok(action.clone())).await? {
-        Reply::Attr { attr, drain, .. } => {
+    let changes = set != SetAttr::default();
+    let action = Action::SetAttr { ino: node.file.ino, set, may_write, if_ctime };
+    match fe.propose(ctx, node.file.fs, || Ok(action.clone())).await? {
+        Reply::Attr { mut attr, drain, .. } => {
             if drain {
                 fe.later(Work::Drain(node.file));
             }
             let mut state = node.state.lock();
-            if sets_mtime && state.dirty.bytes() > 0 {
+            // What waits need not go out first, so that a full drive can be relieved.
+            if let Some(size) = size {
+                fe.resize_waiting(&mut state, size);
+            }
+            if orders_writes {
                 state.dirty.written = None;
             }
-            state.change_seen = state.change_seen.max(attr.change);
-            drop(state);
-            Ok(fe.laid_over(attr))
+            if changes {
+                state.note_change();
+            }
+            lay_over(&mut attr, &state);
+            Ok(attr)
         }
         reply => Err(unexpected(&reply)),
     }

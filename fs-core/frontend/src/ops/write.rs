@@ -1,14 +1,15 @@
 //! Writing data.
 
+use super::may_use::{may_use, may_use_inode};
 use crate::background::Work;
-use crate::nodes::Node;
-use crate::propose::answer;
+use crate::nodes::Held;
+use crate::propose::{TRIES, answer};
 use crate::{Frontend, Shards, Stripes};
-use namespace::queries::inode;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use namespace::Action;
+use namespace::queries::{inode, xattr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use types::limits::{FILE_BYTES_MAX, IO_BYTES_MAX};
-use types::{AccessMask, FileKind, FsError};
+use types::{FileId, FsError};
 use vfs::{Ctx, Durability, OpenAccess, Write, WriteOffset, WriteReply};
 
 pub(crate) async fn write<S: Shards, D: Stripes>(
@@ -16,70 +17,101 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: Write,
 ) -> Result<WriteReply, FsError> {
+    let file = request.file;
     if request.data.len() > IO_BYTES_MAX {
+        may_use(fe, ctx, file, request.open, WRITE)?;
         return Err(FsError::Invalid);
     }
-    let through_open = match request.open {
-        Some(open) if fe.0.opens.of(open, request.file)?.access.write => true,
-        Some(_) => return Err(FsError::BadOpen),
-        None if fe.0.locks.denies(request.file, OpenAccess { read: false, write: true }) => {
-            return Err(FsError::ShareConflict);
-        }
-        None => false,
-    };
-    let node = fe.0.nodes.get(request.file);
-    make_room(fe, &node, request.data.len() as u64).await?;
-    let written = take(fe, ctx, &node, &request, through_open).await;
-    let result = match written {
-        Ok(offset) => settle(fe, &node, request.durability).await.map(|durability| (offset, durability)),
-        Err(error) => Err(error),
-    };
-    fe.0.nodes.release(node);
-    let (offset, durability) = result?;
+    let node = fe.0.nodes.get(file);
+    let room = make_room(fe, &node, request.data.len() as u64).await?;
+    let mut taken = take(fe, ctx, &node, &request).await?;
+    for _ in 0..TRIES {
+        let Taken::HasPrivileges = taken else { break };
+        drop_privileges(fe, ctx, file).await?;
+        taken = take(fe, ctx, &node, &request).await?;
+    }
+    drop(room);
+    let Taken::At(offset) = taken else { return Err(FsError::Delay) };
+    let durability = settle(fe, &node, request.durability).await?;
     Ok(WriteReply { offset, durability, verifier: fe.0.verifier })
 }
 
-/// Waits until what is written has room in memory and, later, on the drives.
-async fn make_room<S: Shards, D: Stripes>(
-    fe: &Frontend<S, D>,
-    node: &Arc<Node>,
+const WRITE: OpenAccess = OpenAccess { read: false, write: true };
+
+/// Room that a write has been promised, until its bytes are counted themselves.
+struct Room<'a> {
+    counter: &'a AtomicU64,
     bytes: u64,
-) -> Result<(), FsError> {
-    if fe.0.dirty_bytes.load(Ordering::Relaxed) + bytes > fe.0.options.dirty_bytes_max {
-        fe.flush(node).await?;
-        if fe.0.dirty_bytes.load(Ordering::Relaxed) + bytes > fe.0.options.dirty_bytes_max {
-            fe.flush_all().await?;
-        }
-    }
-    if fe.0.stripes.usage().free < fe.0.dirty_bytes.load(Ordering::Relaxed) + bytes {
-        return Err(FsError::NoSpace);
-    }
-    Ok(())
 }
 
-/// Takes the bytes into memory; where they went comes back.
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Waits until what is to be written has room in memory and, later, on the drives.
+async fn make_room<'a, S: Shards, D: Stripes>(
+    fe: &'a Frontend<S, D>,
+    node: &Held,
+    bytes: u64,
+) -> Result<Room<'a>, FsError> {
+    let counter = &fe.0.dirty_bytes;
+    let max = fe.0.options.dirty_bytes_max;
+    let reserve = || {
+        // One write has room when nothing else waits, however small the bound is.
+        let grown = |now: u64| (now == 0 || now + bytes <= max).then_some(now + bytes);
+        counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
+    };
+    let mut result = Ok(());
+    for attempt in 0.. {
+        if reserve() {
+            let room = Room { counter, bytes };
+            // What waits is counted with this write's own bytes in it.
+            if fe.0.stripes.usage().free < counter.load(Ordering::Relaxed) {
+                return Err(FsError::NoSpace);
+            }
+            return Ok(room);
+        }
+        result?;
+        result = if attempt == 0 {
+            fe.flush(node).await
+        } else {
+            let _one = fe.0.making_room.lock().await;
+            // Somebody else may have made room meanwhile.
+            if reserve() {
+                counter.fetch_sub(bytes, Ordering::Relaxed);
+                Ok(())
+            } else {
+                fe.flush_all().await
+            }
+        };
+        if attempt > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Err(FsError::Delay)
+}
+
+enum Taken {
+    /// The bytes are in memory, and went here.
+    At(u64),
+    /// Setuid, setgid or capabilities have to fall first.
+    HasPrivileges,
+}
+
+/// Takes the bytes into memory.
 async fn take<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     ctx: &Ctx,
-    node: &Arc<Node>,
+    node: &Held,
     request: &Write,
-    through_open: bool,
-) -> Result<u64, FsError> {
+) -> Result<Taken, FsError> {
     let _pass = node.gate.read().await;
     let mut state = node.state.lock();
-    let inode = fe.inode(request.file)?;
-    match inode.kind {
-        FileKind::File => {}
-        FileKind::Directory => return Err(FsError::IsDirectory),
-        FileKind::Symlink => return Err(FsError::IsSymlink),
-        _ => return Err(FsError::WrongKind),
-    }
-    if !through_open {
-        answer(inode::require(&ctx.cred, &inode, AccessMask::WRITE))?;
-    }
-    if inode.links == 0 && state.opens == 0 {
-        return Err(FsError::Stale);
-    }
+    let view = fe.view()?;
+    let inode = answer(inode::inode(&view, request.file))?;
+    may_use_inode(fe, ctx, (request.file, &inode), request.open, WRITE)?;
     let offset = match request.offset {
         WriteOffset::At(offset) => offset,
         WriteOffset::End => inode.size.max(state.end()),
@@ -89,35 +121,58 @@ async fn take<S: Shards, D: Stripes>(
         return Err(FsError::FileTooLarge);
     }
     if request.data.is_empty() {
-        return Ok(offset);
+        return Ok(Taken::At(offset));
     }
-    let before = state.dirty.bytes();
+    if answer(xattr::has_privileges(&view, &ctx.cred, request.file, &inode))? {
+        return Ok(Taken::HasPrivileges);
+    }
+    let before = state.dirty.cost();
     state.dirty.insert(offset, request.data.clone());
-    let grown = state.dirty.bytes() - before;
-    fe.0.dirty_bytes.fetch_add(grown, Ordering::Relaxed);
+    // Rewriting may also take less: the counter wraps back.
+    fe.0.dirty_bytes.fetch_add(state.dirty.cost().wrapping_sub(before), Ordering::Relaxed);
     state.dirty.written = Some(fe.0.clock.now());
-    let privileged = access_bits(inode.mode.0);
-    state.dirty.drop_privileges |= privileged && ctx.cred.uid != 0;
     state.change_seen = state.change_seen.max(inode.change) + 1;
     state.dirty_since.get_or_insert_with(|| fe.0.clock.monotonic());
-    Ok(offset)
+    Ok(Taken::At(offset))
 }
 
-/// Whether setuid or setgid is set.
-const fn access_bits(mode: u16) -> bool {
-    mode & 0o6000 != 0
+/// Lets fall what a write of the caller takes from a program.
+async fn drop_privileges<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    file: FileId,
+) -> Result<(), FsError> {
+    let action = Action::Commit {
+        ino: file.ino,
+        stripes: Vec::new(),
+        extents: Vec::new(),
+        inline: None,
+        size_at_least: 0,
+        change_at_least: 0,
+        written: None,
+        drop_privileges: true,
+    };
+    fe.propose_as(ctx.cred.clone(), file.fs, action).await?;
+    fe.note_change(file);
+    Ok(())
 }
 
 async fn settle<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
-    node: &Arc<Node>,
+    node: &Held,
     asked: Durability,
 ) -> Result<Durability, FsError> {
     if asked != Durability::Unstable {
         fe.flush(node).await?;
         return Ok(Durability::File);
     }
-    if node.state.lock().dirty.bytes() >= fe.0.options.dirty_file_bytes {
+    let full = {
+        let mut state = node.state.lock();
+        let full = !state.queued && state.dirty.bytes() >= fe.0.options.dirty_file_bytes;
+        state.queued |= full;
+        full
+    };
+    if full {
         fe.later(Work::Flush(node.clone()));
     }
     Ok(Durability::Unstable)

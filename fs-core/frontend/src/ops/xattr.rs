@@ -59,7 +59,10 @@ async fn change<S: Shards, D: Stripes>(
     let action = Action::SetXattr { ino: file.ino, name, value, must_exist };
     match fe.propose(ctx, file.fs, || Ok(action.clone())).await? {
         Reply::Attr { attr, before, .. } => {
-            Ok(SetXattrReply { change: DirChange { before, after: attr.change } })
+            let seen = fe.0.nodes.find(file).map(|node| node.state.lock().note_change());
+            let (seen_before, seen_after) = seen.unwrap_or_default();
+            let change = DirChange { before: before.max(seen_before), after: attr.change.max(seen_after) };
+            Ok(SetXattrReply { change })
         }
         reply => Err(unexpected(&reply)),
     }

@@ -35,6 +35,8 @@ struct State {
     vote: Option<Vote>,
     purged: Option<LogId>,
     last: Option<LogId>,
+    /// Where entries begin, once there are any.
+    first: Option<u64>,
     /// The newest entries, without a gap up to `last`.
     tail: VecDeque<Entry>,
 }
@@ -50,14 +52,16 @@ impl RaftLog {
         let purged = homes.mark(Mark::Purged)?.map(encode::read_id).transpose()?;
         let mut last = purged;
         let mut end = purged.map_or(0, |p| p.index + 1);
+        let mut first = None;
         if let Some(bounds) = homes.bounds() {
             let newest = homes.read(bounds.last, bounds.last + 1, READ_BYTES)?;
             if let Some(newest) = newest.first().filter(|n| n.index >= end) {
                 last = Some(log_id(newest.term, newest.index));
+                first = Some(bounds.first.max(end));
                 end = newest.index + 1;
             }
         }
-        let state = State { vote, purged, last, tail: VecDeque::new() };
+        let state = State { vote, purged, last, first, tail: VecDeque::new() };
         let state = Arc::new(Mutex::new(state));
         Ok(RaftLog { homes: Arc::new(homes), gate, state, durable: Arc::new(AtomicU64::new(end)) })
     }
@@ -82,7 +86,8 @@ impl RaftLog {
     fn some(&self, from: u64, to: u64) -> Result<Vec<Entry>, MetadataError> {
         let (from, to) = {
             let state = self.state();
-            let from = from.max(state.purged.map_or(0, |p| p.index + 1));
+            let Some(first) = state.first else { return Ok(Vec::new()) };
+            let from = from.max(first);
             let to = to.min(state.last.map_or(0, |l| l.index + 1));
             if from >= to {
                 return Ok(Vec::new());
@@ -191,6 +196,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             let mut state = self.state();
             for entry in entries {
                 records.push(encode::record(&entry).map_err(other)?);
+                state.first = state.first.or(Some(entry.log_id.index));
                 state.last = Some(entry.log_id);
                 state.tail.push_back(entry);
             }
@@ -221,10 +227,14 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         let from = last_log_id.map_or(0, |l| l.index + 1);
         {
             let mut state = self.state();
+            if state.last.is_none_or(|last| last.index < from) {
+                return Ok(());
+            }
             while state.tail.back().is_some_and(|e| e.log_id.index >= from) {
                 state.tail.pop_back();
             }
             state.last = last_log_id;
+            state.first = state.first.filter(|first| *first < from);
             self.durable.fetch_min(from, Ordering::AcqRel);
         }
         let write = LogWrite { cut_from: Some(from), ..LogWrite::default() };
@@ -238,6 +248,9 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
                 state.tail.pop_front();
             }
             state.purged = Some(log_id).max(state.purged);
+            let follows = log_id.index + 1;
+            let any = state.last.is_some_and(|last| last.index >= follows);
+            state.first = state.first.filter(|_| any).map(|first| first.max(follows));
             state.last = state.last.max(state.purged);
         }
         let marks = vec![(Mark::Purged, encode::id(&log_id))];

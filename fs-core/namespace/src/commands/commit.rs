@@ -31,15 +31,18 @@ pub(crate) fn commit(work: &mut Work<'_>, action: Action) -> Step<Reply> {
     }
     match inline {
         Some(content) => keep_inline(work, ino, &mut inode, content)?,
+        None if extents.is_empty() && stripes.is_empty() => {}
         None => lay(work, ino, &mut inode, &stripes, &extents)?,
     }
     inode.size = inode.size.max(size_at_least);
-    if drop_privileges {
-        inode.mode = access::kill_privileges(&work.cred, inode.kind, inode.mode, false);
+    if drop_privileges && work.drop_privileges(ino, &mut inode)? {
+        inode.touch(work.now);
     }
     if let Some(written) = written {
+        // The times that readers of the unwritten data saw, not those of the write-back.
         inode.mtime = written;
-        inode.touch(work.now.max(written));
+        inode.ctime = inode.ctime.max(written);
+        inode.change += u64::from(change_at_least <= inode.change);
     }
     inode.change = inode.change.max(change_at_least);
     work.put_inode(ino, &inode);
@@ -54,7 +57,9 @@ fn keep_inline(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, content: By
     super::drain::refuse_cut(inode, u64::MAX)?;
     match inode.as_file()?.inline.as_ref().map(Bytes::len) {
         Some(old) => inode.used -= old as u64,
-        None => work.punch(ino, inode, ByteRange { offset: 0, end: u64::MAX }, EXTENTS_PER_COMMAND)?,
+        None => {
+            work.punch(ino, inode, ByteRange { offset: 0, end: u64::MAX }, EXTENTS_PER_COMMAND)?;
+        }
     }
     inode.used += content.len() as u64;
     inode.size = inode.size.max(content.len() as u64);
@@ -86,9 +91,7 @@ fn lay(
         }
         last = range.end;
         super::drain::refuse_cut(inode, range.end)?;
-        let covered = work.read().runs(ino, range, budget + 1)?.len();
-        work.punch(ino, inode, range, budget)?;
-        budget = budget.saturating_sub(covered);
+        budget -= work.punch(ino, inode, range, budget)?;
         let source = work.settle_source(&extent.source)?;
         work.add_run(ino, inode, &Run { offset: extent.offset, extent: Record { length, source } });
         inode.size = inode.size.max(range.end);

@@ -5,13 +5,16 @@ use crate::commands::setattr;
 use crate::inodes::{Step, Work, allow};
 use crate::records::{Body, Directory, Entry, File, Inode};
 use types::limits::SYMLINK_BYTES_MAX;
-use types::{AccessMask, Device, FileKind, FsError, InodeId, Mode, SetTime, Slot};
+use types::{AccessMask, Device, FileKind, FsError, InodeId, Mode, SetAttr, Slot};
 
 /// Levels below the root over which new directories spread; deeper ones stay with their parent.
 const SPREAD_DEPTH: u16 = 2;
 
 /// Makes the inode, or takes the one that stands there when `exists` and the verifier allow it.
 pub(crate) fn create(work: &mut Work<'_>, create: Create) -> Step<Reply> {
+    if let NodeSpec::Symlink(target) = &create.node {
+        check_target(target)?;
+    }
     let mut dir = work.read().directory(create.dir)?;
     allow(&work.cred, &dir, AccessMask::EXECUTE)?;
     if let Some((_, entry)) = work.find(create.dir, &dir, &create.name)? {
@@ -44,7 +47,7 @@ pub(crate) fn create(work: &mut Work<'_>, create: Create) -> Step<Reply> {
     if let Body::File(file) = &mut inode.body {
         file.verifier = create.verifier;
     }
-    first_attributes(work, &mut inode, &create)?;
+    first_attributes(work, &mut inode, &create.set)?;
     let change = work.add_entry(create.dir, &mut dir, Entry { name: create.name, ino, kind })?;
     work.put_inode(create.dir, &dir);
     work.put_inode(ino, &inode);
@@ -73,6 +76,16 @@ fn found(work: &Work<'_>, create: &Create, dir: &Inode, entry: &Entry) -> Step<R
     })
 }
 
+/// A target that can be stored (symlink(2)).
+fn check_target(target: &[u8]) -> Step<()> {
+    match target.len() {
+        0 => Err(FsError::NotFound.into()),
+        n if n > SYMLINK_BYTES_MAX => Err(FsError::NameTooLong.into()),
+        _ if target.contains(&0) => Err(FsError::Invalid.into()),
+        _ => Ok(()),
+    }
+}
+
 fn node(work: &Work<'_>, node: &NodeSpec, dir: &Inode, dir_ino: InodeId) -> Step<(FileKind, Device, Body)> {
     let none = Device::default();
     Ok(match node {
@@ -86,12 +99,7 @@ fn node(work: &Work<'_>, node: &NodeSpec, dir: &Inode, dir_ino: InodeId) -> Step
             let depth = dir.as_directory()?.depth.saturating_add(1);
             (FileKind::Directory, none, Body::Directory(Directory { parent: dir_ino, depth, displaced: 0 }))
         }
-        NodeSpec::Symlink(target) => match target.len() {
-            0 => return Err(FsError::NotFound.into()),
-            n if n > SYMLINK_BYTES_MAX => return Err(FsError::NameTooLong.into()),
-            _ if target.contains(&0) => return Err(FsError::Invalid.into()),
-            _ => (FileKind::Symlink, none, Body::Symlink(target.clone())),
-        },
+        NodeSpec::Symlink(target) => (FileKind::Symlink, none, Body::Symlink(target.clone())),
         NodeSpec::Fifo => (FileKind::Fifo, none, Body::None),
         NodeSpec::Socket => (FileKind::Socket, none, Body::None),
         NodeSpec::CharDevice(_) | NodeSpec::BlockDevice(_) if work.cred.uid != 0 => {
@@ -113,21 +121,12 @@ fn slot_of(work: &Work<'_>, create: &Create, kind: FileKind, parent_depth: u16) 
 }
 
 /// Attributes that a create carries are the maker's own choice, within what it could change afterwards.
-fn first_attributes(work: &Work<'_>, inode: &mut Inode, create: &Create) -> Step<()> {
-    let set = &create.set;
-    setattr::owners(&work.cred, inode, set)?;
-    if let Some(mode) = set.mode {
-        inode.mode = access::chmod(&work.cred, inode.gid, mode);
-    }
-    if let (Some(size), FileKind::File) = (set.size, inode.kind) {
-        if size > types::limits::FILE_BYTES_MAX {
-            return Err(FsError::FileTooLarge.into());
-        }
-        setattr::grow(inode, size)?;
-    }
-    let at = |time: SetTime| if let SetTime::At(time) = time { time } else { work.now };
-    inode.atime = set.atime.map_or(inode.atime, at);
-    inode.mtime = set.mtime.map_or(inode.mtime, at);
-    inode.btime = set.btime.unwrap_or(inode.btime);
+fn first_attributes(work: &Work<'_>, inode: &mut Inode, set: &SetAttr) -> Step<()> {
+    // A symbolic link has no mode of its own.
+    let mode = set.mode.filter(|_| inode.kind != FileKind::Symlink);
+    let set = SetAttr { mode, ..set.clone() };
+    setattr::check(&work.cred, inode, &set, false)?;
+    inode.size = set.size.unwrap_or(inode.size);
+    setattr::assign(&work.cred, inode, &set, work.now);
     Ok(())
 }

@@ -10,14 +10,14 @@ use types::{AccessMask, FileKind, FsError, InodeId, Name};
 pub(crate) fn link(work: &mut Work<'_>, ino: InodeId, dir_ino: InodeId, name: Name) -> Step<Reply> {
     let mut dir = work.read().directory(dir_ino)?;
     allow(&work.cred, &dir, AccessMask::EXECUTE)?;
-    let mut inode = work.read().inode(ino)?;
     if work.find(dir_ino, &dir, &name)?.is_some() {
         return Err(FsError::Exists.into());
     }
+    work.allow_entries(&dir)?;
+    let mut inode = work.read().inode(ino)?;
     if inode.kind == FileKind::Directory {
         return Err(FsError::NotPermitted.into());
     }
-    work.allow_entries(&dir)?;
     if inode.links == 0 {
         return Err(FsError::NotFound.into());
     }

@@ -62,29 +62,36 @@ pub(crate) fn rename(work: &mut Work<'_>, args: Rename) -> Step<Reply> {
     if target.as_ref().map(|t| t.entry.ino) != args.seen {
         return Err(Failure::Moved.into());
     }
-    check(work, &args, &mut dirs, &source, target.as_ref())?;
-
     let before = (dirs.from.change, dirs.to().1.change);
-    let same_inode = target.as_ref().is_some_and(|t| t.entry.ino == source.entry.ino);
-    let removed = if same_inode {
-        None
-    } else if args.exists == Exists::Exchange {
+    let change = |before, after| crate::command::DirChange { before, after };
+    check_places(work, &args, &source, target.as_ref())?;
+    // Two names of one inode: nothing to do, and nothing to have the right to (rename(2)).
+    if target.as_ref().is_some_and(|t| t.entry.ino == source.entry.ino) {
+        return Ok(Reply::Renamed {
+            from: change(before.0, before.0),
+            to: change(before.1, before.1),
+            moved: Vec::new(),
+            removed: None,
+        });
+    }
+    check_rights(work, &args, &mut dirs, &source, target.as_ref())?;
+    let exchanged = target.as_ref().filter(|_| args.exists == Exists::Exchange);
+    let moved = [Some(&source), exchanged].into_iter().flatten().map(|side| side.entry.ino).collect();
+    let removed = if args.exists == Exists::Exchange {
         let Some(target) = target else { return Err(FsError::NotFound.into()) };
         exchange(work, &mut dirs, source, target)?;
         None
     } else {
         replace(work, &args, &mut dirs, source, target)?
     };
-    if !same_inode {
-        work.put_inode(dirs.from_ino, &dirs.from);
-        if let Some((ino, inode)) = &dirs.to {
-            work.put_inode(*ino, inode);
-        }
+    work.put_inode(dirs.from_ino, &dirs.from);
+    if let Some((ino, inode)) = &dirs.to {
+        work.put_inode(*ino, inode);
     }
-    let change = |before, after| crate::command::DirChange { before, after };
     Ok(Reply::Renamed {
         from: change(before.0, dirs.from.change),
         to: change(before.1, dirs.to().1.change),
+        moved,
         removed,
     })
 }
@@ -99,7 +106,8 @@ fn is_directory(side: &Side) -> bool {
     side.inode.kind == FileKind::Directory
 }
 
-fn check(work: &Work<'_>, args: &Rename, dirs: &mut Dirs, source: &Side, target: Option<&Side>) -> Step<()> {
+/// Whether both names are what `exists` asks for, and no directory would come to stand below itself.
+fn check_places(work: &Work<'_>, args: &Rename, source: &Side, target: Option<&Side>) -> Step<()> {
     match (args.exists, target) {
         (Exists::Fail, Some(_)) => return Err(FsError::Exists.into()),
         (Exists::Exchange, None) => return Err(FsError::NotFound.into()),
@@ -117,6 +125,17 @@ fn check(work: &Work<'_>, args: &Rename, dirs: &mut Dirs, source: &Side, target:
         let error = if args.exists == Exists::Exchange { FsError::Invalid } else { FsError::NotEmpty };
         return Err(error.into());
     }
+    Ok(())
+}
+
+fn check_rights(
+    work: &Work<'_>,
+    args: &Rename,
+    dirs: &mut Dirs,
+    source: &Side,
+    target: Option<&Side>,
+) -> Step<()> {
+    let moves = args.from_dir != args.to_dir;
     work.allow_entries(&dirs.from)?;
     work.allow_removal(&dirs.from, &source.inode)?;
     let to = dirs.to().1;
@@ -127,9 +146,6 @@ fn check(work: &Work<'_>, args: &Rename, dirs: &mut Dirs, source: &Side, target:
             match (is_directory(source), is_directory(target)) {
                 (true, false) => return Err(FsError::NotDirectory.into()),
                 (false, true) => return Err(FsError::IsDirectory.into()),
-                (true, true) if target.inode.size > 0 && source.entry.ino != target.entry.ino => {
-                    return Err(FsError::NotEmpty.into());
-                }
                 _ => {}
             }
         }
@@ -140,6 +156,10 @@ fn check(work: &Work<'_>, args: &Rename, dirs: &mut Dirs, source: &Side, target:
         if moves && is_directory(side) {
             allow(&work.cred, &side.inode, AccessMask::WRITE)?;
         }
+    }
+    let replaced = target.filter(|_| args.exists != Exists::Exchange);
+    if replaced.is_some_and(|target| is_directory(target) && target.inode.size > 0) {
+        return Err(FsError::NotEmpty.into());
     }
     Ok(())
 }

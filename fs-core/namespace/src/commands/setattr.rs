@@ -4,7 +4,7 @@ use crate::command::{Failure, Reply};
 use crate::extents::{EXTENTS_PER_COMMAND, shortened};
 use crate::inodes::{Step, Stop, Work, allow};
 use crate::keys;
-use crate::records::{Inode, Intent};
+use crate::records::{Body, Inode, Intent};
 use types::limits::FILE_BYTES_MAX;
 use types::{AccessMask, ByteRange, Cred, FileKind, FsError, InodeId, SetAttr, SetTime, Time};
 
@@ -18,102 +18,94 @@ pub(crate) fn setattr(
 ) -> Step<Reply> {
     let mut inode = work.read().inode(ino)?;
     let before = inode.change;
+    if set.size.is_some() {
+        inode.as_file()?;
+        if !may_write {
+            allow(&work.cred, &inode, AccessMask::WRITE)?;
+        }
+    }
     if if_ctime.is_some_and(|ctime| ctime != inode.ctime) {
         return Err(FsError::Busy.into());
     }
-    let asked = inode.clone();
-    owners(&work.cred, &mut inode, set)?;
-    if let Some(mode) = set.mode {
-        if !access::owns(&work.cred, asked.uid) {
-            return Err(FsError::NotPermitted.into());
-        }
-        inode.mode = access::chmod(&work.cred, inode.gid, mode);
-    }
-    times(work, &asked, &mut inode, set, may_write)?;
+    check(&work.cred, &inode, set, may_write)?;
     let mut drain = false;
-    if let Some(size) = set.size {
-        if !may_write {
-            inode.as_file()?;
-            allow(&work.cred, &asked, AccessMask::WRITE)?;
+    if *set != SetAttr::default() {
+        if let Some(size) = set.size {
+            drain = resize(work, ino, &mut inode, size)?;
         }
-        drain = resize(work, ino, &mut inode, size)?;
-        inode.mode = access::kill_privileges(&work.cred, inode.kind, inode.mode, false);
-        if set.mtime.is_none() {
-            inode.mtime = work.now;
+        if set.size.is_some() || set.uid.is_some() || set.gid.is_some() {
+            work.forget_capability(ino, &mut inode)?;
         }
+        assign(&work.cred, &mut inode, set, work.now);
+        if let Body::File(file) = &mut inode.body {
+            file.verifier = None;
+        }
+        inode.touch(work.now);
+        work.put_inode(ino, &inode);
     }
-    if let crate::records::Body::File(file) = &mut inode.body {
-        file.verifier = None;
-    }
-    inode.touch(work.now);
-    work.put_inode(ino, &inode);
     Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain })
 }
 
-/// Gives the inode another owner and group, as far as the caller may (chown(2)).
-pub(crate) fn owners(cred: &Cred, inode: &mut Inode, set: &SetAttr) -> Step<()> {
-    if set.uid.is_none() && set.gid.is_none() {
-        return Ok(());
-    }
+/// Whether the caller may make all the changes of `set`; the right to change the size is asked elsewhere.
+pub(crate) fn check(cred: &Cred, inode: &Inode, set: &SetAttr, may_write: bool) -> Step<()> {
     let owns = access::owns(cred, inode.uid);
-    let uid_may = set.uid.is_none_or(|uid| cred.uid == 0 || (owns && uid == inode.uid));
-    let gid_may =
+    if let Some(size) = set.size {
+        inode.as_file()?;
+        if size > FILE_BYTES_MAX {
+            return Err(FsError::FileTooLarge.into());
+        }
+    }
+    if set.mode.is_some() && inode.kind == FileKind::Symlink {
+        return Err(FsError::NotSupported.into());
+    }
+    let uid_fits = set.uid.is_none_or(|uid| cred.uid == 0 || (owns && uid == inode.uid));
+    let gid_fits =
         set.gid.is_none_or(|gid| cred.uid == 0 || (owns && (gid == inode.gid || cred.in_group(gid))));
-    if !uid_may || !gid_may {
+    if (set.mode.is_some() && !owns) || !uid_fits || !gid_fits {
         return Err(FsError::NotPermitted.into());
     }
-    inode.uid = set.uid.unwrap_or(inode.uid);
-    inode.gid = set.gid.unwrap_or(inode.gid);
-    inode.mode = access::kill_privileges(cred, inode.kind, inode.mode, true);
+    let given = |time: Option<SetTime>| if let Some(SetTime::At(time)) = time { Some(time) } else { None };
+    let times = [given(set.atime), given(set.mtime), set.btime];
+    if !owns && times.iter().any(Option::is_some) {
+        return Err(FsError::NotPermitted.into());
+    }
+    if times.iter().flatten().any(|time| time.nanoseconds >= 1_000_000_000) {
+        return Err(FsError::Invalid.into());
+    }
+    if !owns && !may_write && (set.atime.is_some() || set.mtime.is_some()) {
+        allow(cred, inode, AccessMask::WRITE)?;
+    }
     Ok(())
 }
 
-fn times(work: &Work<'_>, asked: &Inode, inode: &mut Inode, set: &SetAttr, may_write: bool) -> Step<()> {
-    let given = [set.atime, set.mtime].into_iter().flatten();
-    let owns = access::owns(&work.cred, asked.uid);
-    for time in given {
-        match time {
-            _ if owns => {}
-            SetTime::At(_) => return Err(FsError::NotPermitted.into()),
-            SetTime::Now if may_write => {}
-            SetTime::Now => allow(&work.cred, asked, AccessMask::WRITE)?,
-        }
+/// Makes the changes of `set` that [`check`] has allowed, and what follows from them; the size itself is
+/// the caller's.
+pub(crate) fn assign(cred: &Cred, inode: &mut Inode, set: &SetAttr, now: Time) {
+    if set.size.is_some() {
+        inode.mode = access::kill_privileges(cred, inode.kind, inode.mode, false);
+        inode.mtime = now;
     }
-    if set.btime.is_some() && !owns {
-        return Err(FsError::NotPermitted.into());
+    if set.uid.is_some() || set.gid.is_some() {
+        inode.uid = set.uid.unwrap_or(inode.uid);
+        inode.gid = set.gid.unwrap_or(inode.gid);
+        inode.mode = access::kill_privileges(cred, inode.kind, inode.mode, true);
     }
-    let at = |time: SetTime| if let SetTime::At(time) = time { time } else { work.now };
+    if let Some(mode) = set.mode {
+        inode.mode = access::chmod(cred, inode.gid, mode);
+    }
+    let at = |time: SetTime| if let SetTime::At(time) = time { time } else { now };
     inode.atime = set.atime.map_or(inode.atime, at);
     inode.mtime = set.mtime.map_or(inode.mtime, at);
     inode.btime = set.btime.unwrap_or(inode.btime);
-    let valid = |time: Time| time.nanoseconds < 1_000_000_000;
-    if valid(inode.atime) && valid(inode.mtime) && valid(inode.btime) {
-        Ok(())
-    } else {
-        Err(FsError::Invalid.into())
-    }
-}
-
-/// Extends by a hole.
-pub(crate) fn grow(inode: &mut Inode, size: u64) -> Step<()> {
-    inode.as_file()?;
-    inode.size = size;
-    Ok(())
 }
 
 /// Cuts or extends; says whether extents are left to be drained.
 fn resize(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, size: u64) -> Step<bool> {
-    if inode.kind != FileKind::File {
-        inode.as_file()?;
-    }
-    if size > FILE_BYTES_MAX {
-        return Err(FsError::FileTooLarge.into());
-    }
-    if size >= inode.size {
-        grow(inode, size)?;
+    let grows = size >= inode.size;
+    inode.size = size;
+    if grows {
         return Ok(false);
     }
-    inode.size = size;
     if let Some(content) = &inode.as_file()?.inline {
         let content = shortened(content, size);
         inode.used = content.len() as u64;
@@ -121,7 +113,7 @@ fn resize(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, size: u64) -> St
         return Ok(false);
     }
     match work.punch(ino, inode, ByteRange { offset: size, end: u64::MAX }, EXTENTS_PER_COMMAND) {
-        Ok(()) => return Ok(inode.as_file()?.cut.is_some()),
+        Ok(_) => return Ok(inode.as_file()?.cut.is_some()),
         Err(Stop::Fail(Failure::Split { .. })) => {}
         Err(stop) => return Err(stop),
     }

@@ -21,13 +21,15 @@ pub(crate) fn space(
     if range.is_empty() {
         return Err(FsError::Invalid.into());
     }
-    if range.end > FILE_BYTES_MAX && space != Space::Punch {
+    if range.end > FILE_BYTES_MAX {
         return Err(FsError::FileTooLarge.into());
     }
     super::drain::refuse_cut(&inode, range.end)?;
     work.spill_inline(ino, &mut inode)?;
     match space {
-        Space::Punch => work.punch(ino, &mut inode, range, EXTENTS_PER_COMMAND)?,
+        Space::Punch => {
+            work.punch(ino, &mut inode, range, EXTENTS_PER_COMMAND)?;
+        }
         Space::Zero => {
             work.punch(ino, &mut inode, range, EXTENTS_PER_COMMAND)?;
             reserve(work, ino, &mut inode, range);
@@ -37,7 +39,7 @@ pub(crate) fn space(
     if extend {
         inode.size = inode.size.max(range.end);
     }
-    inode.mode = access::kill_privileges(&work.cred, inode.kind, inode.mode, false);
+    work.drop_privileges(ino, &mut inode)?;
     inode.modify(work.now);
     work.put_inode(ino, &inode);
     Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })

@@ -2,7 +2,7 @@
 
 use crate::command::Reply;
 use crate::inodes::{Step, Work};
-use crate::records::Xattr;
+use crate::records::{Inode, Xattr};
 use crate::{keys, queries};
 use bytes::Bytes;
 use types::limits::{XATTR_LIST_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
@@ -19,6 +19,9 @@ pub(crate) fn set(
     let mut inode = work.read().inode(ino)?;
     let before = inode.change;
     queries::xattr::allow_change(&work.cred, &inode, name)?;
+    if value.as_ref().is_some_and(|value| value.len() > XATTR_VALUE_BYTES_MAX) {
+        return Err(FsError::AttributeTooLarge.into());
+    }
     let key = keys::xattr(work.file(ino), name);
     let exists = work.map.get(&key)?.is_some();
     match (must_exist, exists) {
@@ -27,16 +30,15 @@ pub(crate) fn set(
         _ => {}
     }
     match value {
-        Some(value) if value.len() > XATTR_VALUE_BYTES_MAX => return Err(FsError::AttributeTooLarge.into()),
         Some(value) => {
-            let listed = queries::xattr::names(&work.read(), ino)?
-                .iter()
-                .map(|n| n.as_bytes().len() + 1)
-                .sum::<usize>();
-            if !exists && listed + name.as_bytes().len() + 1 > XATTR_LIST_BYTES_MAX {
-                return Err(FsError::NoSpace.into());
+            if !exists {
+                let names = queries::xattr::names(&work.read(), ino)?;
+                let listed: usize = names.iter().chain([name]).map(|name| name.as_bytes().len() + 1).sum();
+                if listed > XATTR_LIST_BYTES_MAX {
+                    return Err(FsError::AttributeTooLarge.into());
+                }
+                inode.xattrs += 1;
             }
-            inode.xattrs += u32::from(!exists);
             work.put(&key, &Xattr { value });
         }
         None if exists => {
@@ -48,4 +50,25 @@ pub(crate) fn set(
     inode.touch(work.now);
     work.put_inode(ino, &inode);
     Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
+}
+
+impl Work<'_> {
+    /// A program that changes has no capabilities any more (capabilities(7)); says whether it had.
+    pub(crate) fn forget_capability(&mut self, ino: InodeId, inode: &mut Inode) -> Step<bool> {
+        let key = keys::capability(self.file(ino));
+        if inode.xattrs == 0 || self.map.get(&key)?.is_none() {
+            return Ok(false);
+        }
+        self.map.delete(&key);
+        inode.xattrs -= 1;
+        Ok(true)
+    }
+
+    /// The caller changes the content: setuid, setgid and capabilities fall. Says whether any did.
+    pub(crate) fn drop_privileges(&mut self, ino: InodeId, inode: &mut Inode) -> Step<bool> {
+        let mode = access::kill_privileges(&self.cred, inode.kind, inode.mode, false);
+        let fell = mode != inode.mode;
+        inode.mode = mode;
+        Ok(self.forget_capability(ino, inode)? || fell)
+    }
 }

@@ -28,6 +28,12 @@ pub fn access(cred: &Cred, inode: &Inode, mask: AccessMask) -> AccessMask {
     access::decide(cred, inode.uid, inode.gid, inode.mode, inode.kind, mask)
 }
 
+/// Whether `cred` may do what only the owner and the superuser may.
+#[must_use]
+pub fn owns(cred: &Cred, inode: &Inode) -> bool {
+    access::owns(cred, inode.uid)
+}
+
 /// Fails unless `cred` has all of `mask`.
 ///
 /// # Errors

@@ -20,8 +20,8 @@ fn family(name: &Name) -> Step<Family> {
     for (prefix, family) in
         [(&b"user."[..], Family::User), (b"trusted.", Family::Trusted), (b"security.", Family::Security)]
     {
-        if name.len() > prefix.len() && name.starts_with(prefix) {
-            return Ok(family);
+        if let Some(rest) = name.strip_prefix(prefix) {
+            return if rest.is_empty() { Err(FsError::Invalid.into()) } else { Ok(family) };
         }
     }
     Err(FsError::NotSupported.into())
@@ -92,4 +92,13 @@ pub(crate) fn names(read: &Reader<'_>, ino: InodeId) -> Result<Vec<Name>, MapErr
         !broken
     })?;
     if broken { Err(MapError("an extended attribute cannot be read".into())) } else { Ok(names) }
+}
+
+/// Whether a write of `cred` makes privileges of the file fall: setuid, setgid, capabilities.
+///
+/// # Errors
+/// Those of the map.
+pub fn has_privileges(map: &dyn OrderedMap, cred: &Cred, file: FileId, inode: &Inode) -> Answer<bool> {
+    Ok(access::kill_privileges(cred, inode.kind, inode.mode, false) != inode.mode
+        || (inode.xattrs > 0 && map.get(&keys::capability(file))?.is_some()))
 }

@@ -2,7 +2,8 @@
 
 use crate::compound::{Compound, OrStatus, Place};
 use nfs_wire::Status;
-use vfs::{LookupParent, Vfs};
+use types::{FileKind, FsError};
+use vfs::{GetAttr, LookupParent, Vfs};
 
 pub(super) async fn lookupp<V: Vfs>(c: &mut Compound<'_, V>) -> Result<(), Status> {
     let parent = match c.place()? {
@@ -12,7 +13,15 @@ pub(super) async fn lookupp<V: Vfs>(c: &mut Compound<'_, V>) -> Result<(), Statu
         }
         Place::File(dir) => {
             let request = LookupParent { dir: dir.file };
-            let reply = c.vfs().lookup_parent(&c.ctx(dir)?, request).await.or_status()?;
+            let ctx = c.ctx(dir)?;
+            let reply = match c.vfs().lookup_parent(&ctx, request).await {
+                Err(FsError::NotDirectory) => {
+                    let attr = c.vfs().getattr(&ctx, GetAttr { file: dir.file }).await.or_status()?.attr;
+                    let symlink = attr.kind == FileKind::Symlink;
+                    return Err(if symlink { Status::Symlink } else { Status::NotDir });
+                }
+                reply => reply.or_status()?,
+            };
             Place::File(dir.sibling(reply.attr.file))
         }
     };

@@ -1,6 +1,8 @@
 //! Serves the in-memory reference over NFS, for tests of the head with real clients.
 //!
-//! `nfs_model_server ADDRESS [GRACE-SECONDS]`; prints the address when it listens, ends on SIGTERM.
+//! `nfs_model_server ADDRESS [GRACE-SECONDS [LEASE-SECONDS]]`; prints the address when it listens, ends on
+//! SIGTERM. SIGHUP is a crash and a new start: connections break, sessions, opens, locks and unstable
+//! writes are gone, and the grace period begins.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +14,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How a run of the server ended.
+enum End {
+    Terminate,
+    Crash,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
@@ -20,7 +28,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .init();
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let grace = arguments.next().map_or(Ok(0), |seconds| seconds.parse())?;
+    let seconds = |text: Option<String>, default: u64| -> Result<Duration, Box<dyn Error>> {
+        Ok(Duration::from_secs(text.map_or(Ok(default), |text| text.parse())?))
+    };
+    let grace = seconds(arguments.next(), 0)?;
+    let lease = seconds(arguments.next(), 45)?;
     let exports = ExportTable::new(vec![Export {
         path: "/default".to_owned(),
         filesystem: "default".to_owned(),
@@ -30,22 +42,55 @@ async fn main() -> Result<(), Box<dyn Error>> {
         read_only: false,
         privileged_port: false,
     }])?;
-    let instance = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
-    let mut config = NfsConfig::new(exports, instance);
-    config.grace = Duration::from_secs(grace);
-    let server = Server::new(Arc::new(Model::of_today()), config);
+    let model = Arc::new(Model::of_today().losing_unstable_writes());
 
     let listener = TcpListener::bind(&address).await?;
-    println!("{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("{address}");
+    let mut listener = Some(listener);
+    let mut first = true;
+    loop {
+        let listener = match listener.take() {
+            Some(listener) => listener,
+            None => TcpListener::bind(address).await?,
+        };
+        let instance = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
+        let mut config = NfsConfig::new(exports.clone(), instance);
+        config.grace = if first { Duration::ZERO } else { grace };
+        config.lease = lease;
+        first = false;
+        match run(Server::new(Arc::clone(&model), config), listener, &model, grace).await? {
+            End::Terminate => return Ok(()),
+            End::Crash => model.restart(),
+        }
+    }
+}
+
+async fn run(
+    server: Server<Model>,
+    listener: TcpListener,
+    model: &Model,
+    grace: Duration,
+) -> Result<End, Box<dyn Error>> {
     let (trigger, shutdown) = serve::shutdown();
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut crash = signal(SignalKind::hangup())?;
     let serving = server.serve(listener, shutdown);
     tokio::pin!(serving);
-    tokio::select! {
-        () = &mut serving => return Ok(()),
-        _ = terminate.recv() => trigger.fire(),
-        _ = tokio::signal::ctrl_c() => trigger.fire(),
+    let grace_ends = tokio::time::sleep(grace);
+    tokio::pin!(grace_ends);
+    let mut in_grace = true;
+    loop {
+        tokio::select! {
+            () = &mut serving => return Ok(End::Terminate),
+            () = &mut grace_ends, if in_grace => {
+                in_grace = false;
+                model.end_grace();
+            }
+            _ = terminate.recv() => trigger.fire(),
+            _ = tokio::signal::ctrl_c() => trigger.fire(),
+            // Dropping the server cuts its connections off where they are.
+            _ = crash.recv() => return Ok(End::Crash),
+        }
     }
-    serving.await;
-    Ok(())
 }

@@ -178,26 +178,33 @@ async fn writers_side_by_side_are_cut_off_together() {
         let random = SeededRandom::new(seed);
         let disk = SimDisk::new(seed, DISK_BYTES);
         let store = Arc::new(formatted(&disk).await);
-        disk.cut_power_at(Some(disk.operations() + 1 + random.below(80)));
+        disk.cut_power_at(Some(disk.operations() + 1 + random.below(300)));
         let mut all = tokio::task::JoinSet::new();
-        for stripe in 0..40u64 {
+        for lane in 0..40u64 {
             let store = store.clone();
             all.spawn(async move {
-                let wrote = store.write(request(key(stripe), content(stripe, 0, blocks_of(stripe)))).await;
-                let freed = match wrote {
-                    Ok(()) if stripe % 3 == 0 => Some(store.free(vec![key(stripe)], WRITER).await.is_ok()),
-                    _ => None,
-                };
-                (stripe, wrote.is_ok(), freed)
+                let mut ends = Vec::new();
+                // Later writes take the place of what others free meanwhile.
+                for stripe in (0..5).map(|n| n * 40 + lane) {
+                    let data = content(stripe, 0, blocks_of(stripe));
+                    let wrote = store.write(request(key(stripe), data)).await;
+                    let freed = match wrote {
+                        Ok(()) if lane % 3 > 0 => Some(store.free(vec![key(stripe)], WRITER).await.is_ok()),
+                        _ => None,
+                    };
+                    ends.push((stripe, wrote.is_ok(), freed));
+                }
+                ends
             });
         }
         let mut model = Model::default();
         while let Some(done) = all.join_next().await {
-            let (stripe, wrote, freed) = done.unwrap();
-            match (wrote, freed) {
-                (true, None) => drop(model.there.insert(stripe, blocks_of(stripe))),
-                (true, Some(true)) => drop(model.freed.insert(stripe)),
-                _ => drop(model.maybe.insert(stripe, blocks_of(stripe))),
+            for (stripe, wrote, freed) in done.unwrap() {
+                match (wrote, freed) {
+                    (true, None) => drop(model.there.insert(stripe, blocks_of(stripe))),
+                    (true, Some(true)) => drop(model.freed.insert(stripe)),
+                    _ => drop(model.maybe.insert(stripe, blocks_of(stripe))),
+                }
             }
         }
         drop(store);

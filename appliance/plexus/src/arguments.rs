@@ -1,0 +1,127 @@
+//! What can be written on the command line.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+const DATA_DEFAULT: &str = "./plexus-data";
+
+/// Administers a Plexus daemon.
+#[derive(Parser, Debug)]
+#[command(name = "plexus", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// The data folder of the daemon [default: $PLEXUS_DATA, else ./plexus-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// The data folder: the flag, else the environment, else the default.
+    pub(crate) fn data(&self) -> PathBuf {
+        let from_environment = || std::env::var_os("PLEXUS_DATA").filter(|value| !value.is_empty());
+        self.data
+            .clone()
+            .or_else(|| from_environment().map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Health, capacity, and how many more failures are survived
+    Status,
+    /// Drives
+    #[command(subcommand)]
+    Drive(DriveCommand),
+    /// Check everything while it is in use; exits 0 when clean, 1 on damage
+    Fsck,
+    /// Say how something came about
+    #[command(subcommand)]
+    Explain(ExplainCommand),
+    /// Filesystems
+    #[command(subcommand)]
+    Filesystem(FilesystemCommand),
+    /// What NFS clients may mount
+    #[command(subcommand)]
+    Export(ExportCommand),
+    /// Mount a filesystem here through FUSE; stays in the foreground until unmounted
+    Mount {
+        /// The filesystem
+        #[arg(value_name = "FS")]
+        filesystem: String,
+        /// Where; a folder that is there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Return once it is mounted
+        #[arg(long)]
+        background: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum DriveCommand {
+    /// All drives with their state
+    List,
+    /// Take a drive out of service, as if it had failed
+    Fail {
+        /// The drive's number
+        id: u32,
+    },
+    /// Put an empty drive in the place of a lost one
+    Replace {
+        /// The drive's number
+        id: u32,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ExplainCommand {
+    /// On which drives, in which files, at which offsets the chunks of a file are
+    Placement {
+        /// The file: FILESYSTEM/PATH
+        path: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum FilesystemCommand {
+    /// Make a filesystem
+    Create {
+        /// Its name
+        name: String,
+    },
+    /// All filesystems
+    List,
+    /// Remove a filesystem and everything in it
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ExportCommand {
+    /// All exports
+    List,
+    /// Add an export, or change the one of the same path
+    Set {
+        /// The path that clients mount
+        path: String,
+        /// The filesystem behind it
+        #[arg(long, value_name = "FS")]
+        filesystem: String,
+        /// Who may mount: an address, a network, or "*"; may be repeated [default: this machine]
+        #[arg(long = "client", value_name = "RULE", default_values = ["127.0.0.0/8", "::1"])]
+        clients: Vec<String>,
+        /// Which users become the anonymous one
+        #[arg(long, default_value = "root", value_parser = ["none", "root", "all"])]
+        squash: String,
+        /// Whether clients may write
+        #[arg(long, default_value = "rw", value_parser = ["rw", "ro"])]
+        access: String,
+    },
+}

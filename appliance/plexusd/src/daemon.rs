@@ -1,0 +1,122 @@
+//! One life of the daemon: start, serve, reload on SIGHUP, drain on SIGTERM.
+
+use crate::args::Options;
+use crate::control::Daemon;
+use crate::core::Core;
+use crate::exports;
+use crate::folder::Folder;
+use admin::AdminDoors;
+use config::Config;
+use env::{Random, SystemRandom};
+use nfs::{NfsConfig, Server};
+use remote::ServeOptions;
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs until told to stop.
+pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let shape = (config.drives, config.protection.data, config.protection.parity);
+    let mut folder = Folder::open(&config.data, shape, &*random)?;
+    // The port first: that it is taken should not cost a recovery.
+    let listener = listen(config.nfs_listen).await?;
+    let core = Core::open(&mut folder, &config, random.clone()).await?;
+
+    let mut nfs = NfsConfig::new(exports::table(&config.exports)?, random.next());
+    nfs.lease = config.nfs_lease;
+    nfs.courtesy = config.nfs_lease;
+    // Nobody can reclaim anything from the first life.
+    nfs.grace = if folder.state.starts > 1 { config.nfs_grace } else { Duration::ZERO };
+    let server = Server::new(core.files.clone(), nfs);
+    let address = listener.local_addr()?;
+    let (trigger, shutdown) = serve::shutdown();
+    let serving = server.serve(listener, shutdown);
+    tokio::pin!(serving);
+
+    let control = Arc::new(Daemon::new(&core, config.exports.clone(), address.to_string(), random.clone()));
+    let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
+    let (stop_admin, mut admin_stopped) = serve::shutdown();
+    let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
+
+    let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
+    let mounts = mounts_door(&config.data)?;
+    let (stop_mounts, mut mounts_stopped) = serve::shutdown();
+    let files = core.files.clone();
+    let mounts = tokio::spawn(remote::serve_unix(files, mounts, options_of_mounts, async move {
+        mounts_stopped.fired().await
+    }));
+
+    announce(&config, address);
+    loop {
+        tokio::select! {
+            () = &mut serving => return Err("the NFS listener ended".into()),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&options, &server, &control),
+        }
+    }
+    println!("plexus is stopping");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    trigger.fire();
+    stop_admin.fire();
+    stop_mounts.fire();
+    serving.await;
+    admin.await??;
+    mounts.await?;
+    core.close().await
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
+    TcpListener::bind(address).await.map_err(|error| format!("nfs.listen {address}: {error}").into())
+}
+
+/// The socket that mounts on this machine connect to; what a former life left there is removed.
+fn mounts_door(data: &Path) -> Result<UnixListener, Box<dyn Error>> {
+    let path = data.join(remote::SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("{}: {error}", path.display()).into());
+        }
+        _ => {}
+    }
+    UnixListener::bind(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Says how each door is entered.
+fn announce(config: &Config, address: std::net::SocketAddr) {
+    println!("plexus is ready");
+    for export in &config.exports {
+        let (ip, port, path) = (address.ip(), address.port(), &export.path);
+        println!("  NFS   mount -t nfs4 -o vers=4.2,port={port} {ip}:{path} /mnt");
+    }
+    println!(
+        "  FUSE  plexus --data {} mount {} /mnt",
+        config.data.display(),
+        crate::core::DEFAULT_FILESYSTEM
+    );
+    // Without a service manager there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Takes over what may change while running: the exports.
+fn reload<V: vfs::Vfs>(options: &Options, server: &Server<V>, control: &Daemon) {
+    let config = match Config::load(options.config.as_deref(), &options.overrides()) {
+        Ok(config) => config,
+        Err(error) => return tracing::error!(%error, "configuration not reloaded"),
+    };
+    match exports::table(&config.exports) {
+        Ok(table) => {
+            server.set_exports(table);
+            control.set_exports(config.exports);
+            tracing::info!("exports reloaded");
+        }
+        Err(error) => tracing::error!(%error, "exports not reloaded"),
+    }
+}

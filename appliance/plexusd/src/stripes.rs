@@ -1,0 +1,107 @@
+//! The frontend's stripes: those of the data plane, over all drives.
+
+use bytes::Bytes;
+use cluster::Scheme;
+use data::{DataError, StripeCursor, StripePlace, StripeStore};
+use frontend::{PlacedStripe, StripeError, Usage};
+use parking_lot::Mutex;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use types::{FsId, StripeId};
+
+/// Stripes of one listing.
+const LIST: usize = 4096;
+/// How old what is known of the capacity may be.
+const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
+
+/// The data plane as a frontend sees it.
+#[derive(Clone)]
+pub(crate) struct DataPlane {
+    store: StripeStore,
+    usage: Arc<Mutex<Usage>>,
+}
+
+impl DataPlane {
+    /// Over `store`; keeps count of its capacity for as long as somebody holds this.
+    pub(crate) async fn start(store: StripeStore) -> DataPlane {
+        let usage = Arc::new(Mutex::new(usage_of(&store).await));
+        let (weak, of_task) = (Arc::downgrade(&usage), store.clone());
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(CAPACITY_PERIOD);
+            loop {
+                ticks.tick().await;
+                let now = usage_of(&of_task).await;
+                let Some(usage) = weak.upgrade() else { return };
+                *usage.lock() = now;
+            }
+        });
+        DataPlane { store, usage }
+    }
+}
+
+async fn usage_of(store: &StripeStore) -> Usage {
+    let capacity = store.capacity().await;
+    Usage { total: capacity.total, free: capacity.free }
+}
+
+fn placed(place: StripePlace) -> PlacedStripe {
+    PlacedStripe {
+        stripe: place.stripe,
+        group: place.group,
+        // At most 16 and 4.
+        data_chunks: place.scheme.data() as u8,
+        parity_chunks: place.scheme.parity() as u8,
+        cells: place.cells,
+        length: place.length,
+    }
+}
+
+fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
+    let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = placed;
+    let scheme = Scheme::new(data_chunks, parity_chunks).map_err(|e| StripeError::Failed(e.to_string()))?;
+    Ok(StripePlace { stripe, group, scheme, cells, length })
+}
+
+fn failed(stripe: StripeId, error: DataError) -> StripeError {
+    match error {
+        DataError::NoSpace => StripeError::NoSpace,
+        // Every chunk gone is what a stripe looks like that was freed since its extent was read.
+        DataError::Lost(_) => StripeError::Gone(stripe),
+        error => StripeError::Failed(error.to_string()),
+    }
+}
+
+impl frontend::Stripes for DataPlane {
+    fn stripe_bytes_max(&self) -> usize {
+        self.store.stripe_bytes_max() as usize
+    }
+
+    async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
+        let group = self.store.pick_group();
+        self.store.write(stripe, group, data).await.map(placed).map_err(|e| failed(stripe, e))
+    }
+
+    async fn read(&self, at: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
+        self.store.read(&place(at)?, range).await.map_err(|e| failed(at.stripe, e))
+    }
+
+    async fn free(&self, at: PlacedStripe) -> Result<(), StripeError> {
+        self.store.free(&place(at)?).await.map_err(|e| failed(at.stripe, e))
+    }
+
+    async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
+        let mut stripes = Vec::new();
+        let mut from = Some(StripeCursor::START);
+        while let Some(at) = from {
+            let listing = self.store.list_stripes(at, LIST).await.map_err(|e| failed(StripeId(0), e))?;
+            stripes.extend(listing.stripes.into_iter().map(placed));
+            from = listing.next;
+        }
+        Ok(stripes)
+    }
+
+    fn usage(&self) -> Usage {
+        *self.usage.lock()
+    }
+}

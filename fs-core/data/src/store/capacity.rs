@@ -1,0 +1,129 @@
+//! Space: what there is, net of protection, and what has been promised.
+
+use super::{DEADLINE, Inner};
+use crate::DataError;
+use crate::place::stored_bytes;
+use cluster::DriveState;
+use drive::{DriveReply, DriveRequest};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use types::limits::CHUNK_BYTES_MAX;
+
+/// What the drives said is good for this long, unless space runs short.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Space in bytes of user data in long stripes; short ones take more.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Capacity {
+    /// All of it, without what drives hold back.
+    pub total: u64,
+    /// Neither used nor held back.
+    pub free: u64,
+    /// The part of `free` that is promised to dirty data.
+    pub reserved: u64,
+    /// Bytes on the drives that chunks take, parity and headers included.
+    pub stored: u64,
+}
+
+/// As the drives said last, in bytes on drives.
+#[derive(Default)]
+pub(super) struct Space {
+    asked: Option<Instant>,
+    total: u64,
+    free: u64,
+    stored: u64,
+    reserved: u64,
+}
+
+/// Space that is set aside until this is dropped.
+pub struct Reservation {
+    inner: Arc<Inner>,
+    stored: u64,
+}
+
+impl std::fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reservation({})", self.stored)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut space = self.inner.space.lock();
+        space.reserved = space.reserved.saturating_sub(self.stored);
+    }
+}
+
+pub(super) async fn capacity(inner: &Arc<Inner>) -> Capacity {
+    refresh(inner, FRESH).await;
+    let scheme = inner.view().map.scheme;
+    let length = (scheme.data() * CHUNK_BYTES_MAX) as u32;
+    let net = |stored: u64| {
+        let net = u128::from(stored) * u128::from(length) / u128::from(stored_bytes(length, scheme));
+        u64::try_from(net).unwrap_or(u64::MAX)
+    };
+    let space = inner.space.lock();
+    Capacity {
+        total: net(space.total),
+        free: net(space.free),
+        reserved: net(space.reserved.min(space.free)),
+        stored: space.stored,
+    }
+}
+
+pub(super) async fn reserve(inner: &Arc<Inner>, bytes: u64) -> Result<Reservation, DataError> {
+    let scheme = inner.view().map.scheme;
+    let longest = (scheme.data() * CHUNK_BYTES_MAX) as u64;
+    let rest = (bytes % longest) as u32;
+    let whole = (bytes / longest).saturating_mul(stored_bytes(longest as u32, scheme));
+    let stored = whole.saturating_add(if rest == 0 { 0 } else { stored_bytes(rest, scheme) });
+    for fresh in [FRESH, Duration::ZERO] {
+        refresh(inner, fresh).await;
+        let mut space = inner.space.lock();
+        let promised = space.reserved.saturating_add(stored);
+        if promised <= space.free {
+            space.reserved = promised;
+            return Ok(Reservation { inner: inner.clone(), stored });
+        }
+    }
+    Err(DataError::NoSpace)
+}
+
+/// Asks all drives that are up. Chunks are spread by weight, so the drive that will be full first
+/// decides; one that does not answer is left out.
+async fn refresh(inner: &Arc<Inner>, fresh: Duration) {
+    let recent = |at: Instant| !fresh.is_zero() && at.elapsed() < fresh;
+    if inner.space.lock().asked.is_some_and(recent) {
+        return;
+    }
+    let view = inner.view();
+    let mut asks = JoinSet::new();
+    for info in view.map.drives.iter().filter(|drive| drive.state == DriveState::Up) {
+        let Some(drive) = view.drives.get(&info.id).cloned() else { continue };
+        let weight = u128::from(info.weight);
+        asks.spawn(async move { (weight, drive.call(DriveRequest::Stat, DEADLINE).await) });
+    }
+    let (mut weights, mut total, mut stored) = (0u128, None::<(u64, u128)>, 0u64);
+    let mut free = None::<(u64, u128)>;
+    let least = |old: Option<(u64, u128)>, bytes: u64, weight: u128| match old {
+        Some((b, w)) if u128::from(b) * weight <= u128::from(bytes) * w => Some((b, w)),
+        _ => Some((bytes, weight)),
+    };
+    while let Some(ended) = asks.join_next().await {
+        let Ok((weight, Ok(DriveReply::Stat(stat)))) = ended else { continue };
+        weights += weight;
+        stored = stored.saturating_add(stat.total.saturating_sub(stat.free));
+        total = least(total, stat.total.saturating_sub(stat.held_back), weight);
+        let usable = if stat.failed { 0 } else { stat.free.saturating_sub(stat.held_back) };
+        free = least(free, usable, weight);
+    }
+    let all = |least: Option<(u64, u128)>| {
+        let share = least.map_or(0, |(bytes, weight)| u128::from(bytes) * weights / weight.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
+    };
+    let mut space = inner.space.lock();
+    space.asked = Some(Instant::now());
+    (space.total, space.free, space.stored) = (all(total), all(free), stored);
+}

@@ -1,0 +1,249 @@
+//! Writing and freeing stripes.
+
+use super::{DEADLINE, Drive, Inner, View, WRITE_DEADLINE, count};
+use crate::place::chunk_length;
+use crate::{DataError, StripePlace};
+use bytes::{Bytes, BytesMut};
+use cluster::Scheme;
+use drive::chunk::block_crcs;
+use drive::service::FREE_MAX;
+use drive::{ChunkKey, DriveError, DriveRequest, WriteChunk};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
+use types::{DriveId, GroupId, StripeId};
+
+/// Groups tried for one stripe.
+const ATTEMPTS: usize = 4;
+/// Groups drawn when one is picked.
+const DRAWS: usize = 2;
+
+/// A group that is none of `tried`, when there is one.
+pub(super) fn pick_group(inner: &Inner, tried: &[GroupId]) -> GroupId {
+    let view = inner.view();
+    let groups = view.map.groups.len() as u64;
+    let untried = |id: &GroupId| !tried.contains(id);
+    let mut drawn: Vec<GroupId> =
+        (0..DRAWS).map(|_| GroupId(inner.random.below(groups) as u16)).filter(untried).collect();
+    let sick = drawn.iter().all(|&id| usable(&view, id).count_ones() as usize != view.map.scheme.width());
+    if sick {
+        // Chance found nothing whole: look at all from a random one on.
+        let start = inner.random.below(groups);
+        drawn.extend((0..groups).map(|n| GroupId(((start + n) % groups) as u16)).filter(untried));
+    }
+    let best = drawn.into_iter().min_by_key(|&id| {
+        let busy: u32 = view.map.group(id).map_or(0, |group| {
+            let drives = group.cells.iter().filter_map(|cell| view.drive_of(cell));
+            drives.map(|drive| drive.health.in_flight()).sum()
+        });
+        (std::cmp::Reverse(usable(&view, id).count_ones()), busy)
+    });
+    best.unwrap_or(GroupId(0))
+}
+
+/// The cells of a group that can take a chunk now, one bit each.
+fn usable(view: &View, group: GroupId) -> u32 {
+    let cells = view.map.group(group).map_or(&[][..], |group| &group.cells);
+    let good = |drive: &Arc<Drive>| !drive.health.is_suspect();
+    (0u32..).zip(cells).filter(|(_, cell)| view.drive_of(cell).is_some_and(good)).map(|(n, _)| 1 << n).sum()
+}
+
+pub(super) async fn write(
+    inner: &Arc<Inner>,
+    stripe: StripeId,
+    group: GroupId,
+    data: Bytes,
+) -> Result<StripePlace, DataError> {
+    let view = inner.view();
+    let most = view.map.scheme.data() * CHUNK_BYTES_MAX;
+    if data.is_empty() || data.len() > most {
+        return Err(DataError::Invalid(format!(
+            "a stripe of {} bytes; 1 to {most} are possible",
+            data.len()
+        )));
+    }
+    if view.map.group(group).is_none() {
+        return Err(DataError::BadPlace(format!("no group {}", group.0)));
+    }
+    let (mut tried, mut worst) = (Vec::new(), None);
+    let mut next = group;
+    while tried.len() < ATTEMPTS.min(view.map.groups.len()) {
+        tried.push(next);
+        match attempt(inner, stripe, next, &data).await {
+            Ok(place) => {
+                if tried.len() > 1 {
+                    count(&inner.counters.rewritten);
+                }
+                return Ok(place);
+            }
+            Err(error @ (DataError::Fenced { .. } | DataError::Invalid(_))) => return Err(error),
+            Err(error) => {
+                tracing::warn!(stripe = stripe.0, group = next.0, %error, "a stripe goes elsewhere");
+                // A full cluster is the answer that the user can do something about.
+                worst = match worst {
+                    Some(DataError::NoSpace) => worst,
+                    _ => Some(error),
+                };
+            }
+        }
+        next = pick_group(inner, &tried);
+    }
+    Err(worst.unwrap_or_else(|| DataError::Unavailable("no group could be tried".into())))
+}
+
+/// Decides how a stripe of this length is cut for the cells that are usable.
+fn cut(view: &View, stripe: StripeId, group: GroupId, length: u32) -> Result<StripePlace, DataError> {
+    let wanted = view.map.scheme;
+    let usable = usable(view, group);
+    let there = usable.count_ones() as usize;
+    let data = there.saturating_sub(wanted.parity()).min(wanted.data());
+    if data == 0 {
+        return Err(DataError::Unavailable(format!("{there} drives for {wanted}")));
+    }
+    // Too short for a block in each chunk: one data chunk and its parity.
+    let data = if (length as usize) < data * BLOCK_BYTES { 1 } else { data };
+    if chunk_length(length, data) as usize > CHUNK_BYTES_MAX {
+        return Err(DataError::Narrow { length_max: (data * CHUNK_BYTES_MAX) as u32 });
+    }
+    let parity = wanted.parity() as u8;
+    let scheme = Scheme::new(data as u8, parity).map_err(|e| DataError::Invalid(e.to_string()))?;
+    // Where fewer cells are needed than there are, begin elsewhere for each stripe.
+    let bits: Vec<u32> = (0..32).filter(|n| usable >> n & 1 == 1).collect();
+    let start = (stripe.0 % bits.len() as u64) as usize;
+    let cells = bits.iter().cycle().skip(start).take(scheme.width()).map(|n| 1u32 << n).sum();
+    Ok(StripePlace { stripe, group, scheme, cells, length })
+}
+
+async fn attempt(
+    inner: &Arc<Inner>,
+    stripe: StripeId,
+    group: GroupId,
+    data: &Bytes,
+) -> Result<StripePlace, DataError> {
+    let view = inner.view();
+    let place = cut(&view, stripe, group, data.len() as u32)?;
+    let cells = place.cells(&view.map)?;
+    let chunks = encode(inner, &place, data)?;
+    // Where there is no elsewhere, patience is all there is.
+    let deadline = if view.map.groups.len() == 1 { DEADLINE } else { WRITE_DEADLINE };
+    let mut writes = JoinSet::new();
+    for (index, ((data, crcs), cell)) in chunks.into_iter().zip(&cells).enumerate() {
+        let Some(drive) = view.drive_of(cell).cloned() else {
+            return Err(DataError::Unavailable(format!("drive {}", cell.drive.0)));
+        };
+        let request = WriteChunk {
+            key: place.key(index),
+            shape: place.shape(),
+            writer: inner.writer,
+            data,
+            crcs,
+            replace: false,
+            essential: false,
+        };
+        writes.spawn(async move {
+            let result = drive.call(DriveRequest::Write(request), deadline).await;
+            (index, drive, result)
+        });
+    }
+    let mut failed: Option<DataError> = None;
+    let mut written = Vec::new();
+    while let Some(ended) = writes.join_next().await {
+        let (index, drive, result) =
+            ended.map_err(|error| DataError::Unavailable(format!("a write was stopped: {error}")))?;
+        match result {
+            Ok(_) => written.push((index, drive)),
+            Err(error) => {
+                tracing::warn!(stripe = stripe.0, index, drive = drive.id.0, %error, "chunk not written");
+                let error = write_error(drive.id, error);
+                failed = match (failed, error) {
+                    (Some(first @ DataError::Fenced { .. }), _) => Some(first),
+                    (_, error @ DataError::Fenced { .. }) => Some(error),
+                    (Some(first @ DataError::NoSpace), _) => Some(first),
+                    (_, error) => Some(error),
+                };
+            }
+        }
+    }
+    let Some(error) = failed else { return Ok(place) };
+    // Chunks of a stripe that will not be: what cannot be freed now, the search for orphans finds.
+    for (index, drive) in written {
+        let free = DriveRequest::Free { keys: vec![place.key(index)], writer: inner.writer };
+        if let Err(error) = drive.call(free, WRITE_DEADLINE).await {
+            tracing::warn!(stripe = stripe.0, index, drive = drive.id.0, %error, "an orphan chunk stays");
+        }
+    }
+    Err(error)
+}
+
+fn write_error(drive: DriveId, error: DriveError) -> DataError {
+    match error {
+        DriveError::NoSpace => DataError::NoSpace,
+        DriveError::Fenced { newest } => DataError::Fenced { newest },
+        error => DataError::Unavailable(format!("drive {}: {error}", drive.0)),
+    }
+}
+
+/// All chunks with their checksums, those of the data computed before the parity.
+pub(super) fn encode(
+    inner: &Inner,
+    place: &StripePlace,
+    data: &Bytes,
+) -> Result<Vec<(Bytes, Vec<u32>)>, DataError> {
+    let length = place.chunk_length() as usize;
+    let mut chunks: Vec<(Bytes, Vec<u32>)> = Vec::with_capacity(place.scheme.width());
+    for index in 0..place.scheme.data() {
+        let part = data.slice((index * length).min(data.len())..((index + 1) * length).min(data.len()));
+        let chunk = if part.len() == length {
+            part
+        } else {
+            let mut padded = BytesMut::with_capacity(length);
+            padded.extend_from_slice(&part);
+            padded.resize(length, 0);
+            padded.freeze()
+        };
+        let crcs = block_crcs(place.key(index).chunk, 0, &chunk);
+        chunks.push((chunk, crcs));
+    }
+    let slices: Vec<&[u8]> = chunks.iter().map(|(chunk, _)| chunk.as_ref()).collect();
+    let parity = inner.codec.encode(place.scheme, &slices).map_err(|e| DataError::Invalid(e.to_string()))?;
+    for parity in parity {
+        let crcs = block_crcs(place.key(chunks.len()).chunk, 0, &parity);
+        chunks.push((parity.into(), crcs));
+    }
+    Ok(chunks)
+}
+
+pub(super) async fn free(inner: &Arc<Inner>, places: &[StripePlace]) -> Result<(), DataError> {
+    let view = inner.view();
+    let mut keys_of: BTreeMap<DriveId, Vec<ChunkKey>> = BTreeMap::new();
+    for place in places {
+        for (index, cell) in place.cells(&view.map)?.iter().enumerate() {
+            if cell.state != cluster::CellState::Lost {
+                keys_of.entry(cell.drive).or_default().push(place.key(index));
+            }
+        }
+    }
+    let mut frees = JoinSet::new();
+    for (id, keys) in keys_of {
+        let Some(drive) = view.drives.get(&id).cloned() else {
+            return Err(DataError::Unavailable(format!("drive {}", id.0)));
+        };
+        let writer = inner.writer;
+        frees.spawn(async move {
+            for part in keys.chunks(FREE_MAX) {
+                let request = DriveRequest::Free { keys: part.to_vec(), writer };
+                drive.call(request, DEADLINE).await.map_err(|error| write_error(id, error))?;
+            }
+            Ok(())
+        });
+    }
+    let mut result = Ok(());
+    while let Some(ended) = frees.join_next().await {
+        let one = ended.unwrap_or_else(|error| Err(DataError::Unavailable(error.to_string())));
+        if one.is_err() {
+            result = one;
+        }
+    }
+    result
+}

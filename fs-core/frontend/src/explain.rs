@@ -1,0 +1,39 @@
+//! Where the data of a file are, for people who ask.
+
+use crate::propose::answer;
+use crate::{Frontend, PlacedStripe, Shards, Stripes};
+use namespace::queries::content::{Place, locate};
+use namespace::queries::inode;
+use types::{ByteRange, FileId, FsError};
+
+/// Runs looked at in one step.
+const RUNS_MAX: usize = 1024;
+
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// The stripes that hold the data of a file, each once; none for content kept with the metadata.
+    ///
+    /// # Errors
+    /// Those of writing back what waits, and of reading the metadata.
+    pub async fn stripes_of(&self, file: FileId) -> Result<Vec<PlacedStripe>, FsError> {
+        if let Some(node) = self.0.nodes.find(file) {
+            self.flush(&node).await?;
+        }
+        let view = self.view()?;
+        let found = answer(inode::inode(&view, file))?;
+        let mut stripes: Vec<PlacedStripe> = Vec::new();
+        let mut at = 0;
+        while at < found.size {
+            let range = ByteRange { offset: at, end: found.size };
+            let (runs, told) = answer(locate(&view, file, &found, range, RUNS_MAX))?;
+            for run in runs {
+                if let Place::Stripe { stripe, record, .. } = run.place
+                    && !stripes.iter().any(|known| known.stripe == stripe)
+                {
+                    stripes.push(PlacedStripe::of(stripe, &record));
+                }
+            }
+            at = told;
+        }
+        Ok(stripes)
+    }
+}

@@ -1,0 +1,203 @@
+//! Power cuts: a guest with everything in it, its plug pulled at a random moment, booted again on
+//! the same disk; all that was acknowledged must be there.
+
+use crate::guest::{Guest, GuestError};
+use crate::programs::program;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Rounds whose trees each boot checks; the last boot checks all.
+const CHECKED_EACH_BOOT: u32 = 8;
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Why the rounds did not come to a good end.
+#[derive(Debug, thiserror::Error)]
+pub enum PowerCutError {
+    /// Of the machine.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Of the guest.
+    #[error("round {round}: {source}")]
+    Guest {
+        /// Which round.
+        round: u32,
+        /// What happened.
+        source: GuestError,
+    },
+    /// Set-up, check or work failed inside the guest: something acknowledged is gone.
+    #[error("round {round} of seed {seed}, status {status}:\n{output}")]
+    Failed {
+        /// Which round.
+        round: u32,
+        /// The seed that all rounds follow from.
+        seed: u64,
+        /// Of the script.
+        status: i32,
+        /// What it printed.
+        output: String,
+    },
+}
+
+/// What to do again and again.
+#[derive(Clone, Debug)]
+pub struct PowerCut {
+    /// Shell that mounts what is tested and sets `TREES` to folders in it, one worker each.
+    /// `$ROUND` is 0 on an empty disk; the disk is /dev/ubda; built programs are in /host.
+    pub setup: String,
+    /// Shell that runs when all trees are found good at the end.
+    pub check: String,
+    /// Bytes of the disk.
+    pub disk_bytes: u64,
+    /// How often the plug is pulled.
+    pub rounds: u32,
+    /// Decides the work and the moments.
+    pub seed: u64,
+    /// Sync folders, too: for file systems whose names are not durable when acknowledged.
+    pub sync_names: bool,
+    /// The plug is pulled at most so long after the first acknowledgement of a round.
+    pub longest: Duration,
+}
+
+/// What was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PowerCutReport {
+    /// Plugs pulled.
+    pub rounds: u32,
+    /// Steps acknowledged before their cut, all found again.
+    pub acknowledged: u64,
+}
+
+impl PowerCut {
+    /// The daemon inside the guest on ext4, with a worker at its FUSE door and one at its NFS door.
+    #[must_use]
+    pub fn plexus(flags: &str, rounds: u32, seed: u64) -> PowerCut {
+        let setup = format!(
+            r#"[ "$ROUND" != 0 ] || mkfs.ext4 -q /dev/ubda
+mount /dev/ubda /mnt
+modprobe -a fuse nfsv4
+/host/plexusd --data /mnt/data {flags} >/job/ready 2>/job/daemon.log &
+daemon=$!
+for _ in $(seq 600); do
+  grep -q "plexus is ready" /job/ready && break
+  kill -0 $daemon || {{ cat /job/daemon.log; exit 3; }}
+  sleep 0.1
+done
+grep -q "plexus is ready" /job/ready
+mkdir -p /tmp/fuse /tmp/nfs
+PLEXUS_DATA=/mnt/data /host/plexus mount default /tmp/fuse --background
+mount -t nfs4 -o vers=4.2,port=12049 127.0.0.1:/default /tmp/nfs
+mkdir -p /tmp/fuse/by-fuse /tmp/nfs/by-nfs
+TREES="/tmp/fuse/by-fuse /tmp/nfs/by-nfs""#
+        );
+        PowerCut {
+            setup,
+            check: "PLEXUS_DATA=/mnt/data /host/plexus fsck".to_owned(),
+            disk_bytes: 4 << 30,
+            rounds,
+            seed,
+            sync_names: false,
+            longest: Duration::from_millis(1500),
+        }
+    }
+
+    /// Pulls the plug `rounds` times, then boots once more and checks everything.
+    ///
+    /// # Errors
+    /// See [`PowerCutError`].
+    pub fn run(&self) -> Result<PowerCutReport, PowerCutError> {
+        let folder = tempfile::Builder::new().prefix("plexus-power-").tempdir()?;
+        let (disk, logs) = (folder.path().join("disk"), folder.path().join("logs"));
+        File::create(&disk)?.set_len(self.disk_bytes)?;
+        std::fs::create_dir(&logs)?;
+        let mut moments = self.seed;
+        for round in 0..self.rounds {
+            moments = moments.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let share = (moments >> 33) as f64 / (1u64 << 31) as f64;
+            self.round(round, &disk, &logs, self.longest.mul_f64(share))?;
+        }
+        let done = self
+            .guest(&disk)?
+            .run(&self.script(self.rounds, &logs, true), &[])
+            .map_err(|source| PowerCutError::Guest { round: self.rounds, source })?;
+        if done.status != 0 {
+            return Err(self.failed(self.rounds, done.status, done.output));
+        }
+        let verified = done.output.lines().filter_map(|line| line.strip_prefix("verified "));
+        let acknowledged = verified.filter_map(|steps| steps.trim().parse::<u64>().ok()).sum();
+        Ok(PowerCutReport { rounds: self.rounds, acknowledged })
+    }
+
+    fn failed(&self, round: u32, status: i32, output: String) -> PowerCutError {
+        PowerCutError::Failed { round, seed: self.seed, status, output }
+    }
+
+    fn guest(&self, disk: &Path) -> io::Result<Guest> {
+        let programs = program("cut-workload")?;
+        let folder = programs.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
+        Ok(Guest::uml().alone().disk(disk).host(&folder).limit(BOOT_LIMIT))
+    }
+
+    fn round(&self, round: u32, disk: &Path, logs: &Path, after: Duration) -> Result<(), PowerCutError> {
+        let of_guest = |source| PowerCutError::Guest { round, source };
+        let mut guest = self.guest(disk)?.start(&self.script(round, logs, false), &[]).map_err(of_guest)?;
+        let started = Instant::now();
+        while !has_acknowledged(logs, round)? {
+            if guest.has_ended()? {
+                let done = guest.wait().map_err(of_guest)?;
+                return Err(self.failed(round, done.status, done.output));
+            }
+            if started.elapsed() > BOOT_LIMIT {
+                return Err(of_guest(GuestError::Late { limit: BOOT_LIMIT, output: guest.cut() }));
+            }
+            std::thread::sleep(LOOK);
+        }
+        std::thread::sleep(after);
+        if guest.has_ended()? {
+            // The work has no end of its own.
+            let done = guest.wait().map_err(of_guest)?;
+            return Err(self.failed(round, done.status, done.output));
+        }
+        guest.cut();
+        Ok(())
+    }
+
+    fn script(&self, round: u32, logs: &Path, last: bool) -> String {
+        let first_checked = if last { 0 } else { round.saturating_sub(CHECKED_EACH_BOOT) };
+        let sync = if self.sync_names { "--sync-names" } else { "" };
+        let work = format!(
+            "for tree in $TREES; do\n  worker=$((worker + 1))\n  /host/cut-workload run {sync} $tree/round-$ROUND \
+             /tmp/logs/$ROUND-$worker $(({} + ROUND * 100 + worker)) &\n  jobs=\"$jobs $!\"\ndone\n\
+             for job in $jobs; do wait $job || exit 4; done\n",
+            self.seed % 1_000_000_007
+        );
+        format!(
+            "#!/bin/bash\nset -e\nROUND={round}\nmkdir -p /tmp/logs\n\
+             mount -t hostfs none /tmp/logs -o {logs}\n{setup}\n\
+             [ -z \"$(ls /dev/ubda 2>/dev/null)\" ] && exit 5\n\
+             for old in $(seq {first_checked} $((ROUND - 1))); do\n  worker=0\n  for tree in $TREES; do\n    \
+             worker=$((worker + 1))\n    [ ! -e /tmp/logs/$old-$worker ] ||\n      \
+             /host/cut-workload verify $tree/round-$old /tmp/logs/$old-$worker || exit 6\n  done\ndone\n\
+             worker=0\n{end}",
+            logs = logs.display(),
+            setup = self.setup,
+            end = if last { self.check.clone() + "\n" } else { work },
+        )
+    }
+}
+
+/// Whether some worker of the round has had a step acknowledged.
+fn has_acknowledged(logs: &Path, round: u32) -> io::Result<bool> {
+    let prefix = format!("{round}-");
+    for entry in std::fs::read_dir(logs)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix)
+            && std::fs::read(entry.path())?.windows(2).any(|two| two == b"\nA")
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

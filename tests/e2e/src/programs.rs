@@ -1,0 +1,49 @@
+//! Where built programs and guests are.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// The folder that this test or program was built into, such as `target/debug`.
+///
+/// # Errors
+/// When the running program cannot be found.
+pub fn build_folder() -> io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().ok_or_else(|| io::Error::other("a program without a folder"))?;
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    Ok(folder.to_owned())
+}
+
+/// A program of the workspace, built beside this one.
+///
+/// # Errors
+/// With the command that builds it when it is missing.
+pub fn program(name: &str) -> io::Result<PathBuf> {
+    let path = build_folder()?.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let message = format!("{} is not built: cargo build -p {name}", path.display());
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
+}
+
+/// The guests: `PLEXUS_GUEST_CACHE`, else `target/guest-cache`.
+///
+/// # Errors
+/// With the command that builds them when they are missing.
+pub fn guest_cache() -> io::Result<PathBuf> {
+    let cache = std::env::var_os("PLEXUS_GUEST_CACHE")
+        .map_or_else(|| repository().join("target/guest-cache"), PathBuf::from);
+    if cache.join("stamp").is_file() {
+        return cache.canonicalize();
+    }
+    let message = format!("{} holds no guests: tests/guest/build makes them", cache.display());
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
+}
