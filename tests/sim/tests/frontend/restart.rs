@@ -72,7 +72,7 @@ async fn a_removal_goes_on_after_a_crash() {
 /// and in the end nothing is left over.
 #[tokio::test(start_paused = true)]
 async fn mishaps_lose_nothing_that_was_durable() {
-    for seed in 0..40 {
+    for seed in 0..16 {
         let weather = Weather::delaying(seed, 20);
         let mut rig = Rig::in_weather(4096, &weather);
         rig.options.dirty_age = Duration::from_millis(20);
