@@ -3,6 +3,8 @@
 use crate::arguments::{Arguments, Command, DriveCommand, ExplainCommand, ExportCommand, FilesystemCommand};
 use crate::{mount, text};
 use admin::{Client, ClientError, CreateFilesystem, ExportReport};
+use fuse::FuseError;
+use remote::RemoteError;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,9 +15,15 @@ pub(crate) enum Failure {
     /// Of the daemon.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Of this program.
-    #[error("{0}: this version does not do that yet")]
-    NotYet(&'static str),
+    /// Of a mount.
+    #[error("{0}")]
+    Mount(String),
+    /// The daemon is not there for a mount.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The kernel does not mount.
+    #[error(transparent)]
+    Fuse(#[from] FuseError),
     /// Of the output or the runtime.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -23,7 +31,11 @@ pub(crate) enum Failure {
 
 /// Runs the command; the code is 0, or 1 when fsck finds damage.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut builder = match arguments.command {
+        Command::Mount { .. } => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build()?;
     runtime.block_on(dispatch(arguments))
 }
 

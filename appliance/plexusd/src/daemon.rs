@@ -9,10 +9,12 @@ use admin::AdminDoors;
 use config::Config;
 use env::{Random, SystemRandom};
 use nfs::{NfsConfig, Server};
+use remote::ServeOptions;
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs until told to stop.
@@ -38,10 +40,18 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let serving = server.serve(listener, shutdown);
     tokio::pin!(serving);
 
-    let control = Arc::new(Daemon::new(&core, config.exports.clone(), address.to_string(), random));
+    let control = Arc::new(Daemon::new(&core, config.exports.clone(), address.to_string(), random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
+
+    let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
+    let mounts = mounts_door(&config.data)?;
+    let (stop_mounts, mut mounts_stopped) = serve::shutdown();
+    let files = core.files.clone();
+    let mounts = tokio::spawn(remote::serve_unix(files, mounts, options_of_mounts, async move {
+        mounts_stopped.fired().await
+    }));
 
     announce(&config, address);
     loop {
@@ -56,13 +66,27 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     trigger.fire();
     stop_admin.fire();
+    stop_mounts.fire();
     serving.await;
     admin.await??;
+    mounts.await?;
     core.close().await
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
     TcpListener::bind(address).await.map_err(|error| format!("nfs.listen {address}: {error}").into())
+}
+
+/// The socket that mounts on this machine connect to; what a former life left there is removed.
+fn mounts_door(data: &Path) -> Result<UnixListener, Box<dyn Error>> {
+    let path = data.join(remote::SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("{}: {error}", path.display()).into());
+        }
+        _ => {}
+    }
+    UnixListener::bind(&path).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
 /// Says how each door is entered.

@@ -18,7 +18,8 @@ pub enum DataError {
     /// Too many drives are out of reach now; what is stored may be whole.
     #[error("drives out of reach: {0}")]
     Unavailable(String),
-    /// So many drives are out of reach that a stripe can take no more than this: write shorter ones.
+    /// A stripe can take no more than this, because drives are out of reach or their free space is
+    /// in small pieces: write shorter ones.
     #[error("stripes of up to {length_max} bytes are possible now")]
     Narrow {
         /// Bytes.

@@ -11,6 +11,16 @@ const HEDGE_MAX: Duration = Duration::from_secs(1);
 /// How long a drive that failed is asked last.
 const SUSPICION: Duration = Duration::from_secs(5);
 
+/// Kinds of requests fail and take time each in their own way: a drive whose sync failed reads on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Read,
+    /// Write, free, fence.
+    Write,
+    /// List, stat.
+    Other,
+}
+
 /// Behaviour of one drive.
 #[derive(Default)]
 pub(crate) struct Health {
@@ -19,9 +29,11 @@ pub(crate) struct Health {
 
 #[derive(Default)]
 struct State {
-    /// Smoothed latency and deviation, as TCP does it (RFC 6298).
+    /// Smoothed latency of reads and its deviation, as TCP does it (RFC 6298).
     mean: Option<(f64, f64)>,
     suspect_until: Option<Instant>,
+    /// Reads may go on.
+    write_suspect_until: Option<Instant>,
     in_flight: u32,
 }
 
@@ -33,10 +45,16 @@ impl Health {
     }
 
     /// An answer came after `took`.
-    pub(crate) fn answered(&self, took: Duration) {
+    pub(crate) fn answered(&self, kind: Kind, took: Duration) {
         let took = took.as_secs_f64();
         let mut state = self.state.lock();
         state.suspect_until = None;
+        if kind == Kind::Write {
+            state.write_suspect_until = None;
+        }
+        if kind != Kind::Read {
+            return;
+        }
         state.mean = Some(match state.mean {
             None => (took, took / 2.0),
             Some((mean, deviation)) => {
@@ -46,8 +64,20 @@ impl Health {
     }
 
     /// The drive failed, or did not answer in time.
-    pub(crate) fn failed(&self) {
-        self.state.lock().suspect_until = Some(Instant::now() + SUSPICION);
+    pub(crate) fn failed(&self, kind: Kind) {
+        let until = Some(Instant::now() + SUSPICION);
+        let mut state = self.state.lock();
+        match kind {
+            Kind::Write => state.write_suspect_until = until,
+            Kind::Read | Kind::Other => state.suspect_until = until,
+        }
+    }
+
+    /// Whether a write would go well, as far as is known.
+    pub(crate) fn takes_writes(&self) -> bool {
+        let now = Instant::now();
+        let state = self.state.lock();
+        [state.suspect_until, state.write_suspect_until].iter().flatten().all(|until| *until <= now)
     }
 
     /// Whether no answer is expected.
@@ -94,13 +124,22 @@ mod tests {
         let health = Health::default();
         assert_eq!(health.patience(), FIRST_GUESS);
         for _ in 0..100 {
-            health.answered(Duration::from_millis(10));
+            health.answered(Kind::Read, Duration::from_millis(10));
+            health.answered(Kind::Other, Duration::from_micros(1));
+            health.answered(Kind::Write, Duration::from_millis(80));
         }
         let calm = health.patience();
         assert!(calm >= Duration::from_millis(10) && calm < Duration::from_millis(12), "{calm:?}");
-        health.answered(Duration::from_millis(100));
+        health.answered(Kind::Read, Duration::from_millis(100));
         assert!(health.patience() > Duration::from_millis(100));
-        health.failed();
+        health.failed(Kind::Write);
+        assert!(!health.takes_writes() && !health.is_suspect());
+        health.answered(Kind::Read, Duration::from_millis(10));
+        assert!(!health.takes_writes());
+        health.answered(Kind::Write, Duration::from_millis(10));
+        assert!(health.takes_writes());
+        health.failed(Kind::Read);
+        assert!(!health.takes_writes());
         assert_eq!((health.is_suspect(), health.patience()), (true, Duration::ZERO));
         tokio::time::advance(SUSPICION).await;
         assert!(!health.is_suspect());

@@ -8,7 +8,7 @@ mod repair;
 mod write;
 
 use crate::codec::{Cauchy, Codec};
-use crate::health::Health;
+use crate::health::{Health, Kind};
 use crate::peer::ChunkPeer;
 use crate::{DataError, StripePlace};
 use bytes::Bytes;
@@ -169,9 +169,24 @@ impl StripeStore {
     /// cells that are left with the same parity: look at the place that comes back.
     ///
     /// # Errors
-    /// `NoSpace`, `Fenced`, `Narrow` (too many drives gone for this length), `Unavailable`, `Invalid`.
+    /// `NoSpace`, `Fenced`, `Narrow` (too many drives gone, or free space too scattered, for this
+    /// length), `Unavailable`, `Invalid`.
     pub async fn write(&self, id: StripeId, group: GroupId, data: Bytes) -> Result<StripePlace, DataError> {
         write::write(&self.inner, id, group, data).await
+    }
+
+    /// Writes a run of any length as stripes, in order, each under a new id; all durable on return.
+    /// Where drives are away, or free space is in small pieces, the stripes are shorter. After an
+    /// error nothing of the run counts.
+    ///
+    /// # Errors
+    /// As [`StripeStore::write`].
+    pub async fn write_run(
+        &self,
+        next_id: impl FnMut() -> StripeId + Send,
+        data: Bytes,
+    ) -> Result<Vec<StripePlace>, DataError> {
+        write::write_run(&self.inner, next_id, data).await
     }
 
     /// Reads bytes of a stripe, every block verified, around dead, slow and lying drives.
@@ -221,10 +236,11 @@ impl StripeStore {
         capacity::capacity(&self.inner).await
     }
 
-    /// Sets space aside for one run of data that will become stripes; given back when dropped.
+    /// Sets space aside for one run of data that will become stripes; given back when dropped, which
+    /// should be after the run was written.
     ///
     /// # Errors
-    /// `NoSpace`.
+    /// `NoSpace`; `Unavailable` when no drive takes writes.
     pub async fn reserve(&self, bytes: u64) -> Result<Reservation, DataError> {
         capacity::reserve(&self.inner, bytes).await
     }
@@ -278,6 +294,11 @@ impl Inner {
 impl Drive {
     /// Asks the drive, measures it, and notes when it fails.
     async fn call(&self, request: DriveRequest, deadline: Duration) -> Result<DriveReply, DriveError> {
+        let kind = match &request {
+            DriveRequest::Read { .. } => Kind::Read,
+            DriveRequest::Write(_) | DriveRequest::Free { .. } | DriveRequest::Fence { .. } => Kind::Write,
+            DriveRequest::List { .. } | DriveRequest::Stat => Kind::Other,
+        };
         let _in_flight = self.health.begin();
         let start = Instant::now();
         let answer = match tokio::time::timeout(deadline, self.peer.call(request)).await {
@@ -285,8 +306,8 @@ impl Drive {
             Err(_) => Err(DriveError::Failed("no answer in time".into())),
         };
         match &answer {
-            Err(DriveError::Failed(_) | DriveError::Closed) => self.health.failed(),
-            _ => self.health.answered(start.elapsed()),
+            Err(DriveError::Failed(_) | DriveError::Closed) => self.health.failed(kind),
+            _ => self.health.answered(kind, start.elapsed()),
         }
         answer
     }

@@ -170,3 +170,51 @@ impl From<env::BlockError> for DriveError {
         DriveError::Failed(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{ChunkInfo, Shape};
+    use types::{ChunkId, GroupId, StripeId};
+
+    #[test]
+    fn every_request_and_reply_survives_the_wire() {
+        let key = ChunkKey { group: GroupId(1), chunk: ChunkId { stripe: StripeId(2), index: 3 } };
+        let shape = Shape { data: 4, parity: 2, cells: 63, stripe_length: 9 };
+        let writer = Writer { id: 5, epoch: 6 };
+        let data = Bytes::from_static(b"data");
+        let (crcs, info) = (vec![7, 8], ChunkInfo { key, shape, blocks: 2 });
+        let requests = [
+            DriveRequest::Write(WriteChunk {
+                key,
+                shape,
+                writer,
+                data: data.clone(),
+                crcs: crcs.clone(),
+                replace: true,
+                essential: false,
+            }),
+            DriveRequest::Read { key, first: 1, count: 2 },
+            DriveRequest::Free { keys: vec![key], writer },
+            DriveRequest::List { from: key, limit: 9 },
+            DriveRequest::Stat,
+            DriveRequest::Fence { writer },
+        ];
+        for request in requests {
+            let bytes = postcard::to_stdvec(&request).unwrap();
+            assert_eq!(postcard::from_bytes(&bytes), Ok(request));
+        }
+        let replies = [
+            Ok(DriveReply::Done),
+            Ok(DriveReply::Data(ChunkData { info, data, crcs })),
+            Ok(DriveReply::Chunks(vec![info])),
+            Ok(DriveReply::Stat(DriveStat { total: 1, ..DriveStat::default() })),
+            Err(DriveError::Fenced { newest: 3 }),
+            Err(DriveError::Failed("why".into())),
+        ];
+        for reply in replies {
+            let bytes = postcard::to_stdvec(&reply).unwrap();
+            assert_eq!(postcard::from_bytes(&bytes), Ok(reply));
+        }
+    }
+}

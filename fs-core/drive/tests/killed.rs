@@ -1,5 +1,7 @@
 //! A real drive in a real process that is killed at any moment: what was acknowledged is there.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use bytes::Bytes;
 use drive::chunk::block_crcs;
 use drive::{ChunkKey, ChunkStore, DriveDirectory, Shape, WriteChunk, Writer};

@@ -78,6 +78,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
         self.discard(node);
         let file = node.file;
+        self.0.locks.forget(file);
         match self.propose_as(Cred::root(), file.fs, Action::DropOrphan { ino: file.ino }).await {
             Ok(Reply::Drained { more: true }) => self.later(Work::Drain(file)),
             Ok(_) => {}

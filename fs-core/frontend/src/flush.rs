@@ -76,10 +76,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let mut state = node.state.lock();
         match result {
             Ok(change) => {
-                state.in_flight = None;
+                // Nothing when the file was removed meanwhile, and what waited with it.
+                let kept = state.in_flight.take().map_or(0, |dirty| dirty.cost());
+                self.0.dirty_bytes.fetch_sub(kept, Ordering::Relaxed);
                 state.failures = 0;
                 state.change_kept = state.change_kept.max(change);
-                self.0.dirty_bytes.fetch_sub(taken.cost(), Ordering::Relaxed);
                 if !state.is_clean() {
                     state.dirty_since.get_or_insert_with(|| self.0.clock.monotonic());
                 }
@@ -92,7 +93,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             Err(error) => {
                 self.gather(&mut state);
                 state.failures = state.failures.saturating_add(1);
-                state.dirty_since = Some(self.0.clock.monotonic());
+                state.dirty_since = (!state.is_clean()).then(|| self.0.clock.monotonic());
                 tracing::warn!(file = %node.file, %error, "write-back failed; the data are kept and tried again");
                 Err(error)
             }
@@ -245,8 +246,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Frees the stripes of batches that were never proposed, or were refused.
     async fn give_up(&self, batches: &VecDeque<Batch>) {
         for stripe in batches.iter().flat_map(|batch| &batch.stripes) {
-            let &NewStripe { stripe, group, data_chunks, parity_chunks, length } = stripe;
-            let place = PlacedStripe { stripe, group, data_chunks, parity_chunks, length };
+            let &NewStripe { stripe, group, data_chunks, parity_chunks, cells, length } = stripe;
+            let place = PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length };
             if let Err(error) = self.0.stripes.free(place).await {
                 tracing::warn!(%error, "a stripe that was not committed is left until the next start");
             }

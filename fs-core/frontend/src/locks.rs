@@ -9,11 +9,18 @@ use tokio::sync::oneshot;
 use types::{ByteRange, FileId, FsError};
 use vfs::{ClientId, LockKind, LockOwner, LockSpace, OpenAccess, OpenId};
 
+/// A request that waits.
+struct Waiting {
+    file: FileId,
+    owner: Owner,
+    sender: oneshot::Sender<Answer>,
+}
+
 #[derive(Default)]
 struct Table {
     inodes: HashMap<FileId, Locks>,
     waits: Waits,
-    waiting: HashMap<WaitId, (Owner, oneshot::Sender<Answer>)>,
+    waiting: HashMap<WaitId, Waiting>,
     next_wait: u64,
 }
 
@@ -29,9 +36,9 @@ impl Table {
             self.inodes.remove(&file);
         }
         for (wait, answer) in outcome.woken {
-            if let Some((_, sender)) = self.waiting.remove(&wait) {
+            if let Some(waiting) = self.waiting.remove(&wait) {
                 // A waiter that is gone has cancelled; its guard gives the lock up again.
-                let _ = sender.send(answer);
+                let _ = waiting.sender.send(answer);
             }
         }
         outcome.answer
@@ -79,7 +86,7 @@ impl LockTable {
             table.next_wait += 1;
             let wait = WaitId(table.next_wait);
             let (sender, receiver) = oneshot::channel();
-            table.waiting.insert(wait, (owner, sender));
+            table.waiting.insert(wait, Waiting { file: request.file, owner, sender });
             let answer = table.apply(request.file, Event::Lock { request: asked, wait: Some(wait) });
             if answer != Answer::Waiting {
                 table.waiting.remove(&wait);
@@ -116,7 +123,27 @@ impl LockTable {
             table.apply(file, Event::ReleaseClient { client: Client(client.0) });
         }
         // Their requests end as interrupted.
-        table.waiting.retain(|_, (owner, _)| owner.client != Client(client.0));
+        table.waiting.retain(|_, waiting| waiting.owner.client != Client(client.0));
+    }
+
+    /// Forgets the locks of an inode that is gone; who waits for one is interrupted.
+    pub(crate) fn forget(&self, file: FileId) {
+        let mut table = self.0.lock();
+        if !table.inodes.contains_key(&file) {
+            return;
+        }
+        let waits: Vec<WaitId> =
+            table.waiting.iter().filter(|(_, waiting)| waiting.file == file).map(|(wait, _)| *wait).collect();
+        for wait in waits {
+            table.waiting.remove(&wait);
+            table.apply(file, Event::Cancel { wait });
+        }
+        while let Some(client) = table.inodes.get(&file).and_then(|locks| {
+            let held = locks.held_in(Space::Range).chain(locks.held_in(Space::Flock)).next();
+            held.map(|held| held.owner.client)
+        }) {
+            table.apply(file, Event::ReleaseClient { client });
+        }
     }
 
     pub(crate) fn open(

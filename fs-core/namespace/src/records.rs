@@ -125,7 +125,7 @@ pub struct Directory {
 pub struct File {
     /// The whole content, up to 4 KiB; then there are no extents.
     pub inline: Option<Bytes>,
-    /// The verifier of the exclusive create that made it, until its attributes are set.
+    /// The verifier of the exclusive create that made it.
     pub verifier: Option<[u8; 8]>,
     /// Extents at or beyond this offset are cut off and wait to be removed; they read as a hole.
     pub cut: Option<u64>,

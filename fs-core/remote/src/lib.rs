@@ -21,6 +21,9 @@ mod retained;
 mod server;
 mod wire;
 
+/// Name of the Unix socket in a daemon's data folder.
+pub const SOCKET: &str = "vfs.sock";
+
 pub use client::RemoteVfs;
 pub use link::{Address, RemoteError, RemoteOptions};
 pub use server::{ServeOptions, serve_tcp, serve_unix};

@@ -225,6 +225,71 @@ async fn locks_are_claimed_before_others_can_take_them() {
     drop(daemon);
 }
 
+/// Unmounts when the test ends, however it does.
+struct Mounted(fuse::Session);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if self.0.unmount().is_err() {
+            let _ = self.0.detach();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_on_a_mount_do_not_notice_that_the_daemon_dies() {
+    const SCRIPT: &str = r#"
+        export GIT_CONFIG_GLOBAL="$LOCAL/gitconfig"
+        git config --global user.email a@b; git config --global user.name ab
+        git config --global safe.directory '*'; git config --global init.defaultBranch main
+        git init -q $LOCAL/source; cd $LOCAL/source
+        for i in $(seq 80); do mkdir -p d$((i % 7)); seq $i $((i * 13)) > d$((i % 7))/f$i; done
+        git add .; git commit -qm one; cd "$AT"
+        git clone -q $LOCAL/source clone; cd clone; git fsck --strict; git status --porcelain
+        diff -r -x .git . $LOCAL/source; cd ..
+        sqlite3 db 'create table t(a)'
+        for w in 1 2; do (
+            for i in $(seq 10); do sqlite3 -cmd '.timeout 60000' db "insert into t values($i)"; done
+        ) & done; wait
+        sqlite3 db 'select count(*) from t; pragma integrity_check'
+        (for i in $(seq 200); do echo "line $i"; done) > lines; seq 200 | sed 's/^/line /' | cmp - lines
+        for i in $(seq 100); do echo $i > f; test "$(cat f)" = $i; mv f g; done
+    "#;
+    let mut daemon = Daemon::start();
+    let remote_options = RemoteOptions::new(99);
+    let client = remote_options.client();
+    let vfs = Arc::new(RemoteVfs::connect(daemon.address(), remote_options).await.unwrap());
+    let scratch = TempDir::new().unwrap();
+    let (at, local) = (scratch.path().join("mount"), scratch.path().join("local"));
+    std::fs::create_dir(&at).unwrap();
+    std::fs::create_dir(&local).unwrap();
+    let options = fuse::MountOptions { client, ..fuse::MountOptions::default() };
+    let mount =
+        fuse::Mount::new(vfs.clone(), daemon.model.root(), options, tokio::runtime::Handle::current());
+    let session = tokio::task::spawn_blocking({
+        let at = at.clone();
+        move || mount.mount(&at).unwrap()
+    });
+    let mounted = Mounted(session.await.unwrap());
+    let mut script = tokio::task::spawn_blocking(move || {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-euc", SCRIPT]).env("LOCAL", &local).env("AT", &at).current_dir(&at);
+        command.output().unwrap()
+    });
+    let output = loop {
+        tokio::select! {
+            output = &mut script => break output.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+        }
+        daemon = daemon.die_and_live(&vfs).await;
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim(), "20\nok");
+    assert!(daemon.life > 5, "{} lives are too few to mean anything", daemon.life);
+    tokio::task::spawn_blocking(move || drop(mounted)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn unstable_data_are_bounded() {
     let daemon = Daemon::start();

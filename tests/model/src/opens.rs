@@ -100,7 +100,10 @@ impl State {
                 match (self.entry(*dir, name), &request.create) {
                     (Ok(file), Some(create)) => match create.how {
                         CreateHow::Unchecked => (file, None),
-                        CreateHow::Exclusive(verifier) if self.inode(file)?.verifier == Some(verifier) => {
+                        CreateHow::Exclusive(verifier)
+                            if self.inode(file)?.verifier == Some(verifier)
+                                && access::owns(&ctx.cred, self.inode(file)?.uid) =>
+                        {
                             let change = self.inode(*dir)?.change;
                             (file, Some(DirChange { before: change, after: change }))
                         }

@@ -1,5 +1,6 @@
 //! Shards and stripes in memory: the real machine over a map, and bytes in a table.
 
+use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
 use frontend::{PlacedStripe, Shards, StripeError, Stripes, Usage};
 use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
@@ -8,11 +9,49 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use types::limits::COMMAND_KEYS_MAX;
 use types::{FsId, GroupId, StripeId};
 
-/// One shard that applies at once.
+/// One shard, which applies when the weather lets it.
 #[derive(Clone, Default)]
-pub struct MemoryShard(Arc<Mutex<Arc<MemoryMap>>>);
+pub struct MemoryShard {
+    map: Arc<Mutex<Arc<MemoryMap>>>,
+    weather: Weather,
+}
+
+impl MemoryShard {
+    /// An empty shard in this weather.
+    #[must_use]
+    pub fn in_weather(weather: &Weather) -> MemoryShard {
+        MemoryShard { map: Arc::default(), weather: weather.clone() }
+    }
+
+    /// The map as it is now.
+    #[must_use]
+    pub fn map(&self) -> Arc<MemoryMap> {
+        self.map.lock().clone()
+    }
+
+    fn apply(&self, command: &Bytes) -> Result<Bytes, String> {
+        let mut map = self.map.lock();
+        let mut changes = WriteSet::default();
+        let below = map.clone();
+        let mut overlay = Overlay::new(&*below, &mut changes);
+        let reply = Namespace.apply(&mut overlay, command).map_err(|e| e.to_string())?;
+        drop(below);
+        if changes.len() > COMMAND_KEYS_MAX {
+            return Err(format!("a command changes {} keys", changes.len()));
+        }
+        let map = Arc::make_mut(&mut map);
+        for (key, change) in changes.iter() {
+            match change {
+                Some(value) => map::OrderedMapMut::put(map, key, value.clone()),
+                None => map::OrderedMapMut::delete(map, key),
+            }
+        }
+        Ok(reply)
+    }
+}
 
 /// A view of the map at one moment.
 pub struct MemoryView(Arc<MemoryMap>);
@@ -35,24 +74,20 @@ impl Shards for MemoryShard {
     type View = MemoryView;
 
     async fn submit(&self, command: Bytes) -> Result<Bytes, String> {
-        let mut map = self.0.lock();
-        let mut changes = WriteSet::default();
-        let below = map.clone();
-        let mut overlay = Overlay::new(&*below, &mut changes);
-        let reply = Namespace.apply(&mut overlay, &command).map_err(|e| e.to_string())?;
-        drop(below);
-        let map = Arc::make_mut(&mut map);
-        for (key, change) in changes.iter() {
-            match change {
-                Some(value) => map::OrderedMapMut::put(map, key, value.clone()),
-                None => map::OrderedMapMut::delete(map, key),
-            }
+        self.weather.wait().await;
+        if self.weather.strikes(Mishap::Command) {
+            return Err("the command did not arrive".into());
+        }
+        let reply = self.apply(&command)?;
+        self.weather.wait().await;
+        if self.weather.strikes(Mishap::Reply) {
+            return Err("the reply did not arrive".into());
         }
         Ok(reply)
     }
 
     fn view(&self) -> Result<MemoryView, String> {
-        Ok(MemoryView(self.0.lock().clone()))
+        Ok(MemoryView(self.map()))
     }
 }
 
@@ -61,13 +96,37 @@ impl Shards for MemoryShard {
 pub struct MemoryStripes {
     stripes: Arc<Mutex<BTreeMap<StripeId, Bytes>>>,
     bytes_max: usize,
+    total: u64,
+    weather: Weather,
 }
 
 impl MemoryStripes {
     /// With stripes of at most `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> MemoryStripes {
-        MemoryStripes { stripes: Arc::default(), bytes_max }
+        MemoryStripes { stripes: Arc::default(), bytes_max, total: 1 << 40, weather: Weather::default() }
+    }
+
+    /// The same in this weather.
+    #[must_use]
+    pub fn in_weather(self, weather: &Weather) -> MemoryStripes {
+        MemoryStripes { weather: weather.clone(), ..self }
+    }
+
+    /// The same with room for so many bytes.
+    #[must_use]
+    pub fn of_size(self, total: u64) -> MemoryStripes {
+        MemoryStripes { total, ..self }
+    }
+
+    /// The stripes that exist, with their lengths.
+    #[must_use]
+    pub fn ids(&self) -> BTreeMap<StripeId, usize> {
+        self.stripes.lock().iter().map(|(id, data)| (*id, data.len())).collect()
+    }
+
+    fn used(&self) -> u64 {
+        self.stripes.lock().values().map(|data| data.len() as u64).sum()
     }
 
     /// Number of stripes that exist.
@@ -84,6 +143,13 @@ impl Stripes for MemoryStripes {
 
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
         let length = u32::try_from(data.len()).map_err(|_| StripeError::Failed("too long".into()))?;
+        self.weather.wait().await;
+        if self.weather.strikes(Mishap::Write) {
+            return Err(StripeError::Failed("a drive does not answer".into()));
+        }
+        if self.used() + u64::from(length) > self.total {
+            return Err(StripeError::NoSpace);
+        }
         if self.stripes.lock().insert(stripe, data).is_some() {
             return Err(StripeError::Failed("a stripe is written once".into()));
         }
@@ -91,11 +157,13 @@ impl Stripes for MemoryStripes {
     }
 
     async fn read(&self, place: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
+        self.weather.wait().await;
         let data = self.stripes.lock().get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
         Ok(data.slice(range.start as usize..range.end as usize))
     }
 
     async fn free(&self, place: PlacedStripe) -> Result<(), StripeError> {
+        self.weather.wait().await;
         self.stripes.lock().remove(&place.stripe);
         Ok(())
     }
@@ -114,7 +182,6 @@ impl Stripes for MemoryStripes {
     }
 
     fn usage(&self) -> Usage {
-        let used: usize = self.stripes.lock().values().map(Bytes::len).sum();
-        Usage { total: 1 << 40, free: (1 << 40) - used as u64 }
+        Usage { total: self.total, free: self.total.saturating_sub(self.used()) }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use types::limits::CHUNK_BYTES_MAX;
+use types::GroupId;
+use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 
 /// What the drives said is good for this long, unless space runs short.
 const FRESH: Duration = Duration::from_millis(100);
@@ -35,6 +36,8 @@ pub(super) struct Space {
     free: u64,
     stored: u64,
     reserved: u64,
+    /// Whether any drive takes writes.
+    writable: bool,
 }
 
 /// Space that is set aside until this is dropped.
@@ -53,6 +56,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut space = self.inner.space.lock();
         space.reserved = space.reserved.saturating_sub(self.stored);
+        // Most likely it was used: until the drives are asked again it counts as such.
+        space.free = space.free.saturating_sub(self.stored);
     }
 }
 
@@ -88,11 +93,27 @@ pub(super) async fn reserve(inner: &Arc<Inner>, bytes: u64) -> Result<Reservatio
             return Ok(Reservation { inner: inner.clone(), stored });
         }
     }
-    Err(DataError::NoSpace)
+    let writable = inner.space.lock().writable;
+    let away = || DataError::Unavailable("no drive takes writes".into());
+    Err(if writable { DataError::NoSpace } else { away() })
+}
+
+/// The longest stripe of `data` data chunks that fits the free runs of all drives of a group, when
+/// there is space but in pieces that are too small; 0 when there is none.
+pub(super) async fn longest_stripe(inner: &Arc<Inner>, group: GroupId, data: usize) -> u32 {
+    let view = inner.view();
+    let mut chunk = CHUNK_BYTES_MAX as u64;
+    for cell in view.map.group(group).map_or(&[][..], |group| &group.cells) {
+        let Some(drive) = view.drive_of(cell) else { continue };
+        let Ok(DriveReply::Stat(stat)) = drive.call(DriveRequest::Stat, DEADLINE).await else { continue };
+        let run = stat.longest.min(stat.free.saturating_sub(stat.held_back));
+        chunk = chunk.min(run.saturating_sub(BLOCK_BYTES as u64) / BLOCK_BYTES as u64 * BLOCK_BYTES as u64);
+    }
+    u32::try_from(chunk * data as u64).unwrap_or(u32::MAX)
 }
 
 /// Asks all drives that are up. Chunks are spread by weight, so the drive that will be full first
-/// decides; one that does not answer is left out.
+/// decides; one that does not answer, or takes no writes, is left out.
 async fn refresh(inner: &Arc<Inner>, fresh: Duration) {
     let recent = |at: Instant| !fresh.is_zero() && at.elapsed() < fresh;
     if inner.space.lock().asked.is_some_and(recent) {
@@ -105,7 +126,8 @@ async fn refresh(inner: &Arc<Inner>, fresh: Duration) {
         let weight = u128::from(info.weight);
         asks.spawn(async move { (weight, drive.call(DriveRequest::Stat, DEADLINE).await) });
     }
-    let (mut weights, mut total, mut stored) = (0u128, None::<(u64, u128)>, 0u64);
+    let (mut weights, mut writable, mut stored) = (0u128, 0u128, 0u64);
+    let mut total = None::<(u64, u128)>;
     let mut free = None::<(u64, u128)>;
     let least = |old: Option<(u64, u128)>, bytes: u64, weight: u128| match old {
         Some((b, w)) if u128::from(b) * weight <= u128::from(bytes) * w => Some((b, w)),
@@ -116,14 +138,18 @@ async fn refresh(inner: &Arc<Inner>, fresh: Duration) {
         weights += weight;
         stored = stored.saturating_add(stat.total.saturating_sub(stat.free));
         total = least(total, stat.total.saturating_sub(stat.held_back), weight);
-        let usable = if stat.failed { 0 } else { stat.free.saturating_sub(stat.held_back) };
-        free = least(free, usable, weight);
+        // Stripes go around a drive that takes no writes, so it does not decide.
+        if !stat.failed {
+            writable += weight;
+            free = least(free, stat.free.saturating_sub(stat.held_back), weight);
+        }
     }
-    let all = |least: Option<(u64, u128)>| {
+    let all = |least: Option<(u64, u128)>, weights: u128| {
         let share = least.map_or(0, |(bytes, weight)| u128::from(bytes) * weights / weight.max(1));
         u64::try_from(share).unwrap_or(u64::MAX)
     };
     let mut space = inner.space.lock();
     space.asked = Some(Instant::now());
-    (space.total, space.free, space.stored) = (all(total), all(free), stored);
+    (space.total, space.free, space.stored) = (all(total, weights), all(free, writable), stored);
+    space.writable = writable > 0;
 }

@@ -1,5 +1,6 @@
 //! Writing and freeing stripes.
 
+use super::capacity::longest_stripe;
 use super::{DEADLINE, Drive, Inner, View, WRITE_DEADLINE, count};
 use crate::place::chunk_length;
 use crate::{DataError, StripePlace};
@@ -45,7 +46,7 @@ pub(super) fn pick_group(inner: &Inner, tried: &[GroupId]) -> GroupId {
 /// The cells of a group that can take a chunk now, one bit each.
 fn usable(view: &View, group: GroupId) -> u32 {
     let cells = view.map.group(group).map_or(&[][..], |group| &group.cells);
-    let good = |drive: &Arc<Drive>| !drive.health.is_suspect();
+    let good = |drive: &Arc<Drive>| drive.health.takes_writes();
     (0u32..).zip(cells).filter(|(_, cell)| view.drive_of(cell).is_some_and(good)).map(|(n, _)| 1 << n).sum()
 }
 
@@ -89,7 +90,44 @@ pub(super) async fn write(
         }
         next = pick_group(inner, &tried);
     }
-    Err(worst.unwrap_or_else(|| DataError::Unavailable("no group could be tried".into())))
+    let error = worst.unwrap_or_else(|| DataError::Unavailable("no group could be tried".into()));
+    if error == DataError::NoSpace {
+        let length_max = longest_stripe(inner, group, view.map.scheme.data()).await;
+        if length_max > 0 && (length_max as usize) < data.len() {
+            return Err(DataError::Narrow { length_max });
+        }
+    }
+    Err(error)
+}
+
+/// Cuts a run into stripes, shorter ones where drives are away or free space is in small pieces.
+pub(super) async fn write_run(
+    inner: &Arc<Inner>,
+    mut next_id: impl FnMut() -> StripeId,
+    data: Bytes,
+) -> Result<Vec<StripePlace>, DataError> {
+    let mut most = inner.view().map.scheme.data() * CHUNK_BYTES_MAX;
+    let (mut places, mut rest) = (Vec::new(), data);
+    while !rest.is_empty() {
+        let part = rest.slice(..rest.len().min(most));
+        match write(inner, next_id(), pick_group(inner, &[]), part.clone()).await {
+            Ok(place) => {
+                rest = rest.slice(part.len()..);
+                places.push(place);
+            }
+            Err(DataError::Narrow { length_max }) if (length_max as usize) < part.len() => {
+                most = length_max as usize;
+            }
+            Err(error) => {
+                // Nobody will hear of these: what cannot be freed now, the search for orphans finds.
+                if let Err(left) = free(inner, &places).await {
+                    tracing::warn!(error = %left, "orphan stripes stay");
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(places)
 }
 
 /// Decides how a stripe of this length is cut for the cells that are usable.

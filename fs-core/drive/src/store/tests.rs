@@ -6,8 +6,8 @@ use super::*;
 use crate::chunk::{Shape, block_crcs};
 use crate::{ChunkInfo, DriveError, Writer};
 use bytes::Bytes;
-use env::SeededRandom;
 use env::sim::SimDisk;
+use env::{Random, SeededRandom};
 use types::{ChunkId, GroupId, StripeId};
 
 pub(super) const WRITER: Writer = Writer { id: 1, epoch: 1 };
@@ -20,7 +20,7 @@ pub(super) fn key(stripe: u64) -> ChunkKey {
 pub(super) fn content(stripe: u64, version: u64, blocks: usize) -> Bytes {
     let random = SeededRandom::new(stripe * 1000 + version);
     let mut data = vec![0; blocks * BLOCK_BYTES];
-    env::Random::fill(&random, &mut data);
+    random.fill(&mut data);
     data.into()
 }
 
@@ -313,6 +313,44 @@ async fn the_journal_turns_over_many_times() {
     for stripe in keys {
         assert_eq!(store.read(key(stripe), 0, 2).await.unwrap().data, content(stripe, 0, 2));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drive_full_of_rot_gives_errors_and_never_wrong_bytes() {
+    let mut whole = 0;
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed, DISK_BYTES);
+        let store = formatted(&disk).await;
+        for stripe in 0..20 {
+            store.write(request(key(stripe), content(stripe, 0, 1 + stripe as usize))).await.unwrap();
+        }
+        store.close().await;
+        let random = SeededRandom::new(seed);
+        for _ in 0..random.below(40) {
+            // Half of it where superblock and journal begin, half where the chunks are.
+            let unit = if random.below(2) == 0 { random.below(30) } else { 130 + random.below(260) };
+            let at = unit * 4096 + random.below(4096);
+            if random.below(4) == 0 {
+                disk.file().write_at(unit * 4096, env::AlignedBuf::zeroed(4096)).await.unwrap();
+            } else {
+                disk.flip_bit(at, random.below(8) as u8);
+            }
+        }
+        let Ok(store) = ChunkStore::open(disk.file(), &random).await else { continue };
+        for stripe in 0..20u64 {
+            let blocks = 1 + stripe as u16;
+            match store.read(key(stripe), 0, blocks).await {
+                Ok(read) => {
+                    assert_eq!(read.data, content(stripe, 0, blocks.into()), "seed {seed}");
+                    whole += 1;
+                }
+                Err(DriveError::NotFound | DriveError::Corrupt(_)) => {}
+                Err(error) => panic!("seed {seed}: {error}"),
+            }
+        }
+        store.close().await;
+    }
+    assert!(whole > 100, "{whole}");
 }
 
 #[tokio::test(start_paused = true)]

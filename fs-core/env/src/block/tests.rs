@@ -14,6 +14,10 @@ fn engines(dir: &std::path::Path) -> Vec<(&'static str, SharedBlockFile)> {
     let open = |name: &str, engine| {
         OpenBlockFile { path: dir.join(name), create: Some(BLOCKS * 4096), engine }.open().unwrap()
     };
+    let uring = OpenBlockFile { path: dir.join("uring"), create: Some(BLOCKS * 4096), engine: Engine::Uring };
+    if let Err(error) = uring.open() {
+        println!("NOT TESTED: io_uring is refused here: {error}");
+    }
     vec![
         ("auto", open("auto", Engine::Auto)),
         ("pool", open("pool", Engine::Pool)),

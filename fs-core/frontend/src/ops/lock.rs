@@ -2,7 +2,7 @@
 
 use crate::{Frontend, Shards, Stripes};
 use types::FsError;
-use vfs::{Ctx, Lock, LockKind, ReleaseOwner, TestLock, TestLockReply};
+use vfs::{Ctx, Lock, ReleaseOwner, TestLock, TestLockReply};
 
 pub(crate) async fn lock<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
@@ -11,7 +11,7 @@ pub(crate) async fn lock<S: Shards, D: Stripes>(
 ) -> Result<(), FsError> {
     if let Some(open) = request.open {
         fe.0.opens.of(open, request.file)?;
-    } else if request.kind != LockKind::Unlock {
+    } else {
         fe.inode(request.file)?;
     }
     fe.0.locks.lock(&request).await

@@ -21,7 +21,8 @@ pub(crate) async fn open<S: Shards, D: Stripes>(
     }
     let mut ctx = ctx.clone();
     for _ in 0..TRIES {
-        match open_once(fe, &ctx, &request).await {
+        let found = find(fe, &ctx, &request).await?;
+        match open_found(fe, &ctx, &request, found).await {
             // What stood at the name has gone meanwhile: look at the name again. The first answer to
             // the request is of no more use.
             Err(FsError::Stale) if matches!(request.target, OpenTarget::Entry { .. }) => ctx.request = None,
@@ -31,12 +32,13 @@ pub(crate) async fn open<S: Shards, D: Stripes>(
     Err(FsError::Delay)
 }
 
-async fn open_once<S: Shards, D: Stripes>(
+async fn open_found<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     ctx: &Ctx,
     request: &Open,
+    found: Found,
 ) -> Result<OpenReply, FsError> {
-    let Found { file, kind, dir, created } = find(fe, ctx, request).await?;
+    let Found { file, kind, dir, created } = found;
     must_be_file(kind)?;
     let size = request.create.as_ref().and_then(|create| create.set.size);
     let size = request.truncate.then_some(0).or(size).filter(|_| !created);

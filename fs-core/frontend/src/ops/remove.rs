@@ -87,6 +87,8 @@ impl Victim {
         }
         if removed.links > 0 {
             fe.note_change(removed.file);
+        } else if !removed.kept {
+            fe.0.locks.forget(removed.file);
         }
         let Some((_guard, node)) = self.0.filter(|(_, node)| node.file == removed.file) else { return };
         if removed.links > 0 {

@@ -57,8 +57,11 @@ pub(crate) fn create(work: &mut Work<'_>, create: Create) -> Step<Reply> {
 
 fn found(work: &Work<'_>, create: &Create, dir: &Inode, entry: &Entry) -> Step<Reply> {
     let inode = work.read().inode(entry.ino)?;
+    // The answer allows what the maker may; nobody else can have sent the first try.
     let same_verifier = match (&inode.body, create.verifier) {
-        (Body::File(file), Some(verifier)) => file.verifier == Some(verifier),
+        (Body::File(file), Some(verifier)) => {
+            file.verifier == Some(verifier) && access::owns(&work.cred, inode.uid)
+        }
         _ => false,
     };
     let accept = match create.verifier {

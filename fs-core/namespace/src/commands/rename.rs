@@ -44,15 +44,15 @@ impl Dirs {
 
 /// Moves a name; see renameat2(2) for the rules and the order of errors.
 pub(crate) fn rename(work: &mut Work<'_>, args: Rename) -> Step<Reply> {
+    let search = AccessMask::EXECUTE;
     let from = work.read().directory(args.from_dir)?;
+    allow(&work.cred, &from, search)?;
     let to = if args.from_dir == args.to_dir {
         None
     } else {
         Some((args.to_dir, work.read().directory(args.to_dir)?))
     };
     let mut dirs = Dirs { from_ino: args.from_dir, from, to };
-    let search = AccessMask::EXECUTE;
-    allow(&work.cred, &dirs.from, search)?;
     allow(&work.cred, dirs.to().1, search)?;
 
     let Some(source) = side(work, args.from_dir, &dirs.from, &args.from_name)? else {

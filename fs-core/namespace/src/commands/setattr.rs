@@ -4,7 +4,7 @@ use crate::command::{Failure, Reply};
 use crate::extents::{EXTENTS_PER_COMMAND, shortened};
 use crate::inodes::{Step, Stop, Work, allow};
 use crate::keys;
-use crate::records::{Body, Inode, Intent};
+use crate::records::{Inode, Intent};
 use types::limits::FILE_BYTES_MAX;
 use types::{AccessMask, ByteRange, Cred, FileKind, FsError, InodeId, SetAttr, SetTime, Time};
 
@@ -37,9 +37,6 @@ pub(crate) fn setattr(
             work.forget_capability(ino, &mut inode)?;
         }
         assign(&work.cred, &mut inode, set, work.now);
-        if let Body::File(file) = &mut inode.body {
-            file.verifier = None;
-        }
         inode.touch(work.now);
         work.put_inode(ino, &inode);
     }

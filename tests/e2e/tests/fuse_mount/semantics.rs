@@ -319,6 +319,38 @@ f = os.open("f", os.O_RDWR | os.O_TRUNC); assert os.fstat(f).st_size == 0
     );
 }
 
+/// Nothing that a user can say ends the mount of all others.
+#[test]
+fn the_strangest_arguments_end_no_mount() {
+    let mounted = Mounted::new();
+    mounted.python(
+        r#"
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+class Time(ctypes.Structure): _fields_ = [("s", ctypes.c_long), ("n", ctypes.c_long)]
+open("f", "w").write("x")
+for a in (-2**63, -2**63 + 1, -1, 2**63 - 1):
+    for n in (0, 1, 999999999):
+        times = (Time * 2)(Time(a, n), Time(a, n))
+        for _ in range(8):
+            assert libc.utimensat(-100, b"f", times, 0) == 0
+        s = os.stat("f").st_mtime_ns
+        assert abs(s - (a * 10**9 + n)) < 10**9, (s, a, n)
+f = os.open("f", os.O_RDWR)
+for call in (lambda: os.pread(f, 10, 2**63 - 1), lambda: os.pwrite(f, b"x" * 10, 2**63 - 5),
+             lambda: os.lseek(f, 2**63 - 1, os.SEEK_DATA), lambda: os.ftruncate(f, 2**63 - 1),
+             lambda: os.posix_fallocate(f, 2**62, 2**62), lambda: os.setxattr("f", "user.", b""),
+             lambda: os.setxattr("f", "x" * 255, b""), lambda: os.copy_file_range(f, f, 2**62, 0, 0),
+             lambda: os.rename(".", "x"), lambda: os.mkdir("."), lambda: os.readlink("f")):
+    try:
+        call()
+    except OSError:
+        pass
+assert os.stat("f").st_size >= 1
+"#,
+    );
+}
+
 #[test]
 fn a_read_only_mount_refuses_changes() {
     let mounted = Mounted::with(MountOptions { read_only: true, ..MountOptions::default() });

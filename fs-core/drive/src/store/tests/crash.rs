@@ -2,7 +2,6 @@
 //! Whatever was acknowledged is there, whole; whatever was freed is not; nothing is ever wrong.
 
 use super::*;
-use env::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, PartialEq, Debug)]

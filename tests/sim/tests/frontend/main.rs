@@ -1,0 +1,8 @@
+//! The real frontend and namespace over memory.
+
+mod concurrent;
+mod large;
+mod random;
+mod replays;
+mod restart;
+mod rig;
