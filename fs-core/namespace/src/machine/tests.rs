@@ -7,9 +7,7 @@ use crate::queries;
 use map::MemoryMap;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use types::{
-    ByteRange, Cookie, Cred, FileId, FsId, GroupId, Mode, Name, SetAttr, SetTime, StripeId, Time,
-};
+use types::{ByteRange, Cookie, Cred, FileId, FsId, GroupId, Mode, Name, SetAttr, SetTime, StripeId, Time};
 
 const FS: FsId = FsId(1);
 const HASH_KEY: [u8; 16] = [3; 16];
@@ -145,18 +143,30 @@ fn set() -> impl Strategy<Value = SetAttr> {
 fn extent() -> impl Strategy<Value = Extent> {
     let source = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Changed::Inline(bytes.into())),
-        (stripe_id(), 0u32..300, 0u32..300)
-            .prop_map(|(stripe, at, length)| Changed::Stripe { stripe, at, length }),
-        (stripe_id(), any::<u32>(), any::<u32>())
-            .prop_map(|(stripe, at, length)| Changed::Stripe { stripe, at, length }),
+        (stripe_id(), 0u32..300, 0u32..300).prop_map(|(stripe, at, length)| Changed::Stripe {
+            stripe,
+            at,
+            length
+        }),
+        (stripe_id(), any::<u32>(), any::<u32>()).prop_map(|(stripe, at, length)| Changed::Stripe {
+            stripe,
+            at,
+            length
+        }),
     ];
     (offset(), source).prop_map(|(offset, source)| Extent { offset, source })
 }
 
 fn new_stripe() -> impl Strategy<Value = NewStripe> {
-    (stripe_id(), 0u8..3, prop_oneof![Just(400u32), any::<u32>()]).prop_map(|(stripe, data_chunks, length)| {
-        NewStripe { stripe, group: GroupId(0), data_chunks, parity_chunks: 0, length }
-    })
+    (stripe_id(), 0u8..3, prop_oneof![Just(400u32), any::<u32>()]).prop_map(
+        |(stripe, data_chunks, length)| NewStripe {
+            stripe,
+            group: GroupId(0),
+            data_chunks,
+            parity_chunks: 0,
+            length,
+        },
+    )
 }
 
 prop_compose! {
@@ -215,7 +225,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn any_bytes_are_some_command_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), version: bool) {

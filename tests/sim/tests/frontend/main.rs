@@ -1,5 +1,6 @@
 //! The real frontend and namespace over memory.
 
+mod commands;
 mod concurrent;
 mod large;
 mod random;
