@@ -33,7 +33,7 @@ impl Dice {
 
     fn commit(&self, ino: InodeId) -> Action {
         let (stripe, length) = (StripeId(self.below(400)), 100 + self.below(900) as u32);
-        let new = NewStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, length };
+        let new = NewStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, cells: 1, length };
         let (mut stripes, mut extents, mut offset, mut at) = (Vec::new(), Vec::new(), self.below(3000), 0);
         for _ in 0..self.below(4) {
             let part = (1 + self.below(200) as u32).min(length - at);
