@@ -164,6 +164,7 @@ fn new_stripe() -> impl Strategy<Value = NewStripe> {
             group: GroupId(0),
             data_chunks,
             parity_chunks: 0,
+            cells: 1,
             length,
         },
     )
