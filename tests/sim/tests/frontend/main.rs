@@ -2,6 +2,7 @@
 
 mod concurrent;
 mod large;
+mod narrow;
 mod random;
 mod replays;
 mod restart;
