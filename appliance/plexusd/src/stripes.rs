@@ -62,7 +62,8 @@ fn placed(place: StripePlace) -> PlacedStripe {
     }
 }
 
-fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
+/// A stripe as the data plane knows it.
+pub(crate) fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
     let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = placed;
     let scheme = Scheme::new(data_chunks, parity_chunks).map_err(|e| StripeError::Failed(e.to_string()))?;
     Ok(StripePlace { stripe, group, scheme, cells, length })

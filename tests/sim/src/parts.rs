@@ -107,7 +107,13 @@ impl MemoryStripes {
     #[must_use]
     pub fn new(bytes_max: usize) -> MemoryStripes {
         let narrow = Arc::new(AtomicUsize::new(bytes_max));
-        MemoryStripes { stripes: Arc::default(), bytes_max, narrow, total: 1 << 40, weather: Weather::default() }
+        MemoryStripes {
+            stripes: Arc::default(),
+            bytes_max,
+            narrow,
+            total: 1 << 40,
+            weather: Weather::default(),
+        }
     }
 
     /// The same in this weather.
