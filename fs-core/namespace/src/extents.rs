@@ -48,7 +48,7 @@ impl Run {
                     clippy::cast_possible_truncation,
                     reason = "an extent of a piece is no longer than the piece"
                 )]
-                let within = within + skipped as u32;
+                let within = within.saturating_add(skipped as u32);
                 Source::Piece { stripe, piece, within, codec, key_id, raw_length }
             }
         };
@@ -102,7 +102,7 @@ impl Work<'_> {
 
     /// Adds a run that overlaps no other, counting its bytes; references are the caller's.
     pub(crate) fn add_run(&mut self, ino: InodeId, inode: &mut Inode, run: &Run) {
-        inode.used += run.extent.length;
+        inode.used = inode.used.saturating_add(run.extent.length);
         self.put_run(ino, run);
     }
 
@@ -130,7 +130,8 @@ impl Work<'_> {
         let left = run.clip(ByteRange { offset: own.offset, end: range.offset });
         let right = run.clip(ByteRange { offset: range.end, end: own.end });
         let kept = [&left, &right].into_iter().flatten();
-        inode.used -= run.extent.length - kept.clone().map(|run| run.extent.length).sum::<u64>();
+        let gone = run.extent.length - kept.clone().map(|run| run.extent.length).sum::<u64>();
+        inode.used = less(inode.used, gone)?;
         if left.is_none() {
             self.map.delete(&keys::extent(self.file(ino), run.offset));
         }
@@ -167,7 +168,7 @@ impl Work<'_> {
     pub(crate) fn release(&mut self, source: &Source) -> Step<()> {
         let Source::Piece { stripe, piece, .. } = *source else { return Ok(()) };
         let (key, mut record) = self.piece(stripe, piece)?;
-        record.references -= 1;
+        record.references = less(record.references, 1)?;
         if record.references > 0 {
             self.put(&key, &record);
             return Ok(());
@@ -178,8 +179,8 @@ impl Work<'_> {
             .read()
             .record(&stripe_key)?
             .ok_or_else(|| MapError(format!("piece of {stripe:?}, which has no record")))?;
-        owner.pieces -= 1;
-        owner.live -= record.length;
+        owner.pieces = less(owner.pieces, 1)?;
+        owner.live = less(owner.live, record.length)?;
         if owner.pieces > 0 {
             self.put(&stripe_key, &owner);
         } else {
@@ -192,7 +193,7 @@ impl Work<'_> {
     /// Turns content kept in the inode into an extent, so that others can stand beside it.
     pub(crate) fn spill_inline(&mut self, ino: InodeId, inode: &mut Inode) -> Step<()> {
         let Some(content) = inode.as_file_mut()?.inline.take() else { return Ok(()) };
-        inode.used -= content.len() as u64;
+        inode.used = less(inode.used, content.len() as u64)?;
         if !content.is_empty() {
             let extent = Extent { length: content.len() as u64, source: Source::Inline(content) };
             self.add_run(ino, inode, &Run { offset: 0, extent });
@@ -230,13 +231,23 @@ impl Work<'_> {
         if !inside || length == 0 || self.map.get(&piece_key)?.is_some() {
             return Err(FsError::Invalid.into());
         }
-        owner.pieces += 1;
+        owner.pieces = owner.pieces.checked_add(1).ok_or(FsError::Invalid)?;
         owner.live =
             owner.live.checked_add(length).filter(|live| *live <= owner.length).ok_or(FsError::Invalid)?;
         self.put(&key, &owner);
         self.put(&piece_key, &Piece { length, references: 1 });
         Ok(Source::Piece { stripe, piece: at, within: 0, codec: 0, key_id: 0, raw_length: 0 })
     }
+}
+
+/// What is left of a count on the drives. One that would fall below nothing is damaged: fail, and free nothing.
+pub(crate) fn less<T: Copy + TryFrom<u64>>(count: T, by: T) -> Result<T, MapError>
+where
+    u64: From<T>,
+{
+    let left = u64::from(count).checked_sub(u64::from(by));
+    left.and_then(|left| T::try_from(left).ok())
+        .ok_or_else(|| MapError("a count would fall below nothing".into()))
 }
 
 /// Content cut to `length` bytes.

@@ -2,6 +2,7 @@
 
 use crate::command::{DirChange, Failure, Removed};
 use crate::cookie::natural;
+use crate::extents::less;
 use crate::records::{
     Body, Counters, Directory, Entry, EntryName, File, Filesystem, Inode, Intent, Orphan, Record,
 };
@@ -156,7 +157,7 @@ impl Inode {
     /// Something of the inode changed.
     pub(crate) fn touch(&mut self, now: Time) {
         self.ctime = now;
-        self.change += 1;
+        self.change = self.change.saturating_add(1);
     }
 
     /// Content or entries changed.
@@ -213,11 +214,11 @@ impl Work<'_> {
     /// A number that no inode of the filesystem ever had.
     pub(crate) fn new_inode_id(&mut self, slot: Slot) -> Step<InodeId> {
         let mut counters = self.counters(slot)?;
-        if counters.inode >> InodeId::SEQUENCE_BITS != 0 {
+        if counters.inode >= (1 << InodeId::SEQUENCE_BITS) - 1 {
             return Err(FsError::NoSpace.into());
         }
         counters.inode += 1;
-        counters.inodes += 1;
+        counters.inodes = counters.inodes.saturating_add(1);
         self.put_counters(slot, &counters);
         Ok(InodeId::new(slot, counters.inode))
     }
@@ -248,8 +249,8 @@ impl Work<'_> {
         let by_name = EntryName { cookie, ino: entry.ino, kind: entry.kind };
         self.put(&keys::entry_name(dir_file, &entry.name, is_directory), &by_name);
         let body = dir.as_directory_mut()?;
-        body.displaced += u32::from(cookie != home);
-        dir.size += 1;
+        body.displaced = body.displaced.saturating_add(u32::from(cookie != home));
+        dir.size = dir.size.saturating_add(1);
         dir.links = dir.links.checked_add(u32::from(is_directory)).ok_or(FsError::TooManyLinks)?;
         Ok(dir.modify(self.now))
     }
@@ -268,9 +269,9 @@ impl Work<'_> {
         self.map.delete(&keys::entry(dir_file, cookie));
         self.map.delete(&keys::entry_name(dir_file, &entry.name, is_directory));
         let body = dir.as_directory_mut()?;
-        body.displaced -= u32::from(cookie != home);
-        dir.size -= 1;
-        dir.links -= u32::from(is_directory);
+        body.displaced = less(body.displaced, u32::from(cookie != home))?;
+        dir.size = less(dir.size, 1)?;
+        dir.links = less(dir.links, u32::from(is_directory))?;
         Ok(dir.modify(self.now))
     }
 
@@ -287,7 +288,7 @@ impl Work<'_> {
     pub(crate) fn drop_link(&mut self, ino: InodeId, mut inode: Inode, keep: bool) -> Step<Removed> {
         let file = self.file(ino);
         let kind = inode.kind;
-        inode.links = if kind == FileKind::Directory { 0 } else { inode.links - 1 };
+        inode.links = if kind == FileKind::Directory { 0 } else { less(inode.links, 1)? };
         inode.touch(self.now);
         let links = inode.links;
         let mut drain = false;

@@ -191,3 +191,6 @@ fn forget_client(work: &mut Work<'_>, client: u128, near: InodeId) -> Step<Reply
     }
     Ok(Reply::Drained { more: found.len() == types::limits::COMMAND_KEYS_MAX })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,21 @@
 //! Answers at once where the file system has one, through the runtime where it must wait.
 
+use crate::caller::is_killed;
+use crate::head::UNTIL_DONE;
 use crate::status;
 use fuser::Errno;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use vfs::FsResult;
+
+/// How often to look whether a caller that waits has been killed.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A reply that can carry an error instead.
 pub(crate) trait Fail: Send + 'static {
@@ -52,6 +59,7 @@ impl Desk {
     /// Works and replies. Called on a thread of the session, never on one of the runtime.
     pub(crate) fn answer<T: Send + 'static, R: Fail>(
         &self,
+        caller: u32,
         reply: R,
         work: impl Future<Output = FsResult<T>> + Send + 'static,
         done: impl FnOnce(R, T) + Send + 'static,
@@ -60,7 +68,7 @@ impl Desk {
             // No room: this thread waits, and the kernel keeps what it would have read.
             let permit = self.runtime.block_on(self.room.clone().acquire_owned());
             self.runtime.spawn(async move {
-                finish(reply, work.await, done);
+                until_killed(caller, reply, work, done).await;
                 drop(permit);
             });
         }
@@ -92,6 +100,30 @@ impl Desk {
                 None
             }
             Poll::Pending => Some((work, reply, done)),
+        }
+    }
+}
+
+/// Works and replies; a caller that is killed meanwhile is sent away, since the kernel holds it until then.
+async fn until_killed<T, R: Fail>(
+    caller: u32,
+    reply: R,
+    mut work: Pin<Box<impl Future<Output = FsResult<T>>>>,
+    done: impl FnOnce(R, T),
+) {
+    if caller == UNTIL_DONE {
+        return finish(reply, work.await, done);
+    }
+    loop {
+        match timeout(LOOK, work.as_mut()).await {
+            Ok(result) => return finish(reply, result, done),
+            Err(_) if is_killed(caller) => {
+                reply.fail(Errno::EINTR);
+                // What has been begun is brought to its end; nobody asks how it ends.
+                let _ = work.await;
+                return;
+            }
+            Err(_) => {}
         }
     }
 }

@@ -72,9 +72,21 @@ pub(crate) fn has_signal(pid: u32) -> Option<bool> {
 }
 
 fn signal_in(status: &str) -> Option<bool> {
-    let mask = |name| field(status, name).and_then(|text| u64::from_str_radix(text, 16).ok());
-    let pending = mask("SigPnd")? | mask("ShdPnd")?;
-    Some(pending & !mask("SigBlk")? & !mask("SigIgn")? != 0)
+    Some(pending_in(status)? & !mask_in(status, "SigBlk")? & !mask_in(status, "SigIgn")? != 0)
+}
+
+/// Whether the caller has been killed and only waits for our answer to die.
+pub(crate) fn is_killed(pid: u32) -> bool {
+    const SIGKILL: u64 = 1 << 8;
+    status_of(pid).and_then(|status| pending_in(&status)).is_some_and(|pending| pending & SIGKILL != 0)
+}
+
+fn mask_in(status: &str, name: &str) -> Option<u64> {
+    u64::from_str_radix(field(status, name)?, 16).ok()
+}
+
+fn pending_in(status: &str) -> Option<u64> {
+    Some(mask_in(status, "SigPnd")? | mask_in(status, "ShdPnd")?)
 }
 
 /// Whether the caller is in flock(2), as far as procfs tells.

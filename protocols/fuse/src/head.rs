@@ -46,9 +46,11 @@ impl<V: Vfs> Head<V> {
         Ctx { cred, client: self.options.client, request: None }
     }
 
-    /// Runs `work` with the file system, replies with `done` or the error.
+    /// Runs `work` with the file system, replies with `done` or the error. When the process `caller` is
+    /// killed meanwhile, it is sent away and the work goes on without it.
     pub(crate) fn serve<T, R, F>(
         &self,
+        caller: u32,
         reply: R,
         work: impl FnOnce(Arc<V>) -> FsResult<F>,
         done: impl FnOnce(R, T) + Send + 'static,
@@ -58,7 +60,7 @@ impl<V: Vfs> Head<V> {
         F: Future<Output = FsResult<T>> + Send + 'static,
     {
         match work(self.vfs.clone()) {
-            Ok(work) => self.desk.answer(reply, work, done),
+            Ok(work) => self.desk.answer(caller, reply, work, done),
             Err(error) => reply.fail(status::errno(error)),
         }
     }
@@ -416,6 +418,10 @@ impl<V: Vfs> Filesystem for Head<V> {
         ops::space::copy_file_range(self, request, from, to, length, reply);
     }
 }
+
+/// In place of a caller that may be sent away: what the answer brings must not be lost (an open), or the
+/// caller is not there any more (a release).
+pub(crate) const UNTIL_DONE: u32 = 0;
 
 /// For arguments that no kernel sends.
 pub(crate) const NONSENSE: FsError = FsError::Invalid;

@@ -6,7 +6,7 @@ use fabric::Token;
 use model::Model;
 use remote::{Address, RemoteOptions, RemoteVfs, ServeOptions};
 use std::future::pending;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -236,6 +236,47 @@ impl Drop for Mounted {
     }
 }
 
+async fn mount_at(daemon: &Daemon, at: &Path) -> (Arc<RemoteVfs>, Mounted) {
+    let remote_options = RemoteOptions::new(99);
+    let client = remote_options.client();
+    let vfs = Arc::new(RemoteVfs::connect(daemon.address(), remote_options).await.unwrap());
+    std::fs::create_dir(at).unwrap();
+    let options = fuse::MountOptions { client, ..fuse::MountOptions::default() };
+    let mount =
+        fuse::Mount::new(vfs.clone(), daemon.model.root(), options, tokio::runtime::Handle::current());
+    let at = at.to_owned();
+    let session = tokio::task::spawn_blocking(move || mount.mount(&at).unwrap()).await.unwrap();
+    (vfs, Mounted(session))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_daemon_that_is_away_can_be_killed() {
+    let mut daemon = Daemon::start();
+    let scratch = TempDir::new().unwrap();
+    let at = scratch.path().join("mount");
+    let (_vfs, mounted) = mount_at(&daemon, &at).await;
+    let worker = tokio::task::spawn_blocking(move || {
+        std::fs::write(at.join("f"), "x").unwrap();
+        daemon.die();
+        let mut stuck = std::process::Command::new("stat").arg(at.join("f")).spawn().unwrap();
+        // Until it waits for an answer in the kernel.
+        let place = format!("/proc/{}/wchan", stuck.id());
+        let begun = std::time::Instant::now();
+        while !std::fs::read_to_string(&place).unwrap().contains("request_wait_answer") {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it must wait for the daemon");
+            std::thread::yield_now();
+        }
+        stuck.kill().unwrap();
+        assert!(!stuck.wait().unwrap().success());
+        daemon.live();
+        assert_eq!(std::fs::read(at.join("f")).unwrap(), b"x", "all others just go on");
+        drop(mounted);
+        daemon
+    });
+    // A process that cannot be killed would hold the test for ever.
+    tokio::time::timeout(Duration::from_secs(60), worker).await.unwrap().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_on_a_mount_do_not_notice_that_the_daemon_dies() {
     const SCRIPT: &str = r#"
@@ -256,21 +297,10 @@ async fn programs_on_a_mount_do_not_notice_that_the_daemon_dies() {
         for i in $(seq 100); do echo $i > f; test "$(cat f)" = $i; mv f g; done
     "#;
     let mut daemon = Daemon::start();
-    let remote_options = RemoteOptions::new(99);
-    let client = remote_options.client();
-    let vfs = Arc::new(RemoteVfs::connect(daemon.address(), remote_options).await.unwrap());
     let scratch = TempDir::new().unwrap();
     let (at, local) = (scratch.path().join("mount"), scratch.path().join("local"));
-    std::fs::create_dir(&at).unwrap();
     std::fs::create_dir(&local).unwrap();
-    let options = fuse::MountOptions { client, ..fuse::MountOptions::default() };
-    let mount =
-        fuse::Mount::new(vfs.clone(), daemon.model.root(), options, tokio::runtime::Handle::current());
-    let session = tokio::task::spawn_blocking({
-        let at = at.clone();
-        move || mount.mount(&at).unwrap()
-    });
-    let mounted = Mounted(session.await.unwrap());
+    let (vfs, mounted) = mount_at(&daemon, &at).await;
     let mut script = tokio::task::spawn_blocking(move || {
         let mut command = std::process::Command::new("sh");
         command.args(["-euc", SCRIPT]).env("LOCAL", &local).env("AT", &at).current_dir(&at);

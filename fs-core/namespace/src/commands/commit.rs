@@ -1,7 +1,7 @@
 //! Making written data part of a file.
 
 use crate::command::{Action, Extent, NewStripe, Reply};
-use crate::extents::{EXTENTS_PER_COMMAND, Run};
+use crate::extents::{EXTENTS_PER_COMMAND, Run, less};
 use crate::inodes::{Step, Work};
 use crate::records::{Extent as Record, Inode};
 use bytes::Bytes;
@@ -42,7 +42,7 @@ pub(crate) fn commit(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         // The times that readers of the unwritten data saw, not those of the write-back.
         inode.mtime = written;
         inode.ctime = inode.ctime.max(written);
-        inode.change += u64::from(change_at_least <= inode.change);
+        inode.change = inode.change.saturating_add(u64::from(change_at_least <= inode.change));
     }
     inode.change = inode.change.max(change_at_least);
     work.put_inode(ino, &inode);
@@ -56,12 +56,12 @@ fn keep_inline(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, content: By
     }
     super::drain::refuse_cut(inode, u64::MAX)?;
     match inode.as_file()?.inline.as_ref().map(Bytes::len) {
-        Some(old) => inode.used -= old as u64,
+        Some(old) => inode.used = less(inode.used, old as u64)?,
         None => {
             work.punch(ino, inode, ByteRange { offset: 0, end: u64::MAX }, EXTENTS_PER_COMMAND)?;
         }
     }
-    inode.used += content.len() as u64;
+    inode.used = inode.used.saturating_add(content.len() as u64);
     inode.size = inode.size.max(content.len() as u64);
     inode.as_file_mut()?.inline = Some(content);
     Ok(())

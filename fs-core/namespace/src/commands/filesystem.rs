@@ -19,7 +19,7 @@ pub(crate) fn make(work: &mut Work<'_>, name: &str, hash_key: [u8; 16]) -> Step<
     // The counters of filesystem 0 number the filesystems; 0 itself is the cluster's.
     work.fs = FsId(0);
     let mut counters = work.counters(Slot(0))?;
-    counters.inode += 1;
+    counters.inode = counters.inode.saturating_add(1);
     let id = u32::try_from(counters.inode).map(FsId).map_err(|_| FsError::NoSpace)?;
     work.put_counters(Slot(0), &counters);
     let filesystem = Filesystem { id, name: name.to_owned(), hash_key, fold_version: 1 };

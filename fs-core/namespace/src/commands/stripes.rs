@@ -12,7 +12,7 @@ const GRANT_MAX: u32 = 65_536;
 pub(crate) fn grant(work: &mut Work<'_>, near: InodeId, count: u32) -> Step<Reply> {
     let slot = near.slot();
     let mut counters = work.stripe_counters(slot)?;
-    let last = counters.stripe + u64::from(count);
+    let last = counters.stripe.saturating_add(u64::from(count));
     if count == 0 || count > GRANT_MAX || last >> InodeId::SEQUENCE_BITS != 0 {
         return Err(FsError::Invalid.into());
     }

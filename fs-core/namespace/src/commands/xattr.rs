@@ -1,6 +1,7 @@
 //! Setting and removing extended attributes.
 
 use crate::command::Reply;
+use crate::extents::less;
 use crate::inodes::{Step, Work};
 use crate::records::{Inode, Xattr};
 use crate::{keys, queries};
@@ -37,12 +38,12 @@ pub(crate) fn set(
                 if listed > XATTR_LIST_BYTES_MAX {
                     return Err(FsError::AttributeTooLarge.into());
                 }
-                inode.xattrs += 1;
+                inode.xattrs = inode.xattrs.saturating_add(1);
             }
             work.put(&key, &Xattr { value });
         }
         None if exists => {
-            inode.xattrs -= 1;
+            inode.xattrs = less(inode.xattrs, 1)?;
             work.map.delete(&key);
         }
         None => return Err(FsError::NoAttribute.into()),
@@ -60,7 +61,7 @@ impl Work<'_> {
             return Ok(false);
         }
         self.map.delete(&key);
-        inode.xattrs -= 1;
+        inode.xattrs = less(inode.xattrs, 1)?;
         Ok(true)
     }
 

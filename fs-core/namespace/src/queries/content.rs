@@ -84,7 +84,7 @@ fn place(read: &crate::inodes::Reader<'_>, run: Run) -> Answer<Located> {
             let record: Option<Stripe> = read.record(&keys::stripe(read.fs, stripe))?;
             let record =
                 record.ok_or_else(|| MapError(format!("extent in {stripe:?}, which has no record")))?;
-            Place::Stripe { stripe, record, at: piece + within }
+            Place::Stripe { stripe, record, at: piece.saturating_add(within) }
         }
         Source::Piece { stripe, .. } => {
             return Err(MapError(format!(

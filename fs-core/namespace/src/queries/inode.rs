@@ -82,7 +82,7 @@ pub fn filesystems(map: &dyn OrderedMap) -> Answer<Vec<Filesystem>> {
 pub fn inodes(map: &dyn OrderedMap, fs: FsId) -> Answer<u64> {
     let mut inodes = 0;
     super::pending::in_every_slot(map, fs, keys::kind::COUNTERS, &mut |_, value| {
-        inodes += records::Counters::decode(value)?.inodes;
+        inodes = records::Counters::decode(value)?.inodes.saturating_add(inodes);
         Ok(())
     })?;
     Ok(inodes)

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use types::{FileId, SetAttr, Time};
 
 /// All changes take effect together or none does. Rules of chmod, chown, truncate and utimensat
-/// (POSIX.1-2017): setuid and setgid bits fall when somebody other than the superuser changes the
-/// owner or the size; times are set by the owner, or to the present by who may write.
+/// (POSIX.1-2017): setuid and setgid bits fall when anybody changes the owner (as on Linux) and when
+/// somebody other than the superuser changes the size; times are set by the owner, or to the present
+/// by who may write.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SetAttrOf {
     /// The inode.

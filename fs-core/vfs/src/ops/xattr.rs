@@ -33,7 +33,7 @@ pub enum SetXattrHow {
     Replace,
 }
 
-/// Needs the right to write for `user.` names (files and directories only), the owner or superuser
+/// Needs the right to write for `user.` names (files and directories only), the superuser
 /// for others.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SetXattr {

@@ -19,6 +19,7 @@ impl<V: Vfs> Head<V> {
 pub(crate) fn getattr<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, reply: ReplyAttr) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| Ok(async move { Ok(vfs.getattr(&ctx, GetAttr { file }).await?.attr) }),
         head.attr(),
@@ -36,8 +37,13 @@ pub(crate) fn setattr<V: Vfs>(
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     // The open speaks for the size only; an open that reads must not stand in the way of the rest.
     let open = open.filter(|_| set.size.is_some()).map(|open| OpenId(open.0));
-    let request = SetAttrOf { file, open, set, if_ctime: None };
-    head.serve(reply, |vfs| Ok(async move { Ok(vfs.setattr(&ctx, request).await?.attr) }), head.attr());
+    let wanted = SetAttrOf { file, open, set, if_ctime: None };
+    head.serve(
+        request.pid(),
+        reply,
+        |vfs| Ok(async move { Ok(vfs.setattr(&ctx, wanted).await?.attr) }),
+        head.attr(),
+    );
 }
 
 pub(crate) fn access<V: Vfs>(
@@ -51,6 +57,7 @@ pub(crate) fn access<V: Vfs>(
     // The bits of access(2) are those of the contract.
     let mask = AccessMask((mask.bits() & 7) as u8);
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             Ok(async move {
@@ -65,6 +72,7 @@ pub(crate) fn access<V: Vfs>(
 pub(crate) fn statfs<V: Vfs>(head: &Head<V>, request: &Request, reply: ReplyStatfs) {
     let (ctx, fs) = (head.ctx(request), head.numbers.root.fs);
     head.serve(
+        request.pid(),
         reply,
         |vfs| Ok(async move { vfs.statfs(&ctx, StatFs { fs }).await }),
         |reply, has| {

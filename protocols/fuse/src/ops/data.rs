@@ -16,10 +16,11 @@ pub(crate) fn read<V: Vfs>(
     reply: ReplyData,
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
-    let request = Read { file, open: Some(OpenId(open.0)), offset, length };
+    let wanted = Read { file, open: Some(OpenId(open.0)), offset, length };
     head.serve(
+        request.pid(),
         reply,
-        |vfs| Ok(async move { vfs.read(&ctx, request).await }),
+        |vfs| Ok(async move { vfs.read(&ctx, wanted).await }),
         |reply, read| reply.data(&read.data),
     );
 }
@@ -46,10 +47,11 @@ pub(crate) fn write<V: Vfs>(
         Durability::Unstable
     };
     let data = Bytes::copy_from_slice(data);
-    let request = Write { file, open: Some(OpenId(open.0)), offset, data, durability };
+    let wanted = Write { file, open: Some(OpenId(open.0)), offset, data, durability };
     head.serve(
+        request.pid(),
         reply,
-        |vfs| Ok(async move { vfs.write(&ctx, request).await }),
+        |vfs| Ok(async move { vfs.write(&ctx, wanted).await }),
         move |reply, _| reply.written(length),
     );
 }

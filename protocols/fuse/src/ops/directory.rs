@@ -1,6 +1,6 @@
 //! Requests that list directories.
 
-use crate::head::Head;
+use crate::head::{Head, UNTIL_DONE};
 use crate::translate::{Numbers, kind};
 use fuser::{
     FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, ReplyOpen,
@@ -123,6 +123,7 @@ pub(crate) fn readdir<V: Vfs>(
     let (ctx, dir, root) = (head.ctx(request), head.numbers.file(ino), head.numbers.root);
     let (vfs, mut names) = (head.vfs.clone(), Names { reply, numbers: head.numbers });
     head.desk.answer(
+        UNTIL_DONE,
         Settled,
         async move {
             let result = fill(vfs, &ctx, (dir, root), offset, &mut names).await;
@@ -146,6 +147,7 @@ pub(crate) fn readdirplus<V: Vfs>(
     let timeout = head.options.entry_timeout.min(head.options.attr_timeout);
     let (vfs, mut entries) = (head.vfs.clone(), Entries { reply, numbers: head.numbers, timeout });
     head.desk.answer(
+        UNTIL_DONE,
         Settled,
         async move {
             let result = fill(vfs, &ctx, (dir, root), offset, &mut entries).await;

@@ -1,6 +1,6 @@
 //! Requests about opens: their beginning, their durability, their end.
 
-use crate::head::Head;
+use crate::head::{Head, UNTIL_DONE};
 use crate::translate::{mode, name};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, LockOwner, OpenAccMode, OpenFlags, ReplyCreate, ReplyEmpty,
@@ -51,10 +51,11 @@ pub(crate) fn open<V: Vfs>(
     reply: ReplyOpen,
 ) {
     let (ctx, file, caching) = (head.ctx(request), head.numbers.file(ino), caching(head));
-    let request = request_of(OpenTarget::File(file), flags, None);
+    let wanted = request_of(OpenTarget::File(file), flags, None);
     head.serve(
+        UNTIL_DONE,
         reply,
-        |vfs| Ok(async move { vfs.open(&ctx, request).await }),
+        |vfs| Ok(async move { vfs.open(&ctx, wanted).await }),
         move |reply, opened| reply.opened(FileHandle(opened.open.0), caching),
     );
 }
@@ -70,6 +71,7 @@ pub(crate) fn create<V: Vfs>(
     let (ctx, dir, caching) = (head.ctx(request), head.numbers.file(parent), caching(head));
     let (numbers, timeout) = (head.numbers, head.options.entry_timeout.min(head.options.attr_timeout));
     head.serve(
+        UNTIL_DONE,
         reply,
         |vfs| {
             let target = OpenTarget::Entry { dir, name: name(text)? };
@@ -99,6 +101,7 @@ pub(crate) fn flush<V: Vfs>(
     }
     let (ctx, owner) = (head.ctx(request), head.owner(owner));
     head.serve(
+        UNTIL_DONE,
         reply,
         |vfs| Ok(async move { vfs.release_owner(&ctx, ReleaseOwner { file, owner }).await }),
         |reply, ()| reply.ok(),
@@ -117,6 +120,7 @@ pub(crate) fn release<V: Vfs>(
     let owners: Vec<_> =
         head.lockers.ends(file, open.0).into_iter().map(|owner| head.owner(LockOwner(owner))).collect();
     head.serve(
+        UNTIL_DONE,
         reply,
         |vfs| {
             Ok(async move {
@@ -134,6 +138,11 @@ pub(crate) fn release<V: Vfs>(
 
 pub(crate) fn fsync<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, reply: ReplyEmpty) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
-    let request = Commit { file, range: ByteRange { offset: 0, end: u64::MAX } };
-    head.serve(reply, |vfs| Ok(async move { vfs.commit(&ctx, request).await }), |reply, _| reply.ok());
+    let wanted = Commit { file, range: ByteRange { offset: 0, end: u64::MAX } };
+    head.serve(
+        request.pid(),
+        reply,
+        |vfs| Ok(async move { vfs.commit(&ctx, wanted).await }),
+        |reply, _| reply.ok(),
+    );
 }

@@ -57,6 +57,7 @@ pub(crate) fn test<V: Vfs>(
 ) {
     let (ctx, file, owner) = (head.ctx(request), head.numbers.file(ino), head.owner(owner));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request =
@@ -110,7 +111,7 @@ pub(crate) fn set<V: Vfs>(
     if wait && kind != LockKind::Unlock {
         head.desk.answer_at_leisure(reply, wait_for(vfs, ctx, lock, pid), |reply, ()| reply.ok());
     } else {
-        head.desk.answer(reply, async move { vfs.lock(&ctx, lock).await }, |reply, ()| reply.ok());
+        head.desk.answer(pid, reply, async move { vfs.lock(&ctx, lock).await }, |reply, ()| reply.ok());
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn lookup<V: Vfs>(
 ) {
     let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request = Lookup { dir, name: name(text)? };
@@ -40,6 +41,7 @@ pub(crate) fn lookup<V: Vfs>(
 pub(crate) fn readlink<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, reply: ReplyData) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| Ok(async move { vfs.readlink(&ctx, ReadLink { file }).await }),
         |reply, link| reply.data(&link.target),
@@ -56,6 +58,7 @@ pub(crate) fn mknod<V: Vfs>(
 ) {
     let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let (name, kind) = (name(text)?, node_kind(bits, device)?);
@@ -75,6 +78,7 @@ pub(crate) fn mkdir<V: Vfs>(
 ) {
     let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request = Mkdir { dir, name: name(text)?, mode: mode(bits), set: SetAttr::default() };
@@ -93,6 +97,7 @@ pub(crate) fn symlink<V: Vfs>(
 ) {
     let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let target = Bytes::copy_from_slice(target.as_os_str().as_bytes());
@@ -112,6 +117,7 @@ pub(crate) fn link<V: Vfs>(
 ) {
     let (ctx, file, dir) = (head.ctx(request), head.numbers.file(ino), head.numbers.file(parent));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request = Link { file, dir, name: name(text)? };
@@ -129,6 +135,7 @@ pub(crate) fn unlink<V: Vfs>(
 ) {
     let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request = Unlink { dir, name: name(text)? };
@@ -146,6 +153,7 @@ pub(crate) fn rmdir<V: Vfs>(
 ) {
     let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request = Rmdir { dir, name: name(text)? };
@@ -166,6 +174,7 @@ pub(crate) fn rename<V: Vfs>(
     let ctx = head.ctx(request);
     let (from_dir, to_dir) = (head.numbers.file(from_dir), head.numbers.file(to_dir));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let how = if flags.is_empty() {

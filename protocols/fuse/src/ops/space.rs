@@ -39,6 +39,7 @@ pub(crate) fn fallocate<V: Vfs>(
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let (open, range, how) = (Some(OpenId(open.0)), ByteRange::new(offset, length), how(mode)?);
@@ -58,6 +59,7 @@ pub(crate) fn lseek<V: Vfs>(
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let offset = u64::try_from(offset).map_err(|_| FsError::NothingThere)?;
@@ -86,6 +88,7 @@ pub(crate) fn copy_file_range<V: Vfs>(
     let (from_open, to_open) = (Some(OpenId(from_open.0)), Some(OpenId(to_open.0)));
     let block = BLOCK_BYTES as u64;
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             Ok(async move {

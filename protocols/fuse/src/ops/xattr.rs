@@ -29,6 +29,7 @@ pub(crate) fn get<V: Vfs>(
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request = GetXattr { file, name: name(text)? };
@@ -41,6 +42,7 @@ pub(crate) fn get<V: Vfs>(
 pub(crate) fn list<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| Ok(async move { vfs.listxattr(&ctx, ListXattr { file }).await }),
         move |reply, listed| {
@@ -65,6 +67,7 @@ pub(crate) fn set<V: Vfs>(
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let flags = XattrFlags::from_bits(flags as u32).ok_or(NONSENSE)?;
@@ -91,6 +94,7 @@ pub(crate) fn remove<V: Vfs>(
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
     head.serve(
+        request.pid(),
         reply,
         |vfs| {
             let request = RemoveXattr { file, name: name(text)? };

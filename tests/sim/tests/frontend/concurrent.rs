@@ -17,10 +17,10 @@ fn some_name(random: &SeededRandom) -> types::Name {
 }
 
 async fn opened(real: &Real, ctx: &Ctx, dir: FileId, random: &SeededRandom) -> FsResult<OpenReply> {
-    let how = if random.next() % 3 == 0 { CreateHow::Guarded } else { CreateHow::Unchecked };
+    let how = if random.next().is_multiple_of(3) { CreateHow::Guarded } else { CreateHow::Unchecked };
     let create = Some(Create { how, mode: Mode(0o644), set: SetAttr::default() });
     let target = OpenTarget::Entry { dir, name: some_name(random) };
-    let truncate = random.next() % 4 == 0;
+    let truncate = random.next().is_multiple_of(4);
     let (reclaim, for_execution) = (false, false);
     real.open(ctx, Open { target, access: BOTH, deny: NONE, create, truncate, reclaim, for_execution }).await
 }
@@ -32,7 +32,7 @@ async fn through_open(real: &Real, ctx: &Ctx, dir: FileId, random: &SeededRandom
     let length = 1 + random.next() % 9000;
     let data = Bytes::from(vec![7; length as usize]);
     let offset = WriteOffset::At(random.next() % 20_000);
-    let durability = if random.next() % 2 == 0 { Durability::File } else { Durability::Unstable };
+    let durability = if random.next().is_multiple_of(2) { Durability::File } else { Durability::Unstable };
     let written = real.write(ctx, Write { file, open, offset, data, durability }).await;
     let seen = real.getattr(ctx, GetAttr { file }).await;
     let got = real.read(ctx, Read { file, open, offset: 0, length: 30_000 }).await;

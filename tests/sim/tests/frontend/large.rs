@@ -3,7 +3,6 @@
 use crate::rig::{
     Rig, attr, close, commit, directory, file, name, open, read, refused, root, truncate, unlink, write,
 };
-use frontend::Options;
 use std::time::Duration;
 use types::limits::FILE_BYTES_MAX;
 use types::{ByteRange, FileId, FsError};
@@ -127,7 +126,6 @@ async fn the_largest_file_has_all_its_ends() {
 async fn a_full_drive_can_be_relieved() {
     let mut rig = Rig::new(64 << 10);
     rig.stripes = rig.stripes.of_size(1 << 20);
-    rig.options = Options { dirty_age: Duration::from_secs(1), ..Options::default() };
     let (real, top) = rig.start().await;
     let (full, other) = (file(&real, top, "full").await, file(&real, top, "other").await);
     let mut at = 0;

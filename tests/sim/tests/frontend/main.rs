@@ -1,5 +1,8 @@
 //! The real frontend and namespace over memory.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
+
+mod commands;
 mod concurrent;
 mod large;
 mod narrow;

@@ -92,7 +92,7 @@ async fn mishaps_lose_nothing_that_was_durable() {
                     now.resize(now.len().max(at + data.len()), 0);
                     now[at..at + data.len()].copy_from_slice(&data);
                 }
-                if random.next() % 3 == 0 && commit(&real, one).await.is_ok() {
+                if random.next().is_multiple_of(3) && commit(&real, one).await.is_ok() {
                     durable.clone_from(&now);
                 }
                 assert!(read(&real, one, 0, 1 << 20).await == now[..], "seed {seed}");

@@ -32,7 +32,7 @@ impl Rig {
         Rig {
             shard: MemoryShard::in_weather(weather),
             stripes: MemoryStripes::new(stripe_bytes).in_weather(weather),
-            options: Options::default(),
+            options: Options { orphan_grace: Duration::from_secs(5), ..Options::default() },
             clock: Arc::new(SimClock::new()),
             lives: 0,
         }
@@ -62,7 +62,7 @@ impl Rig {
 
     /// Background work has had its time; then nothing may be left of what was removed.
     pub(crate) async fn must_be_empty(&self) {
-        tokio::time::sleep(Duration::from_secs(300)).await;
+        tokio::time::sleep(self.options.orphan_grace + Duration::from_secs(10)).await;
         self.audit();
         let map = self.shard.map();
         assert_eq!(Audit::read(&*map).unwrap().remains(), []);
