@@ -201,3 +201,51 @@ fn wipe(path: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use cluster::Scheme;
+    use env::SeededRandom;
+
+    fn settings(folder: &Path, cluster: u8) -> DriveSettings {
+        let (folder, random) = (folder.to_owned(), Arc::new(SeededRandom::new(u64::from(cluster))));
+        DriveSettings { folder, cluster: [cluster; 16], bytes: 8 << 20, cache_bytes: 1 << 20, random }
+    }
+
+    #[test]
+    fn a_bay_keeps_its_number_and_no_drive_its_id() {
+        let drive = |n| DriveInfo { id: DriveId(n), domain: DomainId(n), weight: 1, state: DriveState::Up };
+        let mut map = ClusterMap::create([1; 16], Scheme::NONE, vec![drive(0), drive(1)]).unwrap();
+        map.fail_drive(DriveId(1)).unwrap();
+        assert_eq!(newest(&map, 1).unwrap().id, DriveId(1));
+        let next = next_life(DriveId(1)).unwrap();
+        assert_eq!((next, bay_of(next)), (DriveId(100_001), 1));
+        map.add_drive(DriveInfo { id: next, ..drive(1) }).unwrap();
+        map.fail_drive(next).unwrap();
+        assert_eq!(newest(&map, 1).unwrap().id, next);
+        assert!(newest(&map, 2).is_none());
+        assert_eq!(next_life(DriveId(u32::MAX - 1)), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_a_drive_that_is_gone_for_good_is_cleared_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = settings(dir.path(), 1);
+        ours.clear(0, |_| true).await.unwrap();
+        let open = ours.open(0, DriveId(0), true).await.unwrap().open.unwrap();
+        open.close().await;
+        drop(open);
+        let identity = dir.path().join("drive-0/identity");
+        // One that the map has in use is somebody's data, and so is one of another cluster.
+        assert!(matches!(ours.clear(0, |_| false).await, Err(BayError::Occupied { .. })));
+        assert!(matches!(settings(dir.path(), 2).clear(0, |_| true).await, Err(BayError::Occupied { .. })));
+        assert!(identity.exists());
+        ours.clear(0, |drive| drive == DriveId(0)).await.unwrap();
+        assert!(!identity.exists());
+        let fresh = ours.open(0, DriveId(100_000), true).await.unwrap();
+        assert_eq!(fresh.drive, DriveId(100_000));
+        fresh.open.unwrap().close().await;
+    }
+}

@@ -154,3 +154,63 @@ fn digest(json: &str) -> String {
 fn file(folder: &Path) -> PathBuf {
     folder.join("cluster-map")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use env::SeededRandom;
+
+    fn map(cluster: [u8; 16], drives: u32) -> ClusterMap {
+        let drive = |n| DriveInfo { id: DriveId(n), domain: DomainId(n), weight: 64, state: DriveState::Up };
+        let scheme = Scheme::new(4, 2).unwrap();
+        ClusterMap::create(cluster, scheme, (0..drives).map(drive).collect()).unwrap()
+    }
+
+    fn seats(recorded: &Recorded) -> Vec<(u32, u64)> {
+        recorded.homes.iter().map(|seat| (seat.drive.0, seat.since)).collect()
+    }
+
+    #[test]
+    fn the_first_version_is_read_and_the_second_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path(), (6, 4, 2), &SeededRandom::new(1)).unwrap();
+        let map = map(folder.cluster(), 6);
+        let json = serde_json::to_string(&map).unwrap();
+        let first = format!("plexus-map 1 {}\n{json}", digest(&json));
+        std::fs::write(file(dir.path()), first).unwrap();
+        let config = Config::default();
+        let mut recorded = load_or_plan(&folder, &config).unwrap();
+        assert_eq!(seats(&recorded), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)]);
+        recorded.homes[4] = Seat { drive: DriveId(5), since: 1 };
+        save(dir.path(), &recorded).unwrap();
+        assert!(std::fs::read_to_string(file(dir.path())).unwrap().starts_with("plexus-map 2 "));
+        assert_eq!(load_or_plan(&folder, &config).unwrap(), recorded);
+        // Two seats of one drive would count one copy of the log twice.
+        recorded.homes[3] = recorded.homes[4];
+        save(dir.path(), &recorded).unwrap();
+        assert!(matches!(load_or_plan(&folder, &config), Err(ClusterMapError::Folder(_))));
+        for bad in [format!("plexus-map 3 {}\n{json}", digest(&json)), format!("plexus-map 1 0\n{json}")] {
+            std::fs::write(file(dir.path()), bad).unwrap();
+            assert!(load_or_plan(&folder, &config).is_err());
+        }
+    }
+
+    #[test]
+    fn only_seats_of_failed_drives_move_and_carry_the_epoch_of_their_move() {
+        let mut recorded = Recorded::first(map([1; 16], 6));
+        assert!(!recorded.fill_seats(|_| true));
+        recorded.map.fail_drive(DriveId(2)).unwrap();
+        assert!(!recorded.fill_seats(|_| false), "a drive that is away takes no seat");
+        assert!(recorded.fill_seats(|_| true));
+        let epoch = recorded.map.epoch;
+        assert_eq!(seats(&recorded), [(0, 0), (1, 0), (5, epoch), (3, 0), (4, 0)]);
+        recorded.map.fail_drive(DriveId(0)).unwrap();
+        assert!(!recorded.fill_seats(|_| true), "there is no drive without a seat");
+        assert_eq!(recorded.check(), Ok(()));
+        let info = DriveInfo { id: DriveId(100_000), domain: DomainId(0), weight: 64, state: DriveState::Up };
+        recorded.map.add_drive(info).unwrap();
+        assert!(recorded.fill_seats(|_| true));
+        assert_eq!(seats(&recorded)[0], (100_000, recorded.map.epoch));
+    }
+}

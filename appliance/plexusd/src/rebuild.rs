@@ -72,10 +72,9 @@ fn filling(map: &ClusterMap) -> Vec<Filling> {
 /// One look at every stripe. The cells of `filling` that lack a chunk afterwards come back.
 async fn pass(drives: &Arc<Drives>, files: &Arc<Files>, filling: &[Filling]) -> Result<Lacking, FsError> {
     // Write-backs that began under an older map end first: their stripes may lack what is to be filled.
-    match files.flush_all().await {
-        Err(FsError::Delay) => return Err(FsError::Delay),
-        // Whose data could not be written has made no stripe.
-        Ok(()) | Err(_) => {}
+    // One that fails for good has made no stripe; one that may yet take effect is waited for.
+    if files.flush_all().await == Err(FsError::Delay) {
+        return Err(FsError::Delay);
     }
     let map = drives.now().recorded.map.clone();
     let cells: BTreeSet<(GroupId, usize)> = filling.iter().map(|&(group, cell, _)| (group, cell)).collect();
