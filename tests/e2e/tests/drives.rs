@@ -166,23 +166,41 @@ fn a_drive_is_taken_out_while_files_are_in_use_and_comes_back_empty() {
     assert!(plexus(&daemon, &["drive", "fail", "7"]).unwrap_err().contains("no drive 7"));
     assert!(plexus(&daemon, &["drive", "replace", "3"]).unwrap_err().contains("in service"));
 
-    // There is a seventh: the chunks of the third, and the log, move to what remains.
-    plexus(&daemon, &["drive", "fail", "3"]).unwrap();
-    assert!(plexus(&daemon, &["drive", "fail", "3"]).unwrap_err().contains("already"));
-    write(&daemon, 5..8);
+    // There is a seventh: the chunks of the third, and the log, move to what remains, under load.
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write(&daemon, 5..20));
+        let reading = scope.spawn(|| must_read(&daemon, 0..5));
+        plexus(&daemon, &["drive", "fail", "3"]).unwrap();
+        assert!(plexus(&daemon, &["drive", "fail", "3"]).unwrap_err().contains("already"));
+        reading.join().unwrap();
+        writing.join().unwrap();
+    });
     assert_eq!(when_healthy(&daemon).failures_left.data, 2);
     assert_eq!(states(&daemon)[3], DriveState::Failed);
     assert!(daemon.stop().unwrap().success());
     lose(folder.path(), [1, 5]);
     let daemon = daemon.restart().unwrap();
-    must_read(&daemon, 0..8);
+    must_read(&daemon, 0..20);
 
     // The bay has its old drive's files in it: they are not those of the new drive.
     plexus(&daemon, &["drive", "replace", "3"]).unwrap();
     plexus(&daemon, &["drive", "replace", "1"]).unwrap();
     plexus(&daemon, &["drive", "replace", "5"]).unwrap();
-    write(&daemon, 8..10);
+    write(&daemon, 20..22);
     when_healthy(&daemon);
     assert_eq!(states(&daemon), [DriveState::Serving; 7]);
-    must_read(&daemon, 0..10);
+
+    // Out and in again in one breath, with the old drive's files just let go of.
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write(&daemon, 22..30));
+        plexus(&daemon, &["drive", "fail", "2"]).unwrap();
+        plexus(&daemon, &["drive", "replace", "2"]).unwrap();
+        writing.join().unwrap();
+    });
+    when_healthy(&daemon);
+    let mut daemon = daemon;
+    assert!(daemon.stop().unwrap().success());
+    lose(folder.path(), [4, 6]);
+    let daemon = daemon.restart().unwrap();
+    must_read(&daemon, 0..30);
 }
