@@ -1,17 +1,16 @@
 //! What administrators can ask of this daemon.
 
-use crate::core::{Core, Drive, Files};
+use crate::bays::{Bay, BayError, bay_of};
+use crate::core::{Core, Files};
+use crate::drives::{DriveChangeError, Drives, map_losses_survived};
 use admin::{
-    Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, Drives,
-    ErrorKind, ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
+    Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, ErrorKind,
+    ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
 };
-use cluster::ClusterMap;
 use config::Export;
-use data::StripeStore;
 use drive::ChunkKey;
 use env::Random;
 use parking_lot::Mutex;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use types::limits::BLOCK_BYTES;
@@ -21,36 +20,18 @@ use vfs::{Ctx, Lookup, Vfs};
 /// The daemon as the administration interface sees it.
 pub(crate) struct Daemon {
     files: Arc<Files>,
-    store: StripeStore,
-    map: ClusterMap,
-    drives: Vec<Seen>,
+    drives: Arc<Drives>,
     exports: Mutex<Vec<Export>>,
     random: Arc<dyn Random>,
     nfs: String,
     started: Instant,
 }
 
-/// What is known of a drive without asking it.
-struct Seen {
-    id: u32,
-    path: String,
-    size: u64,
-    chunks: Option<Arc<drive::ChunkStore>>,
-}
-
 impl Daemon {
     pub(crate) fn new(core: &Core, exports: Vec<Export>, nfs: String, random: Arc<dyn Random>) -> Daemon {
-        let seen = |drive: &Drive| Seen {
-            id: drive.id.0,
-            path: drive.path.display().to_string(),
-            size: drive.size,
-            chunks: drive.open.as_ref().ok().map(|open| open.chunks.clone()),
-        };
         Daemon {
             files: core.files.clone(),
-            store: core.store.clone(),
-            map: core.map.clone(),
-            drives: core.drives.iter().map(seen).collect(),
+            drives: core.drives.clone(),
             exports: Mutex::new(exports),
             random,
             nfs,
@@ -61,13 +42,6 @@ impl Daemon {
     /// The configuration was read again.
     pub(crate) fn set_exports(&self, exports: Vec<Export>) {
         *self.exports.lock() = exports;
-    }
-
-    fn drives_away(&self) -> usize {
-        self.drives
-            .iter()
-            .filter(|drive| drive.chunks.as_ref().is_none_or(|chunks| chunks.stat().failed))
-            .count()
     }
 
     async fn find(&self, path: &str) -> Result<FileId, FsError> {
@@ -83,6 +57,27 @@ impl Daemon {
     }
 }
 
+/// Runs to its end, also when who asked goes away.
+async fn detached(
+    change: impl Future<Output = Result<(), DriveChangeError>> + Send + 'static,
+) -> Result<(), ControlError> {
+    let ended = tokio::spawn(change).await;
+    ended.map_err(|error| ControlError::new(ErrorKind::Failed, error.to_string()))?.map_err(refused)
+}
+
+fn refused(error: DriveChangeError) -> ControlError {
+    let kind = match &error {
+        DriveChangeError::NoSuchDrive(_) => ErrorKind::NotFound,
+        DriveChangeError::FailedAlready(_)
+        | DriveChangeError::InService(_)
+        | DriveChangeError::WouldLose(..)
+        | DriveChangeError::WornOut(_)
+        | DriveChangeError::Bay(BayError::Occupied { .. }) => ErrorKind::Conflict,
+        _ => ErrorKind::Failed,
+    };
+    ControlError::new(kind, error.to_string())
+}
+
 fn failed(what: &str, error: FsError) -> ControlError {
     let kind = match error {
         FsError::NotFound | FsError::NotDirectory => ErrorKind::NotFound,
@@ -94,28 +89,28 @@ fn failed(what: &str, error: FsError) -> ControlError {
 
 impl Control for Daemon {
     async fn status(&self) -> Result<Status, ControlError> {
-        let parity = self.map.scheme.parity();
-        let away = self.drives_away();
-        let homes = self.drives.iter().take(2 * parity + 1);
-        let homes_away =
-            homes.filter(|drive| drive.chunks.as_ref().is_none_or(|chunks| chunks.stat().failed)).count();
+        let now = self.drives.now();
+        let parity = now.recorded.map.scheme.parity();
+        let damage = now.worst_damage();
+        let homes_away = now.recorded.homes.len() - now.homes().len();
         let left = |away: usize| u8::try_from(parity.saturating_sub(away)).unwrap_or(u8::MAX);
-        let health = match away {
+        let health = match damage.max(homes_away) {
             0 => Health::Healthy,
             n if n <= parity => Health::Degraded,
             _ => Health::Lost,
         };
-        let stats = self.drives.iter().filter_map(|drive| drive.chunks.as_ref()).map(|chunks| chunks.stat());
+        let open = now.bays.iter().filter_map(|bay| bay.open.as_ref().ok());
+        let stats = open.map(|open| open.chunks.stat());
         let (total, free, held) = stats.fold((0, 0, 0), |(total, free, held), stat| {
             (total + stat.total, free + stat.free, held + stat.held_back)
         });
-        let counters = self.store.counters();
+        let counters = self.drives.store().counters();
         Ok(Status {
             health,
             // The map of names is on one drive only so far: its loss is survived by none.
             failures_left: FailuresLeft {
-                data: left(away),
-                metadata: left(homes_away).min(crate::core::map_losses_survived(&self.map)),
+                data: left(damage),
+                metadata: left(homes_away).min(map_losses_survived(&now.recorded.map)),
             },
             capacity: Capacity { total, used: total - free, reserved: Some(held), ..Capacity::default() },
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
@@ -125,45 +120,60 @@ impl Control for Daemon {
         })
     }
 
-    async fn drives(&self) -> Result<Drives, ControlError> {
-        let report = |drive: &Seen| {
-            let stat = drive.chunks.as_ref().map(|chunks| chunks.stat());
+    async fn drives(&self) -> Result<admin::Drives, ControlError> {
+        let now = self.drives.now();
+        let failed = |bay: &Bay| {
+            let info = now.recorded.map.drive(bay.drive);
+            info.is_none_or(|info| info.state == cluster::DriveState::Failed)
+        };
+        let report = |bay: &Bay| {
+            let stat = bay.open.as_ref().ok().map(|open| open.chunks.stat());
             admin::Drive {
-                id: drive.id,
-                path: drive.path.clone(),
+                id: u32::from(bay.number),
+                path: bay.path.display().to_string(),
                 state: match stat {
+                    _ if failed(bay) => DriveState::Failed,
                     None => DriveState::Missing,
                     Some(stat) if stat.failed => DriveState::Failed,
+                    Some(_) if now.is_filling(bay.drive) => DriveState::Filling,
                     Some(_) => DriveState::Serving,
                 },
-                size: drive.size,
+                size: bay.size,
                 used: stat.map_or(0, |stat| stat.total - stat.free),
             }
         };
-        Ok(Drives { drives: self.drives.iter().map(report).collect() })
+        Ok(admin::Drives { drives: now.bays.iter().map(report).collect() })
+    }
+
+    async fn drive_fail(&self, id: u32) -> Result<(), ControlError> {
+        let drives = self.drives.clone();
+        detached(async move { drives.fail(id).await }).await
+    }
+
+    async fn drive_replace(&self, id: u32) -> Result<(), ControlError> {
+        let drives = self.drives.clone();
+        detached(async move { drives.replace(id).await }).await
     }
 
     async fn placement(&self, path: String) -> Result<ChunkPlaces, ControlError> {
         let file = self.find(&path).await.map_err(|e| failed(&path, e))?;
         let stripes = self.files.stripes_of(file).await.map_err(|e| failed(&path, e))?;
+        let now = self.drives.now();
         let mut chunks = Vec::new();
         for stripe in stripes {
-            let Some(group) = self.map.group(stripe.group) else { continue };
+            let Some(group) = now.recorded.map.group(stripe.group) else { continue };
             let cells = group.cells.iter().enumerate().filter(|(n, _)| stripe.cells >> n & 1 == 1);
             for (index, (_, cell)) in (0u8..).zip(cells) {
-                let drive = self.drives.iter().find(|drive| drive.id == cell.drive.0);
-                let Some((drive, store)) = drive.and_then(|drive| Some((drive, drive.chunks.as_ref()?)))
-                else {
-                    continue;
-                };
+                let Some(bay) = now.bay(cell.drive) else { continue };
+                let Ok(open) = &bay.open else { continue };
                 let key = ChunkKey { group: stripe.group, chunk: ChunkId { stripe: stripe.stripe, index } };
-                let Some(header) = store.locate(key) else { continue };
+                let Some(header) = open.chunks.locate(key) else { continue };
                 let blocks = stripe.length.div_ceil(u32::from(stripe.data_chunks) * BLOCK_BYTES as u32);
                 chunks.push(ChunkPlace {
                     stripe: stripe.stripe.0,
                     index,
-                    drive: drive.id,
-                    file: Path::new(&drive.path).join("chunks").display().to_string(),
+                    drive: bay_of(cell.drive),
+                    file: bay.path.join("chunks").display().to_string(),
                     offset: header + BLOCK_BYTES as u64,
                     length: u64::from(blocks) * BLOCK_BYTES as u64,
                 });

@@ -114,11 +114,6 @@ impl Folder {
         }
         id
     }
-
-    /// Where a drive is.
-    pub(crate) fn drive(&self, index: u16) -> PathBuf {
-        self.path.join(format!("drive-{index}"))
-    }
 }
 
 fn parse(file: &Path, text: &str) -> Result<State, FolderError> {

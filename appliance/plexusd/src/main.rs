@@ -5,12 +5,15 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bays;
 mod cluster_map;
 mod control;
 mod core;
 mod daemon;
+mod drives;
 mod exports;
 mod folder;
+mod rebuild;
 mod shards;
 mod stripes;
 

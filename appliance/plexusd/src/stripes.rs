@@ -7,6 +7,7 @@ use frontend::{PlacedStripe, StripeError, Usage};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use types::{FsId, StripeId};
 
@@ -20,13 +21,16 @@ const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
 pub(crate) struct DataPlane {
     store: StripeStore,
     usage: Arc<Mutex<Usage>>,
+    /// What was taken at most when drives were away a moment ago.
+    narrow: Arc<AtomicU32>,
 }
 
 impl DataPlane {
     /// Over `store`; keeps count of its capacity for as long as somebody holds this.
     pub(crate) async fn start(store: StripeStore) -> DataPlane {
         let usage = Arc::new(Mutex::new(usage_of(&store).await));
-        let (weak, of_task) = (Arc::downgrade(&usage), store.clone());
+        let narrow = Arc::new(AtomicU32::new(u32::MAX));
+        let (weak, of_task, narrow_of_task) = (Arc::downgrade(&usage), store.clone(), narrow.clone());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(CAPACITY_PERIOD);
             loop {
@@ -34,9 +38,10 @@ impl DataPlane {
                 let now = usage_of(&of_task).await;
                 let Some(usage) = weak.upgrade() else { return };
                 *usage.lock() = now;
+                narrow_of_task.store(u32::MAX, Ordering::Relaxed);
             }
         });
-        DataPlane { store, usage }
+        DataPlane { store, usage, narrow }
     }
 }
 
@@ -57,7 +62,8 @@ fn placed(place: StripePlace) -> PlacedStripe {
     }
 }
 
-fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
+/// A stripe as the data plane knows it.
+pub(crate) fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
     let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = placed;
     let scheme = Scheme::new(data_chunks, parity_chunks).map_err(|e| StripeError::Failed(e.to_string()))?;
     Ok(StripePlace { stripe, group, scheme, cells, length })
@@ -66,6 +72,7 @@ fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
 fn failed(stripe: StripeId, error: DataError) -> StripeError {
     match error {
         DataError::NoSpace => StripeError::NoSpace,
+        DataError::Narrow { length_max } => StripeError::Narrow { bytes_max: length_max as usize },
         // Every chunk gone is what a stripe looks like that was freed since its extent was read.
         DataError::Lost(_) => StripeError::Gone(stripe),
         error => StripeError::Failed(error.to_string()),
@@ -74,12 +81,16 @@ fn failed(stripe: StripeId, error: DataError) -> StripeError {
 
 impl frontend::Stripes for DataPlane {
     fn stripe_bytes_max(&self) -> usize {
-        self.store.stripe_bytes_max() as usize
+        self.store.stripe_bytes_max().min(self.narrow.load(Ordering::Relaxed)) as usize
     }
 
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
         let group = self.store.pick_group();
-        self.store.write(stripe, group, data).await.map(placed).map_err(|e| failed(stripe, e))
+        let written = self.store.write(stripe, group, data).await;
+        if let Err(DataError::Narrow { length_max }) = written {
+            self.narrow.fetch_min(length_max.max(1), Ordering::Relaxed);
+        }
+        written.map(placed).map_err(|e| failed(stripe, e))
     }
 
     async fn read(&self, at: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {

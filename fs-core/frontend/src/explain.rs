@@ -1,10 +1,11 @@
-//! Where the data of a file are, for people who ask.
+//! Where data are: for people who ask, and for rebuilding.
 
 use crate::propose::answer;
 use crate::{Frontend, PlacedStripe, Shards, Stripes};
 use namespace::queries::content::{Place, locate};
 use namespace::queries::inode;
-use types::{ByteRange, FileId, FsError};
+use namespace::queries::pending;
+use types::{ByteRange, FileId, FsError, FsId, StripeId};
 
 /// Runs looked at in one step.
 const RUNS_MAX: usize = 1024;
@@ -35,5 +36,22 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             at = told;
         }
         Ok(stripes)
+    }
+
+    /// Stripes that files of a filesystem need, in order from `from` on; fewer than `limit` only at the end.
+    ///
+    /// # Errors
+    /// Those of reading the metadata.
+    pub fn live_stripes(&self, fs: FsId, from: StripeId, limit: usize) -> Result<Vec<PlacedStripe>, FsError> {
+        let found = answer(pending::live_stripes(&self.view()?, fs, from, limit))?;
+        Ok(found.iter().map(|(stripe, record)| PlacedStripe::of(*stripe, record)).collect())
+    }
+
+    /// Whether metadata know a stripe still, be it only to free it.
+    ///
+    /// # Errors
+    /// Those of reading the metadata.
+    pub fn knows_stripe(&self, fs: FsId, stripe: StripeId) -> Result<bool, FsError> {
+        answer(pending::knows_stripe(&self.view()?, fs, stripe))
     }
 }

@@ -173,19 +173,14 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 && writes.len() < STRIPES_AT_ONCE
                 && let Some(Packed { data, runs }) = packed.next()
             {
-                match self.stripe_id(file).await {
-                    Ok(stripe) => {
-                        let this = self.clone();
-                        writes.spawn(async move {
-                            this.0.stripes.write(file.fs, stripe, data).await.map(|place| (place, runs))
-                        });
-                    }
-                    Err(error) => failed = Some(error),
-                }
+                let this = self.clone();
+                writes.spawn(async move { this.write_packed(file, Packed { data, runs }).await });
             }
             match writes.join_next().await {
-                Some(Ok(Ok((place, runs)))) => batches.extend(batches_of(place, &runs)),
-                Some(Ok(Err(error))) => failed = Some(data_error(error)),
+                Some(Ok((written, result))) => {
+                    batches.extend(written);
+                    failed = failed.or(result.err());
+                }
                 Some(Err(_)) => failed = Some(FsError::Io),
                 None => break,
             }
@@ -197,6 +192,27 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 Err(error)
             }
         }
+    }
+
+    /// Writes what was laid out for one stripe: as one, or as several shorter ones where drives are away.
+    /// What was written comes back also beside an error.
+    async fn write_packed(&self, file: FileId, packed: Packed) -> (Vec<Batch>, Result<(), FsError>) {
+        let mut written = Vec::new();
+        let mut rest = VecDeque::from([packed]);
+        while let Some(packed) = rest.pop_front() {
+            let stripe = match self.stripe_id(file).await {
+                Ok(stripe) => stripe,
+                Err(error) => return (written, Err(error)),
+            };
+            match self.0.stripes.write(file.fs, stripe, packed.data.clone()).await {
+                Ok(place) => written.extend(batches_of(place, &packed.runs)),
+                Err(StripeError::Narrow { bytes_max }) if (1..packed.data.len()).contains(&bytes_max) => {
+                    packed.cut(bytes_max).into_iter().rev().for_each(|part| rest.push_front(part));
+                }
+                Err(error) => return (written, Err(data_error(error))),
+            }
+        }
+        (written, Ok(()))
     }
 
     async fn commit_batches(
@@ -299,6 +315,16 @@ fn as_inline(inode: &Inode, dirty: &Dirty) -> Option<Bytes> {
         content[at..at + data.len()].copy_from_slice(&data);
     }
     Some(content.freeze())
+}
+
+impl Packed {
+    /// The same for stripes of up to `max` bytes.
+    fn cut(self, max: usize) -> Vec<Packed> {
+        let Packed { data, runs } = self;
+        let part = |at: u32, length: u32| data.slice(at as usize..(at + length) as usize);
+        let stretches = runs.into_iter().map(|(offset, at, length)| (offset, vec![part(at, length)]));
+        pack(stretches.collect(), max)
+    }
 }
 
 /// Lays stretches one after the other into stripes of up to `max` bytes.

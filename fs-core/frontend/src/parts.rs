@@ -50,6 +50,12 @@ pub enum StripeError {
     /// The stripe is not on its drives: freed meanwhile, if the extent has changed.
     #[error("stripe {0:?} is not there")]
     Gone(StripeId),
+    /// Only shorter stripes can be written now, because drives are away or their free space is scattered.
+    #[error("stripes of up to {bytes_max} bytes are possible now")]
+    Narrow {
+        /// Bytes of data; shorter than what was refused.
+        bytes_max: usize,
+    },
     /// Anything else; the line is for the log.
     #[error("{0}")]
     Failed(String),
@@ -66,13 +72,13 @@ pub struct Usage {
 
 /// The stripes of the data plane.
 pub trait Stripes: Send + Sync + 'static {
-    /// Bytes of the largest stripe.
+    /// Bytes of the largest stripe that is likely to be taken now.
     fn stripe_bytes_max(&self) -> usize;
 
-    /// Writes a stripe; durable when it comes back. `fs` is kept with it.
+    /// Writes a stripe; durable when it comes back. `fs` is kept with it. An id is for one call.
     ///
     /// # Errors
-    /// [`StripeError`].
+    /// [`StripeError`]; after `Narrow` the same data may be written as several shorter stripes.
     fn write(
         &self,
         fs: FsId,

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use types::limits::COMMAND_KEYS_MAX;
 use types::{FsId, GroupId, StripeId};
 
@@ -96,6 +97,7 @@ impl Shards for MemoryShard {
 pub struct MemoryStripes {
     stripes: Arc<Mutex<BTreeMap<StripeId, Bytes>>>,
     bytes_max: usize,
+    narrow: Arc<AtomicUsize>,
     total: u64,
     weather: Weather,
 }
@@ -104,7 +106,14 @@ impl MemoryStripes {
     /// With stripes of at most `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> MemoryStripes {
-        MemoryStripes { stripes: Arc::default(), bytes_max, total: 1 << 40, weather: Weather::default() }
+        let narrow = Arc::new(AtomicUsize::new(bytes_max));
+        MemoryStripes {
+            stripes: Arc::default(),
+            bytes_max,
+            narrow,
+            total: 1 << 40,
+            weather: Weather::default(),
+        }
     }
 
     /// The same in this weather.
@@ -117,6 +126,11 @@ impl MemoryStripes {
     #[must_use]
     pub fn of_size(self, total: u64) -> MemoryStripes {
         MemoryStripes { total, ..self }
+    }
+
+    /// From now on takes no longer stripes than this, as when drives are away.
+    pub fn narrow(&self, bytes_max: usize) {
+        self.narrow.store(bytes_max, Ordering::Relaxed);
     }
 
     /// The stripes that exist, with their lengths.
@@ -143,6 +157,10 @@ impl Stripes for MemoryStripes {
 
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
         let length = u32::try_from(data.len()).map_err(|_| StripeError::Failed("too long".into()))?;
+        let bytes_max = self.narrow.load(Ordering::Relaxed);
+        if data.len() > bytes_max {
+            return Err(StripeError::Narrow { bytes_max });
+        }
         self.weather.wait().await;
         if self.weather.strikes(Mishap::Write) {
             return Err(StripeError::Failed("a drive does not answer".into()));

@@ -1,10 +1,10 @@
-//! What waits to be done: orphans, intents, garbage.
+//! What waits to be done: orphans, intents, garbage; and the stripes that rebuilding goes through.
 
 use super::Answer;
 use crate::keys;
 use crate::records::{Record, Stripe};
 use map::{MapError, OrderedMap};
-use types::{FileId, FsId, Slot, StripeId};
+use types::{FileId, FsId, InodeId, Slot, StripeId};
 
 /// Inodes with an intent, up to `limit`.
 ///
@@ -30,13 +30,46 @@ pub fn garbage(map: &dyn OrderedMap, fs: FsId, limit: usize) -> Answer<Vec<(Stri
     let mut found = Vec::new();
     in_every_slot(map, fs, keys::kind::GARBAGE, &mut |key, value| {
         if found.len() < limit {
-            let id =
-                keys::parse_inode(key).ok_or_else(|| MapError("a stripe's key has no sequence".into()))?;
-            found.push((StripeId(id.ino.0), Stripe::decode(value)?));
+            found.push(stripe_of(key, value)?);
         }
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Stripes that files need, in order from `from` on, up to `limit`; fewer only at the end.
+///
+/// # Errors
+/// Those of the map.
+pub fn live_stripes(
+    map: &dyn OrderedMap,
+    fs: FsId,
+    from: StripeId,
+    limit: usize,
+) -> Answer<Vec<(StripeId, Stripe)>> {
+    let mut found = Vec::new();
+    let mut slot = InodeId(from.0).slot();
+    let mut first = Some(keys::stripe(fs, from));
+    while found.len() < limit {
+        let (from, to) = keys::all_of(fs, slot, keys::kind::STRIPE);
+        let from = first.take().unwrap_or(from);
+        let mut outcome = Ok(());
+        map.scan(&from, &to, &mut |key, value| {
+            outcome = stripe_of(key, value).map(|stripe| found.push(stripe));
+            outcome.is_ok() && found.len() < limit
+        })?;
+        outcome?;
+        match next_slot(map, slot)? {
+            Some(next) => slot = next,
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+fn stripe_of(key: &[u8], value: &[u8]) -> Result<(StripeId, Stripe), MapError> {
+    let id = keys::parse_inode(key).ok_or_else(|| MapError("a stripe's key has no sequence".into()))?;
+    Ok((StripeId(id.ino.0), Stripe::decode(value)?))
 }
 
 /// Whether metadata know the stripe, live or as garbage.
@@ -95,16 +128,62 @@ pub(crate) fn in_every_slot(
             outcome.is_ok()
         })?;
         outcome?;
-        let Some(after) = slot.0.checked_add(1) else { return Ok(()) };
-        // The next slot that has any key at all.
-        let mut next = None;
-        map.scan(&after.to_be_bytes(), &[0xff; 16], &mut |key, _| {
-            next = key.get(0..2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
-            false
-        })?;
-        match next {
-            Some(found) => slot = Slot(found),
+        match next_slot(map, slot)? {
+            Some(next) => slot = next,
             None => return Ok(()),
+        }
+    }
+}
+
+/// The next slot that has any key at all.
+fn next_slot(map: &dyn OrderedMap, slot: Slot) -> Result<Option<Slot>, MapError> {
+    let Some(after) = slot.0.checked_add(1) else { return Ok(None) };
+    let mut next = None;
+    map.scan(&after.to_be_bytes(), &[0xff; 16], &mut |key, _| {
+        next = key.get(0..2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
+        false
+    })?;
+    Ok(next.map(Slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use map::{MemoryMap, OrderedMapMut};
+    use types::GroupId;
+
+    #[test]
+    fn live_stripes_come_in_pages_over_all_slots_and_without_garbage() {
+        let (mut map, fs) = (MemoryMap::default(), FsId(3));
+        let record = |length| Stripe {
+            group: GroupId(1),
+            data_chunks: 4,
+            parity_chunks: 2,
+            cells: 63,
+            length,
+            pieces: 1,
+            live: length,
+        };
+        let id = |slot, sequence| StripeId(InodeId::new(Slot(slot), sequence).0);
+        let ids = [id(0, 1), id(0, 2), id(7, 1), id(7, 9), id(7, 10), id(u16::MAX, 4)];
+        for (n, &stripe) in ids.iter().enumerate() {
+            map.put(&keys::stripe(fs, stripe), record(n as u32).encode());
+            map.put(&keys::garbage(fs, StripeId(stripe.0 + 100)), record(99).encode());
+            map.put(&keys::stripe(FsId(4), stripe), record(98).encode());
+        }
+        for limit in 1..8 {
+            let (mut seen, mut from) = (Vec::new(), StripeId(0));
+            loop {
+                let page = live_stripes(&map, fs, from, limit).unwrap();
+                assert!(page.len() <= limit);
+                seen.extend(page.iter().map(|(stripe, record)| (*stripe, record.length)));
+                match page.last() {
+                    Some((last, _)) if page.len() == limit => from = StripeId(last.0 + 1),
+                    _ => break,
+                }
+            }
+            let expected: Vec<_> = ids.iter().copied().zip(0u32..).collect();
+            assert_eq!(seen, expected, "limit {limit}");
         }
     }
 }

@@ -5,6 +5,7 @@
 mod commands;
 mod concurrent;
 mod large;
+mod narrow;
 mod random;
 mod replays;
 mod restart;

@@ -1,0 +1,251 @@
+//! Bays: the folders `drive-N` that drives of the cluster map live in, one life after the other.
+//!
+//! A drive's id is never used again, while folder and number of its bay stay: the id is the bay's number
+//! and, in steps of [`LIVES`], which life of the bay it is. A bay is a failure domain.
+
+use cluster::{ClusterMap, DomainId, DriveInfo, DriveState};
+use data::ChunkPeer;
+use drive::log::{DriveLog, LogOptions};
+use drive::map::{DriveMap, MapOptions};
+use drive::{ChunkStore, DriveDirectory, DriveIdentity, IdentityError};
+use env::{Engine, Random, durable};
+use metadata::Home;
+use parking_lot::Mutex;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use types::{DriveId, ShardId};
+
+/// Distance of the ids of one bay's lives; above the number of bays that a map can have.
+const LIVES: u32 = 100_000;
+/// How often, and after which pauses, a folder is tried whose last user is just going.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A bay with the newest drive in it.
+#[derive(Clone)]
+pub(crate) struct Bay {
+    pub(crate) number: u16,
+    pub(crate) drive: DriveId,
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
+    /// Or why the drive is not in use.
+    pub(crate) open: Result<Arc<OpenDrive>, String>,
+}
+
+impl Bay {
+    /// The drive takes reads and writes, as far as is known.
+    pub(crate) fn serves(&self) -> bool {
+        self.open.as_ref().is_ok_and(|open| !open.chunks.stat().failed)
+    }
+}
+
+/// A drive that is open.
+pub(crate) struct OpenDrive {
+    pub(crate) chunks: Arc<ChunkStore>,
+    pub(crate) peer: Arc<dyn ChunkPeer>,
+    pub(crate) map: DriveMap,
+    log: Mutex<Option<DriveLog>>,
+}
+
+impl OpenDrive {
+    /// The drive as a home of a shard's log since the epoch `since` of the cluster map; `None` once closed.
+    pub(crate) fn home(&self, shard: ShardId, since: u64) -> Option<Home> {
+        let log = self.log.lock().as_ref().map(|log| log.shard(shard))?;
+        // A drive that was a home before and becomes one again must not count with its old log.
+        let incarnation = u128::from_be_bytes(self.chunks.incarnation().0) ^ u128::from(since);
+        Some(Home { log, incarnation })
+    }
+
+    /// Ends its work in order.
+    pub(crate) async fn close(&self) {
+        let log = self.log.lock().take();
+        if let Some(log) = log {
+            log.close().await;
+        }
+        self.chunks.close().await;
+    }
+}
+
+/// What all drives of this daemon have in common.
+pub(crate) struct DriveSettings {
+    pub(crate) folder: PathBuf,
+    pub(crate) cluster: [u8; 16],
+    pub(crate) bytes: u64,
+    pub(crate) cache_bytes: u64,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+/// Why there is no drive.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BayError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{path}: {why}; empty the folder first")]
+    Occupied { path: PathBuf, why: String },
+    #[error("{path}: {why}")]
+    Parts { path: PathBuf, why: String },
+}
+
+/// The newest drive of a bay.
+pub(crate) fn newest(map: &ClusterMap, bay: u16) -> Option<&DriveInfo> {
+    let of_bay = map.drives.iter().filter(|drive| drive.domain == DomainId(u32::from(bay)));
+    of_bay.max_by_key(|drive| (drive.state == DriveState::Up, drive.id))
+}
+
+/// The bay of a drive.
+pub(crate) fn bay_of(drive: DriveId) -> u32 {
+    drive.0 % LIVES
+}
+
+/// The drive that comes after `last` in its bay; `None` after 42,948 of them.
+pub(crate) fn next_life(last: DriveId) -> Option<DriveId> {
+    last.0.checked_add(LIVES).map(DriveId)
+}
+
+impl DriveSettings {
+    /// Where a bay is.
+    pub(crate) fn path(&self, bay: u16) -> PathBuf {
+        self.folder.join(format!("drive-{bay}"))
+    }
+
+    /// Opens the drive that should be in the folder, or makes it when `fresh`. A drive that is missing or
+    /// broken is no error: parity is for that.
+    pub(crate) async fn open(&self, number: u16, drive: DriveId, fresh: bool) -> Result<Bay, BayError> {
+        let path = self.path(number);
+        let (engine, random) = (Engine::Auto, &*self.random);
+        let opened = if fresh {
+            DriveDirectory::create(&path, &self.cluster, drive, self.bytes, engine, random).await
+        } else {
+            DriveDirectory::open(&path, &self.cluster, drive, engine, random).await
+        };
+        let (directory, chunks) = match opened {
+            Ok(opened) => opened,
+            // Another daemon's drive or a newer format is not a failure that parity should hide.
+            Err(error @ (IdentityError::InUse { .. } | IdentityError::Version { .. })) => {
+                return Err(error.into());
+            }
+            Err(error) if fresh => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(bay = number, drive = drive.0, %error, "drive not opened");
+                return Ok(Bay { number, drive, path, size: 0, open: Err(error.to_string()) });
+            }
+        };
+        let open = self.parts(&directory, chunks).await;
+        if let Err(error) = &open {
+            tracing::error!(bay = number, drive = drive.0, %error, "drive not opened");
+            if fresh {
+                return Err(BayError::Parts { path, why: error.clone() });
+            }
+        }
+        Ok(Bay { number, drive, path, size: directory.identity().size, open: open.map(Arc::new) })
+    }
+
+    async fn parts(&self, directory: &DriveDirectory, chunks: ChunkStore) -> Result<OpenDrive, String> {
+        let (log, map) = (directory.log(), directory.map());
+        let map_options = MapOptions { cache_bytes: self.cache_bytes, ..MapOptions::default() };
+        let log = tokio::task::spawn_blocking(move || DriveLog::open(&log, LogOptions::default()));
+        let log = log.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string());
+        let map = tokio::task::spawn_blocking(move || DriveMap::open(&map, &map_options));
+        let map = map.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string());
+        let chunks = Arc::new(chunks);
+        Ok(OpenDrive { peer: Arc::new(chunks.clone()), chunks, map: map?, log: Mutex::new(Some(log?)) })
+    }
+
+    /// Takes away what a drive of this cluster that is `gone` left in a bay. Nothing else is touched.
+    pub(crate) async fn clear(&self, bay: u16, gone: impl Fn(DriveId) -> bool) -> Result<(), BayError> {
+        let path = self.path(bay);
+        let occupied = |why: String| BayError::Occupied { path: path.clone(), why };
+        match DriveIdentity::read(&path) {
+            Ok(found) if found.cluster != drive::directory::hex(&self.cluster) => {
+                return Err(occupied(format!("a drive of cluster {} is there", found.cluster)));
+            }
+            Ok(found) if !gone(DriveId(found.drive)) => {
+                return Err(occupied(format!(
+                    "drive {} of this cluster is there",
+                    bay_of(DriveId(found.drive))
+                )));
+            }
+            Ok(_) => {}
+            Err(IdentityError::Missing { .. }) if !path.exists() => return Ok(()),
+            Err(IdentityError::Missing { .. }) => {}
+            Err(error @ IdentityError::Version { .. }) => return Err(error.into()),
+            Err(error) => return Err(occupied(error.to_string())),
+        }
+        for _ in 0..TRIES {
+            let io = |error| BayError::Io { path: path.clone(), error };
+            if let Some(_lock) = durable::lock(&path.join("lock")).map_err(io)? {
+                return wipe(&path).map_err(io);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(IdentityError::InUse { path }.into())
+    }
+}
+
+/// The identity goes first: what is left after a crash is no drive.
+fn wipe(path: &Path) -> io::Result<()> {
+    let absent_is_fine = |result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let identity = path.join("identity");
+    absent_is_fine(std::fs::remove_file(&identity))?;
+    durable::sync_parent(&identity)?;
+    absent_is_fine(std::fs::remove_file(path.join("chunks")))?;
+    for part in ["log", "map"] {
+        absent_is_fine(std::fs::remove_dir_all(path.join(part)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use cluster::Scheme;
+    use env::SeededRandom;
+
+    fn settings(folder: &Path, cluster: u8) -> DriveSettings {
+        let (folder, random) = (folder.to_owned(), Arc::new(SeededRandom::new(u64::from(cluster))));
+        DriveSettings { folder, cluster: [cluster; 16], bytes: 8 << 20, cache_bytes: 1 << 20, random }
+    }
+
+    #[test]
+    fn a_bay_keeps_its_number_and_no_drive_its_id() {
+        let drive = |n| DriveInfo { id: DriveId(n), domain: DomainId(n), weight: 1, state: DriveState::Up };
+        let mut map = ClusterMap::create([1; 16], Scheme::NONE, vec![drive(0), drive(1)]).unwrap();
+        map.fail_drive(DriveId(1)).unwrap();
+        assert_eq!(newest(&map, 1).unwrap().id, DriveId(1));
+        let next = next_life(DriveId(1)).unwrap();
+        assert_eq!((next, bay_of(next)), (DriveId(100_001), 1));
+        map.add_drive(DriveInfo { id: next, ..drive(1) }).unwrap();
+        map.fail_drive(next).unwrap();
+        assert_eq!(newest(&map, 1).unwrap().id, next);
+        assert!(newest(&map, 2).is_none());
+        assert_eq!(next_life(DriveId(u32::MAX - 1)), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_a_drive_that_is_gone_for_good_is_cleared_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = settings(dir.path(), 1);
+        ours.clear(0, |_| true).await.unwrap();
+        let open = ours.open(0, DriveId(0), true).await.unwrap().open.unwrap();
+        open.close().await;
+        drop(open);
+        let identity = dir.path().join("drive-0/identity");
+        // One that the map has in use is somebody's data, and so is one of another cluster.
+        assert!(matches!(ours.clear(0, |_| false).await, Err(BayError::Occupied { .. })));
+        assert!(matches!(settings(dir.path(), 2).clear(0, |_| true).await, Err(BayError::Occupied { .. })));
+        assert!(identity.exists());
+        ours.clear(0, |drive| drive == DriveId(0)).await.unwrap();
+        assert!(!identity.exists());
+        let fresh = ours.open(0, DriveId(100_000), true).await.unwrap();
+        assert_eq!(fresh.drive, DriveId(100_000));
+        fresh.open.unwrap().close().await;
+    }
+}
