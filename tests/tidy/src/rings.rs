@@ -50,6 +50,7 @@ pub const PLACES: &[Place] = &[
     place("identity", 3, &[]),
     place("metadata", 4, &[]),
     place("data", 4, &[]),
+    place("fsck", 4, &[]),
     place("frontend", 5, &[]),
     place("remote", 5, &[]),
     only("nfs", 5, &["types", "env", "telemetry", "vfs", "xdr", "nfs-wire", "serve", "identity", "mechs"]),
