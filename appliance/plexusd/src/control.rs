@@ -1,6 +1,7 @@
 //! What administrators can ask of this daemon.
 
 use crate::core::{Core, Drive, Files};
+use crate::fsck::Checker;
 use admin::{
     Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, Drives,
     ErrorKind, ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
@@ -28,6 +29,7 @@ pub(crate) struct Daemon {
     random: Arc<dyn Random>,
     nfs: String,
     started: Instant,
+    checker: Checker,
 }
 
 /// What is known of a drive without asking it.
@@ -55,6 +57,7 @@ impl Daemon {
             random,
             nfs,
             started: Instant::now(),
+            checker: Checker::new(core),
         }
     }
 
@@ -141,6 +144,10 @@ impl Control for Daemon {
             }
         };
         Ok(Drives { drives: self.drives.iter().map(report).collect() })
+    }
+
+    async fn fsck(&self) -> Result<admin::FsckReport, ControlError> {
+        self.checker.run().await
     }
 
     async fn placement(&self, path: String) -> Result<ChunkPlaces, ControlError> {

@@ -11,6 +11,7 @@ mod core;
 mod daemon;
 mod exports;
 mod folder;
+mod fsck;
 mod shards;
 mod stripes;
 
