@@ -77,8 +77,6 @@ kinds! {
     WrongChunk = "wrong-chunk",
     /// A chunk that no stripe needs and nobody is going to free.
     OrphanChunk = "orphan-chunk",
-    /// A chunk that is damaged on its drive.
-    CorruptChunk = "corrupt-chunk",
     /// A drive that could not be looked at.
     Drive = "drive",
     /// There is more than a report holds.

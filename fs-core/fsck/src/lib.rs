@@ -34,7 +34,7 @@ use damage::Findings;
 use drive::ChunkKey;
 use map::{MapError, OrderedMap};
 use std::collections::BTreeMap;
-use types::{DriveId, FsId, InodeId};
+use types::{DriveId, FsId};
 
 /// What was looked at, and all that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,14 +88,6 @@ impl Checked {
         self.doubts.ask(&present);
         let filesystems: Vec<FsId> = self.filesystems.keys().copied().collect();
         self.doubts.look(&view()?, &filesystems, &self.map)
-    }
-
-    /// A drive found that a chunk of it is damaged.
-    pub fn corrupt(&mut self, drive: DriveId, chunk: ChunkKey) {
-        self.findings.add(Kind::CorruptChunk, None, || {
-            let (stripe, index) = (InodeId(chunk.chunk.stripe.0), chunk.chunk.index);
-            format!("chunk {index} of stripe {stripe} on drive {} does not fit its checksums", drive.0)
-        });
     }
 
     /// What is in doubt now is damage. The paths of damaged inodes are those in `view`.
