@@ -1,8 +1,13 @@
 //! What administrators can ask of this daemon.
 
+<<<<<<< HEAD
 use crate::bays::{Bay, BayError, bay_of};
 use crate::core::{Core, Files};
 use crate::drives::{DriveChangeError, Drives, map_losses_survived};
+=======
+use crate::core::{Core, Drive, Files};
+use crate::fsck::Checker;
+>>>>>>> fsck
 use admin::{
     Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, ErrorKind,
     ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
@@ -25,6 +30,7 @@ pub(crate) struct Daemon {
     random: Arc<dyn Random>,
     nfs: String,
     started: Instant,
+    checker: Checker,
 }
 
 impl Daemon {
@@ -36,6 +42,7 @@ impl Daemon {
             random,
             nfs,
             started: Instant::now(),
+            checker: Checker::new(core),
         }
     }
 
@@ -153,6 +160,10 @@ impl Control for Daemon {
     async fn drive_replace(&self, id: u32) -> Result<(), ControlError> {
         let drives = self.drives.clone();
         detached(async move { drives.replace(id).await }).await
+    }
+
+    async fn fsck(&self) -> Result<admin::FsckReport, ControlError> {
+        self.checker.run().await
     }
 
     async fn placement(&self, path: String) -> Result<ChunkPlaces, ControlError> {

@@ -13,7 +13,11 @@ mod daemon;
 mod drives;
 mod exports;
 mod folder;
+<<<<<<< HEAD
 mod rebuild;
+=======
+mod fsck;
+>>>>>>> fsck
 mod shards;
 mod stripes;
 

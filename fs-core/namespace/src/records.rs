@@ -329,8 +329,15 @@ mod tests {
         frozen(&Extent { length: 300, source }, b"\x01\xac\x02\x02\x01\x02\x03\0\0\0");
         frozen(&Piece { length: 300, references: 2 }, b"\x01\xac\x02\x02");
         let (data_chunks, parity_chunks, cells) = (4, 2, 0x3f);
-        let stripe =
-            Stripe { group: GroupId(1), data_chunks, parity_chunks, cells, length: 300, pieces: 1, live: 300 };
+        let stripe = Stripe {
+            group: GroupId(1),
+            data_chunks,
+            parity_chunks,
+            cells,
+            length: 300,
+            pieces: 1,
+            live: 300,
+        };
         frozen(&stripe, b"\x01\x01\x04\x02\x3f\xac\x02\x01\xac\x02");
         frozen(&Xattr { value: Bytes::from_static(b"v") }, b"\x01\x01v");
         frozen(&Orphan { since: Time { seconds: 1, nanoseconds: 2 } }, b"\x01\x02\x02");

@@ -5,7 +5,8 @@ use map::{Machine, MemoryMap};
 use namespace::{
     Action, Changed, Command, Create, Exists, Extent, Namespace, NewStripe, NodeSpec, Space, reply_of,
 };
-use sim::audit::audit;
+use sim::audit::{Audit, audit};
+use sim::checked::checked;
 use types::{ByteRange, Cred, FsId, GroupId, InodeId, Mode, Name, SetAttr, StripeId, Time};
 
 struct Dice(SeededRandom);
@@ -129,6 +130,9 @@ fn no_command_brings_a_map_out_of_order() {
         }
         let findings = audit(&map).unwrap();
         assert!(findings.is_empty(), "seed {seed}:\n{}", findings.join("\n"));
+        let stripes = Audit::read(&map).unwrap().known_stripes();
+        let damage = checked(&map, &stripes).unwrap().damage;
+        assert!(damage.is_empty(), "seed {seed}: {damage:#?}");
     }
     assert!(done > 2000, "only {done} commands did anything");
 }

@@ -4,6 +4,8 @@
 
 mod commands;
 mod concurrent;
+mod damage;
+mod degraded;
 mod large;
 mod narrow;
 mod random;

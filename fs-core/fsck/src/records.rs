@@ -1,0 +1,198 @@
+//! Records of a shard's map, read as `docs/formats/keys.md` has them: a version byte, then postcard.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// The only version that there is.
+const VERSION: u8 = 1;
+
+/// Why a record cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Unreadable(String);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads all of `value`; a byte too many is as wrong as one too few.
+pub(crate) fn decode<R: DeserializeOwned>(value: &[u8]) -> Result<R, Unreadable> {
+    match value.split_first() {
+        None => Err(Unreadable("it is empty".into())),
+        Some((&VERSION, rest)) => match postcard::take_from_bytes::<R>(rest) {
+            Ok((record, [])) => Ok(record),
+            Ok((_, more)) => Err(Unreadable(format!("{} bytes too many", more.len()))),
+            Err(error) => Err(Unreadable(error.to_string())),
+        },
+        Some((version, _)) => Err(Unreadable(format!("unknown version {version}"))),
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Counters {
+    pub(crate) inode: u64,
+    pub(crate) stripe: u64,
+    pub(crate) inodes: u64,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+pub(crate) struct Filesystem {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) hash_key: [u8; 16],
+    pub(crate) fold_version: u8,
+}
+
+/// What an inode is; the numbers of the format.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    Symlink,
+    Fifo,
+    Socket,
+    CharDevice,
+    BlockDevice,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::File => "file",
+            Kind::Directory => "directory",
+            Kind::Symlink => "symbolic link",
+            Kind::Fifo => "FIFO",
+            Kind::Socket => "socket",
+            Kind::CharDevice => "character device",
+            Kind::BlockDevice => "block device",
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Time {
+    #[expect(dead_code, reason = "any second is a good one")]
+    seconds: i64,
+    pub(crate) nanoseconds: u32,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Inode {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u16,
+    #[expect(dead_code, reason = "anybody may own it")]
+    owner_and_group: (u32, u32),
+    pub(crate) links: u32,
+    pub(crate) device: (u32, u32),
+    pub(crate) size: u64,
+    pub(crate) used: u64,
+    pub(crate) times: [Time; 4],
+    #[expect(dead_code, reason = "any number will do")]
+    change: u64,
+    pub(crate) xattrs: u32,
+    pub(crate) body: Body,
+}
+
+#[derive(Deserialize)]
+pub(crate) enum Body {
+    None,
+    Symlink(Bytes),
+    Directory { parent: u64, _depth: u16, displaced: u32 },
+    File { inline: Option<Bytes>, _verifier: Option<[u8; 8]>, cut: Option<u64> },
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) name: Bytes,
+    pub(crate) ino: u64,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct EntryName {
+    pub(crate) cookie: u64,
+    pub(crate) ino: u64,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Extent {
+    pub(crate) length: u64,
+    pub(crate) source: Source,
+}
+
+#[derive(Deserialize)]
+pub(crate) enum Source {
+    Unwritten,
+    Inline(Bytes),
+    Piece { stripe: u64, piece: u32, within: u32, codec: u8, key: u32, raw_length: u32 },
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Piece {
+    pub(crate) length: u32,
+    pub(crate) references: u32,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stripe {
+    pub(crate) group: u16,
+    pub(crate) data_chunks: u8,
+    pub(crate) parity_chunks: u8,
+    pub(crate) cells: u32,
+    pub(crate) length: u32,
+    pub(crate) pieces: u32,
+    pub(crate) live: u32,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Xattr {
+    pub(crate) value: Bytes,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Orphan {
+    pub(crate) since: Time,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Intent {
+    Cut,
+    Delete,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Replay {
+    #[expect(dead_code, reason = "any number will do")]
+    sequence: u64,
+    pub(crate) replies: Vec<(u16, Bytes)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_those_of_the_format() {
+        let inode = b"\x01\0\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\
+            \x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01";
+        let inode: Inode = decode(inode).unwrap();
+        assert_eq!((inode.mode, inode.links, inode.size, inode.used), (0o4755, 2, 300, 3));
+        assert!(
+            matches!(&inode.body, Body::File { inline: Some(bytes), cut: Some(200), .. } if &bytes[..] == b"abc")
+        );
+        let stripe: Stripe = decode(b"\x01\x01\x04\x02\x3f\xac\x02\x01\xac\x02").unwrap();
+        assert_eq!((stripe.data_chunks, stripe.cells, stripe.length, stripe.live), (4, 63, 300, 300));
+    }
+
+    #[test]
+    fn another_version_and_other_lengths_are_refused() {
+        assert!(decode::<Piece>(b"\x01\x05\x02").is_ok());
+        for wrong in [&b""[..], b"\x02\x05\x02", b"\x01\x05", b"\x01\x05\x02\x00"] {
+            assert!(decode::<Piece>(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
