@@ -1,13 +1,9 @@
 //! What administrators can ask of this daemon.
 
-<<<<<<< HEAD
 use crate::bays::{Bay, BayError, bay_of};
 use crate::core::{Core, Files};
 use crate::drives::{DriveChangeError, Drives, map_losses_survived};
-=======
-use crate::core::{Core, Drive, Files};
 use crate::fsck::Checker;
->>>>>>> fsck
 use admin::{
     Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, ErrorKind,
     ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
@@ -42,7 +38,7 @@ impl Daemon {
             random,
             nfs,
             started: Instant::now(),
-            checker: Checker::new(core),
+            checker: Checker::new(core.drives.clone()),
         }
     }
 

@@ -188,6 +188,11 @@ impl Drives {
         self.now.read().clone()
     }
 
+    /// The names and attributes of all that is on the drives.
+    pub(crate) fn shard(&self) -> &OneShard {
+        &self.shard
+    }
+
     pub(crate) fn store(&self) -> &StripeStore {
         &self.store
     }

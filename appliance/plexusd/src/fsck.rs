@@ -1,14 +1,13 @@
 //! `plexus fsck`: has the independent reader look at this daemon's drives and map while they are in use.
 
-use crate::core::Core;
+use crate::drives::Drives;
 use admin::{ControlError, ErrorKind, FsckReport};
-use data::StripeStore;
 use drive::service::LIST_MAX;
 use drive::{ChunkKey, ChunkStore, DriveError};
+use frontend::Shards;
 use fsck::{Chunks, Report};
 use map::MapError;
-use metadata::Shard;
-use std::collections::BTreeMap;
+use metadata::View;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -20,31 +19,24 @@ const LOOKS: usize = 30;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Checks, one at a time.
-pub(crate) struct Checker(Arc<Parts>);
-
-struct Parts {
-    shard: Arc<Shard>,
-    store: StripeStore,
-    drives: BTreeMap<DriveId, Arc<ChunkStore>>,
+pub(crate) struct Checker {
+    parts: Arc<Drives>,
     one: Mutex<()>,
 }
 
 impl Checker {
-    /// Of everything that `core` has open.
-    pub(crate) fn new(core: &Core) -> Checker {
-        let open = core.drives.iter().filter_map(|drive| Some((drive.id, drive.open.as_ref().ok()?)));
-        let drives = open.map(|(id, open)| (id, open.chunks.clone())).collect();
-        let (shard, store) = (core.shard.clone(), core.store.clone());
-        Checker(Arc::new(Parts { shard, store, drives, one: Mutex::new(()) }))
+    /// Of everything that is open.
+    pub(crate) fn new(parts: Arc<Drives>) -> Checker {
+        Checker { parts, one: Mutex::new(()) }
     }
 
     /// Checks everything; only what stays wrong on a second look is damage.
     pub(crate) async fn run(&self) -> Result<FsckReport, ControlError> {
-        let _one = self.0.one.lock().await;
-        let parts = self.0.clone();
+        let _one = self.one.lock().await;
+        let parts = self.parts.clone();
         let (mut checked, view) = blocking(move || {
-            let chunks = parts.listing();
-            let view = parts.view()?;
+            let chunks = listing(&parts);
+            let view = snapshot(&parts)?;
             Ok((fsck::check(&view, chunks)?, view))
         })
         .await?;
@@ -53,41 +45,44 @@ impl Checker {
                 break;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
-            let parts = self.0.clone();
+            let parts = self.parts.clone();
             checked = blocking(move || {
-                let present = |drive: DriveId, key: ChunkKey| parts.has(drive, key);
-                checked.reconsider(present, || parts.view())?;
+                let present = |drive: DriveId, key: ChunkKey| has(&parts, drive, key);
+                checked.reconsider(present, || snapshot(&parts))?;
                 Ok(checked)
             })
             .await?;
         }
         let Report { inodes, entries, chunks, damage } = blocking(move || checked.finish(&view)).await?;
-        let damage =
-            damage.into_iter().map(|d| admin::Damage { kind: d.kind.word().to_owned(), what: d.what }).collect();
+        let damage = damage
+            .into_iter()
+            .map(|d| admin::Damage { kind: d.kind.word().to_owned(), what: d.what })
+            .collect();
         Ok(FsckReport { inodes, entries, chunks, damage })
     }
 }
 
-impl Parts {
-    fn view(&self) -> Result<metadata::View, MapError> {
-        self.shard.view().map_err(|error| MapError(error.to_string()))
-    }
+fn snapshot(parts: &Drives) -> Result<View, MapError> {
+    parts.shard().view().map_err(MapError)
+}
 
-    fn has(&self, drive: DriveId, key: ChunkKey) -> bool {
-        self.drives.get(&drive).is_some_and(|chunks| chunks.locate(key).is_some())
-    }
+fn has(parts: &Drives, drive: DriveId, key: ChunkKey) -> bool {
+    let now = parts.now();
+    let open = now.bay(drive).and_then(|bay| bay.open.as_ref().ok());
+    open.is_some_and(|open| open.chunks.locate(key).is_some())
+}
 
-    /// The chunks of all drives; one that cannot be listed counts as away.
-    fn listing(&self) -> Chunks {
-        let mut chunks = Chunks::new(self.store.map());
-        for (id, drive) in &self.drives {
-            match list(*id, drive, &mut chunks) {
-                Ok(()) => chunks.listed(*id),
-                Err(error) => tracing::warn!(drive = id.0, %error, "chunks not listed"),
-            }
+/// The chunks of all drives; one that cannot be listed counts as away.
+fn listing(parts: &Drives) -> Chunks {
+    let mut chunks = Chunks::new(parts.store().map());
+    for bay in &parts.now().bays {
+        let Ok(open) = &bay.open else { continue };
+        match list(bay.drive, &open.chunks, &mut chunks) {
+            Ok(()) => chunks.listed(bay.drive),
+            Err(error) => tracing::warn!(drive = bay.drive.0, %error, "chunks not listed"),
         }
-        chunks
     }
+    chunks
 }
 
 fn list(id: DriveId, drive: &ChunkStore, chunks: &mut Chunks) -> Result<(), DriveError> {

@@ -13,11 +13,8 @@ mod daemon;
 mod drives;
 mod exports;
 mod folder;
-<<<<<<< HEAD
-mod rebuild;
-=======
 mod fsck;
->>>>>>> fsck
+mod rebuild;
 mod shards;
 mod stripes;
 
