@@ -91,15 +91,9 @@ impl Chunks {
         self.all.sort_unstable_by_key(Listed::place);
     }
 
-    fn of(&mut self, stripe: StripeId) -> &mut [Listed] {
-        let from = self.all.partition_point(|chunk| chunk.key.chunk.stripe < stripe);
-        let to = self.all.partition_point(|chunk| chunk.key.chunk.stripe <= stripe);
-        &mut self.all[from..to]
-    }
-
     /// The stripe is going to be freed wherever it is.
     pub(crate) fn garbage(&mut self, stripe: StripeId) {
-        self.of(stripe).iter_mut().for_each(|chunk| chunk.known = true);
+        of(&mut self.all, stripe).iter_mut().for_each(|chunk| chunk.known = true);
     }
 
     /// The stripe must have all its chunks. An impossible place comes back as a sentence's end.
@@ -112,12 +106,12 @@ impl Chunks {
     ) -> Result<(), &'static str> {
         let cells = cells(&self.map, record)?;
         let (shape, blocks) = expected(record);
-        let listed_drives = self.drives.clone();
-        let chunks = self.of(stripe);
+        let Chunks { drives, all, .. } = self;
+        let chunks = of(all, stripe);
         let (mut missing, mut away) = (Vec::new(), Vec::new());
         for (index, cell) in (0u8..).zip(cells) {
             let key = ChunkKey { group: types::GroupId(record.group), chunk: ChunkId { stripe, index } };
-            if cell.state == CellState::Lost || !listed_drives.contains(&cell.drive) {
+            if cell.state == CellState::Lost || !drives.contains(&cell.drive) {
                 away.push(cell.drive);
                 continue;
             }
@@ -153,6 +147,13 @@ impl Chunks {
         let unknown = self.all.iter().filter(|chunk| !chunk.known);
         doubts.leftovers = unknown.map(|chunk| Leftover { drive: chunk.drive, key: chunk.key }).collect();
     }
+}
+
+/// The chunks of a stripe among `all`, which are sorted.
+fn of(all: &mut [Listed], stripe: StripeId) -> &mut [Listed] {
+    let from = all.partition_point(|chunk| chunk.key.chunk.stripe < stripe);
+    let to = all.partition_point(|chunk| chunk.key.chunk.stripe <= stripe);
+    &mut all[from..to]
 }
 
 /// The cells of a stripe's chunks by index.
