@@ -1,5 +1,7 @@
 //! The NFS head over the in-memory reference, by a client of our own on real sockets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
+
 mod access;
 mod client;
 mod hostile;
