@@ -92,6 +92,7 @@ impl Client {
     /// A connection and nothing more.
     pub(crate) async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         Client { stream, xid: 0, uid: 0, minor: 2, clientid: 0, session: [0; 16], sequence: 0 }
     }
 

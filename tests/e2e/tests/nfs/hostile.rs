@@ -74,7 +74,7 @@ async fn random_compounds_do_no_harm() {
     let (file, open) = client.open("f", "o").await;
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut verifier = 1_u8;
-    for _ in 0..200 {
+    for _ in 0..20_000 {
         client.sequence += 1;
         let mut body = Encoder::new();
         let tail = 1 + numbers.next() % 4;
