@@ -161,6 +161,14 @@ impl Running {
                 break;
             }
         }
+        // Dropping the receiver alone would leave a request that is on its way into the queue just
+        // now there for ever, as the shard's own handle keeps the queue.
+        requests.close();
+        while let Some(request) = requests.recv().await {
+            if let Request::Close { done } = request {
+                closing = Some(done);
+            }
+        }
         let end = self.end().await;
         if let Some(done) = closing {
             let _ = done.send(end);
