@@ -17,6 +17,8 @@ pub const AGENT: &str = "bench-agent";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const GUEST_LIMIT: Duration = Duration::from_secs(4 * 3600);
 const GUEST_MEMORY_MB: u32 = 2048;
+/// What an error shows of what a program said.
+const SHOWN_CHARS: usize = 400;
 /// How long a read waits before it looks whether to stop.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -60,7 +62,8 @@ impl Client {
             "#!/bin/bash\nip address add {GUEST}/30 dev eth0\nexec /host/{AGENT} serve {}\n",
             listener.local_addr()?
         );
-        let guest = Guest::uml().tap(wire.device()).memory_mb(GUEST_MEMORY_MB).limit(GUEST_LIMIT).host(folder);
+        let guest =
+            Guest::uml().tap(wire.device()).memory_mb(GUEST_MEMORY_MB).limit(GUEST_LIMIT).host(folder);
         let guest = guest.start(&script, &[])?;
         Client::accept(&listener, Place::Guest(guest), limit)
     }
@@ -124,7 +127,9 @@ impl Client {
         while answer.last() != Some(&b'\n') {
             stop::check()?;
             match self.answers.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut answer) {
-                Ok(0) => return Err(BenchError::Program { program: name, what: "the client is gone".into() }),
+                Ok(0) => {
+                    return Err(BenchError::Program { program: name, what: "the client is gone".into() });
+                }
                 Ok(_) => {}
                 Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     if start.elapsed() > self.limit {
@@ -150,7 +155,9 @@ impl Client {
             return Ok(done);
         }
         let status = done.status.map_or_else(|| "no status".to_owned(), |status| format!("status {status}"));
-        let what = format!("{status}: {}{}", done.out.trim(), done.err.trim());
+        // Some say on their standard output what is wrong.
+        let said = if done.err.trim().is_empty() { &done.out } else { &done.err };
+        let what = format!("{status}: {}", said.trim().chars().take(SHOWN_CHARS).collect::<String>());
         Err(BenchError::Program { program: words.join(" "), what })
     }
 }

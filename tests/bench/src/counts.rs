@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn counts_of_perf_are_read() {
-        let text = "# started on Fri\n\n123,,raw_syscalls:sys_enter,99,100.00,,\n45,,context-switches,99,100.00,,\n";
+        let text =
+            "# started on Fri\n\n123,,raw_syscalls:sys_enter,99,100.00,,\n45,,context-switches,99,100.00,,\n";
         assert_eq!(parse_perf(text), Some(Counts { calls: 123, switches: Some(45) }));
         assert_eq!(parse_perf("<not counted>,,raw_syscalls:sys_enter,0,0.00,,\n"), None);
     }

@@ -126,12 +126,6 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// Without root: no disks of their own; what is measured makes its folders itself, and nothing is counted.
-    #[must_use]
-    pub fn none() -> Disks {
-        Disks { all: Vec::new() }
-    }
-
     /// Where they are mounted.
     #[must_use]
     pub fn folders(&self) -> Vec<&Path> {
@@ -155,14 +149,11 @@ impl Disks {
         Ok(())
     }
 
-    /// What was sent to all of them so far; `None` without disks.
+    /// What was sent to all of them so far.
     ///
     /// # Errors
     /// Those of the machine.
-    pub fn traffic(&self) -> io::Result<Option<Traffic>> {
-        if self.all.is_empty() {
-            return Ok(None);
-        }
+    pub fn traffic(&self) -> io::Result<Traffic> {
         let mut sum = Traffic::default();
         for disk in &self.all {
             let one = disk.counters()?;
@@ -170,7 +161,7 @@ impl Disks {
             sum.writes += one.writes;
             sum.flushes += one.flushes;
         }
-        Ok(Some(sum))
+        Ok(sum)
     }
 
     /// Unmounts and mounts them again.

@@ -54,20 +54,18 @@ fn main() -> ExitCode {
 
 /// Whether everything that is here was measured.
 fn run(arguments: &Arguments) -> Result<bool, BenchError> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("bench: only root can make disks, mount file systems and drop caches; run it with sudo");
+        return Ok(false);
+    }
     stop::listen()?;
     processes::adopt()?;
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!(
-            "bench: not root: without disks, caches dropped and other file systems; Plexus through FUSE alone"
-        );
-    }
     let base = base_folder(arguments.folder.as_deref())?;
     let folder = tempfile::Builder::new().prefix("plexus-bench-").tempdir_in(&base)?;
-    let run = prepare(arguments, folder.path(), root)?;
+    let run = prepare(arguments, folder.path())?;
     let mut head = Head { lines: lines(arguments), systems: Vec::new(), missing: Vec::new() };
     for kind in wanted(arguments) {
-        match available(kind, &run, root) {
+        match available(kind, &run) {
             Ok(version) => head.systems.push((kind, version)),
             Err(why) => {
                 eprintln!("bench: {} is left out: {why}", kind.title());
@@ -101,22 +99,17 @@ fn base_folder(given: Option<&Path>) -> Result<PathBuf, BenchError> {
     Ok(base.canonicalize()?)
 }
 
-fn prepare(arguments: &Arguments, folder: &Path, root: bool) -> Result<Run, BenchError> {
+fn prepare(arguments: &Arguments, folder: &Path) -> Result<Run, BenchError> {
     let load = if arguments.quick { Load::QUICK } else { Load::FULL };
     // Six disks for 4+2 must hold 1.5 times that.
     let bytes = load.space() * 2;
-    let image = if root {
-        eprintln!("bench: writing {} MiB for the disks", bytes >> 20);
-        Some(Image::create(folder, bytes)?)
-    } else {
-        None
-    };
+    eprintln!("bench: writing {} MiB for the disks", bytes >> 20);
     let beside = e2e::build_folder()?;
     let juicefs = e2e::repository().join("target/peers/juicefs/bin/juicefs");
     Ok(Run {
         folder: folder.to_owned(),
-        image,
-        wire: if root { Some(Wire::create()?) } else { None },
+        image: Image::create(folder, bytes)?,
+        wire: Wire::create()?,
         bytes,
         load,
         tree: Tree::create(folder, load.tree_files)?,
@@ -129,10 +122,7 @@ fn prepare(arguments: &Arguments, folder: &Path, root: bool) -> Result<Run, Benc
 }
 
 /// Its version, or why it cannot be measured.
-fn available(kind: Kind, run: &Run, root: bool) -> Result<String, String> {
-    if !root && !(kind.is_ours() && !kind.is_nfs()) {
-        return Err("needs root".into());
-    }
+fn available(kind: Kind, run: &Run) -> Result<String, String> {
     if kind.is_nfs() {
         e2e::guest_cache().map_err(|err| err.to_string())?;
     }
@@ -141,7 +131,8 @@ fn available(kind: Kind, run: &Run, root: bool) -> Result<String, String> {
 
 fn lines(arguments: &Arguments) -> Vec<String> {
     let said = |words: &[&str]| processes::run_words(words).unwrap_or_default().trim().to_owned();
-    let commit = said(&["git", "-C", &e2e::repository().to_string_lossy(), "describe", "--always", "--dirty"]);
+    let commit =
+        said(&["git", "-C", &e2e::repository().to_string_lossy(), "describe", "--always", "--dirty"]);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);

@@ -174,7 +174,11 @@ fn list(files: u64) -> io::Result<u64> {
         entry?;
         entries += 1;
     }
-    if entries == files { Ok(entries) } else { Err(io::Error::other(format!("{entries} of {files} entries"))) }
+    if entries == files {
+        Ok(entries)
+    } else {
+        Err(io::Error::other(format!("{entries} of {files} entries")))
+    }
 }
 
 fn each<T>(all: &[T], mut one: impl FnMut(&T) -> rustix::io::Result<()>) -> io::Result<u64> {

@@ -47,8 +47,8 @@ impl Program {
         let out = File::options().create(true).append(true).open(log)?;
         let err = out.try_clone()?;
         let spawned = command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).spawn();
-        let child = spawned
-            .map_err(|err| BenchError::Program { program: name.clone(), what: err.to_string() })?;
+        let child =
+            spawned.map_err(|err| BenchError::Program { program: name.clone(), what: err.to_string() })?;
         Ok(Program { child, name, log: log.to_owned() })
     }
 

@@ -15,7 +15,7 @@ pub struct Sample {
     /// Processor time of the system's processes; none for what has no processes.
     pub cpu: Option<Duration>,
     /// What went to its disks until it was settled.
-    pub traffic: Option<Traffic>,
+    pub traffic: Traffic,
 }
 
 /// The middle of some numbers, and their ends.
@@ -147,10 +147,10 @@ impl Results {
             let user_bytes = sample.work.user_bytes;
             match cost {
                 Cost::Cpu => Some(sample.cpu?.as_secs_f64() * 1e6 / operations),
-                Cost::BytesPerByte => Some(traffic?.bytes as f64 / user_bytes? as f64),
-                Cost::Bytes if user_bytes.is_none() => Some(traffic?.bytes as f64 / operations),
-                Cost::Writes => Some(traffic?.writes as f64 / operations),
-                Cost::Flushes => Some(traffic?.flushes as f64 / operations),
+                Cost::BytesPerByte => Some(traffic.bytes as f64 / user_bytes? as f64),
+                Cost::Bytes if user_bytes.is_none() => Some(traffic.bytes as f64 / operations),
+                Cost::Writes => Some(traffic.writes as f64 / operations),
+                Cost::Flushes => Some(traffic.flushes as f64 / operations),
                 _ => None,
             }
         };
@@ -180,7 +180,7 @@ mod tests {
 
     fn sample(operations: f64, seconds: f64) -> Sample {
         let work = Work { operations, seconds, user_bytes: Some(1000) };
-        let traffic = Some(Traffic { bytes: 1500, writes: 20, flushes: 10 });
+        let traffic = Traffic { bytes: 1500, writes: 20, flushes: 10 };
         Sample { work, cpu: Some(Duration::from_millis(1)), traffic }
     }
 

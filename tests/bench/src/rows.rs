@@ -1,10 +1,10 @@
 //! What is measured: each row's work, and how it is done with programs that everybody has.
 
+use crate::BenchError;
 use crate::agent::Done;
 use crate::client::Client;
 use crate::names::{NameWork, NamesDone};
 use crate::tree::Tree;
-use crate::BenchError;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -277,7 +277,10 @@ fn parse_fio(text: &str) -> Result<FioJob, BenchError> {
     let object = text.find('{').and_then(|start| text.get(start..));
     let parsed: Option<Fio> = object.and_then(|object| serde_json::from_str(object).ok());
     let job = parsed.and_then(|fio| fio.jobs.first().copied()).filter(|job| job.error == 0);
-    job.ok_or_else(|| BenchError::Unreadable { what: "what fio says", text: text.to_owned() })
+    job.ok_or_else(|| BenchError::Unreadable {
+        what: "what fio says",
+        text: text.chars().take(400).collect(),
+    })
 }
 
 #[cfg(test)]

@@ -22,10 +22,10 @@ const MOUNT: &str = "mnt";
 pub struct Run {
     /// For everything that is not measured.
     pub folder: PathBuf,
-    /// What disks are made of; none without root.
-    pub image: Option<Image>,
-    /// To the guest; none without root.
-    pub wire: Option<Wire>,
+    /// What disks are made of.
+    pub image: Image,
+    /// To the guest.
+    pub wire: Wire,
     /// Bytes of the image.
     pub bytes: u64,
     /// Sizes.
@@ -79,10 +79,7 @@ fn on_disks(
 ) -> Result<(), BenchError> {
     let data = folder.join("data");
     std::fs::create_dir_all(&data)?;
-    let mut disks = match &run.image {
-        Some(image) => image.disks(&data, kind.disks(), kind.disk_options())?,
-        None => Disks::none(),
-    };
+    let mut disks = run.image.disks(&data, kind.disks(), kind.disk_options())?;
     let done = with_client(run, kind, counter, folder, &mut disks, listener);
     // Daemons that had detached themselves, and whatever an interrupted row left.
     processes::end_all(&processes::descendants(std::process::id()));
@@ -98,9 +95,10 @@ fn with_client(
     disks: &mut Disks,
     listener: &mut dyn Listener,
 ) -> Result<(), BenchError> {
-    let client = match (&run.wire, kind.is_nfs()) {
-        (Some(wire), true) => Client::in_guest(wire, &run.folder, run.limit)?,
-        _ => Client::here(folder, run.limit)?,
+    let client = if kind.is_nfs() {
+        Client::in_guest(&run.wire, &run.folder, run.limit)?
+    } else {
+        Client::here(folder, run.limit)?
     };
     let disk_bytes = run.bytes / kind.disks();
     let ground = Ground { folder, disks, disk_bytes, programs: &run.programs };
@@ -146,9 +144,9 @@ impl Session<'_> {
             stop::check()?;
             let done = match counter {
                 None => self.timed(row, disks).map(|sample| listener.sample(row, sample)),
-                Some(counter) => self
-                    .counted(row, counter, folder, disks)
-                    .map(|counted| counted.into_iter().for_each(|(counts, work)| listener.counts(row, counts, work))),
+                Some(counter) => self.counted(row, counter, folder, disks).map(|counted| {
+                    counted.into_iter().for_each(|(counts, work)| listener.counts(row, counts, work))
+                }),
             };
             match done {
                 Err(BenchError::Interrupted) => return Err(BenchError::Interrupted),
@@ -166,8 +164,7 @@ impl Session<'_> {
         let work = self.work(row)?;
         let cpu = (!pids.is_empty()).then(|| processes::cpu(&pids).saturating_sub(cpu));
         disks.settle()?;
-        let traffic = disks.traffic()?.zip(traffic).map(|(after, before)| after - before);
-        Ok(Sample { work, cpu, traffic })
+        Ok(Sample { work, cpu, traffic: disks.traffic()? - traffic })
     }
 
     fn counted(
@@ -206,9 +203,7 @@ impl Session<'_> {
         self.system.unmount(&mut self.client, &self.root)?;
         self.system.cool(disks)?;
         disks.settle()?;
-        if self.run.image.is_some() {
-            disk::drop_caches()?;
-        }
+        disk::drop_caches()?;
         if self.client.is_guest() {
             self.client.must(&["sh", "-c", "sync; echo 3 >/proc/sys/vm/drop_caches"])?;
         }

@@ -63,7 +63,9 @@ fn rates(kinds: &[Kind], results: &Results) -> Vec<Vec<String>> {
         let mut line = vec![row.title(), row.unit().to_owned()];
         for &kind in kinds {
             line.push(results.rate(row, kind).map_or_else(nothing, rate));
-            line.extend(compared(kind).map(|peer| results.ratio(row, kind, peer).map_or_else(nothing, ratio)));
+            line.extend(
+                compared(kind).map(|peer| results.ratio(row, kind, peer).map_or_else(nothing, ratio)),
+            );
         }
         lines.push(line);
     }
@@ -91,7 +93,8 @@ fn costs(kinds: &[Kind], results: &Results) -> Vec<Vec<String>> {
 }
 
 fn systems(head: &Head) -> Vec<Vec<String>> {
-    let mut lines = vec![["system", "version", "safe from a power cut when a call returns"].map(String::from).to_vec()];
+    let mut lines =
+        vec![["system", "version", "safe from a power cut when a call returns"].map(String::from).to_vec()];
     for (kind, version) in &head.systems {
         lines.push(vec![kind.title().into(), version.clone(), kind.promise().into()]);
     }
@@ -166,6 +169,7 @@ fn render(lines: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Traffic;
     use crate::results::Sample;
     use crate::rows::Work;
 
@@ -181,7 +185,11 @@ mod tests {
         let mut results = Results::default();
         let work = |operations| Work { operations, seconds: 1.0, user_bytes: None };
         for (kind, operations) in [(Kind::PlexusFuse, 1.0), (Kind::PlexusFuse, 3.0), (Kind::Juicefs, 10.0)] {
-            results.add(Row::Untar, kind, Sample { work: work(operations), cpu: None, traffic: None });
+            results.add(
+                Row::Untar,
+                kind,
+                Sample { work: work(operations), cpu: None, traffic: Traffic::default() },
+            );
         }
         results.failures.push("GlusterFS: would not".into());
         let systems = vec![(Kind::PlexusFuse, "1".into()), (Kind::Juicefs, "2".into())];
@@ -190,7 +198,10 @@ mod tests {
         assert!(text.contains("| Plexus FUSE ") && text.contains("| ÷ JuiceFS "), "{text}");
         assert!(!text.contains("÷ ext4"), "{text}");
         assert!(text.contains("2.00 (1.00..3.00)") && text.contains("**0.20**"), "{text}");
-        assert!(text.contains("not measured: no glusterd") && text.contains("- GlusterFS: would not"), "{text}");
+        assert!(
+            text.contains("not measured: no glusterd") && text.contains("- GlusterFS: would not"),
+            "{text}"
+        );
         let untar = text.lines().filter(|line| line.starts_with("| untar")).count();
         assert_eq!(untar, 2, "its rate, and that it is under a quarter: {text}");
     }

@@ -91,7 +91,8 @@ mod tests {
         std::fs::create_dir(&into).unwrap();
         let words = ["tar", "-xf", &tree.archive.to_string_lossy(), "-C", &into.to_string_lossy()];
         processes::run_words(&words).unwrap();
-        let listed = processes::run_words(&["find", &into.to_string_lossy(), "-type", "f", "-printf", "%s\n"]);
+        let listed =
+            processes::run_words(&["find", &into.to_string_lossy(), "-type", "f", "-printf", "%s\n"]);
         let sizes: Vec<u64> = listed.unwrap().lines().map(|line| line.parse().unwrap()).collect();
         assert_eq!((sizes.len(), sizes.iter().sum::<u64>()), (45, tree.bytes));
     }

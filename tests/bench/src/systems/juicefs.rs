@@ -1,10 +1,10 @@
 //! JuiceFS: names in a Redis that syncs every change, data as files on the same disk.
 
 use super::{Ground, MOUNT_LIMIT, System, free_port, unmount};
+use crate::BenchError;
 use crate::client::Client;
 use crate::disk::{self, Disks};
 use crate::processes::{self, Program};
-use crate::BenchError;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! Plexus: `plexusd` on its drives, and `plexus mount` or an NFS client.
 
 use super::{Ground, Kind, MOUNT_LIMIT, Programs, System, free_port, mount_nfs, unmount};
+use crate::BenchError;
 use crate::client::Client;
 use crate::disk::{self, Disks};
 use crate::network::{CLIENTS, HERE};
 use crate::processes::{self, Program};
-use crate::BenchError;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -146,12 +146,6 @@ impl Kind {
         matches!(self, Kind::PlexusNfs | Kind::PlexusSixNfs | Kind::Ganesha | Kind::GaneshaDirsync)
     }
 
-    /// Whether it is ours.
-    #[must_use]
-    pub fn is_ours(self) -> bool {
-        matches!(self, Kind::PlexusFuse | Kind::PlexusNfs | Kind::PlexusSixFuse | Kind::PlexusSixNfs)
-    }
-
     /// How many disks it takes.
     #[must_use]
     pub fn disks(self) -> u64 {
@@ -170,9 +164,10 @@ impl Kind {
     /// With what is missing.
     pub fn version(self, programs: &Programs) -> Result<String, BenchError> {
         let said = match self {
-            Kind::Juicefs => processes::run_words(&[&programs.juicefs.to_string_lossy(), "version"]).and_then(
-                |juicefs| Ok(format!("{juicefs}, {}", processes::run_words(&["redis-server", "--version"])?)),
-            ),
+            Kind::Juicefs => processes::run_words(&[&programs.juicefs.to_string_lossy(), "version"])
+                .and_then(|juicefs| {
+                    Ok(format!("{juicefs}, {}", processes::run_words(&["redis-server", "--version"])?))
+                }),
             Kind::Ext4 => processes::run_words(&["uname", "-r"]).map(|release| format!("Linux {release}")),
             Kind::Ganesha | Kind::GaneshaDirsync => processes::run_words(&["ganesha.nfsd", "-v"]),
             Kind::Gluster => processes::run_words(&["glusterd", "--version"]),
