@@ -129,7 +129,7 @@ impl Kind {
             }
             Kind::Juicefs => {
                 "names at once (Redis, appendfsync always); data never: objects are written and not synced, \
-                 fsync only uploads them. Trash off, other options as they come"
+                 fsync only uploads them. Trash and disk cache off"
             }
             Kind::Ext4 => "data and the file's own name at fsync; other names within 5 s (journal commit)",
             Kind::Ganesha => "data at COMMIT; names within 5 s: it does not sync what NFS says is durable",
