@@ -2,7 +2,7 @@
 
 use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
-use frontend::{PlacedStripe, Shards, StripeError, Stripes, Usage};
+use frontend::{ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage};
 use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
 use namespace::Namespace;
 use parking_lot::Mutex;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use types::limits::COMMAND_KEYS_MAX;
+use types::limits::{BLOCK_BYTES, COMMAND_KEYS_MAX};
 use types::{FsId, GroupId, StripeId};
 
 /// One shard, which applies when the weather lets it.
@@ -155,6 +155,10 @@ impl Stripes for MemoryStripes {
         self.bytes_max
     }
 
+    fn stripe_bytes_full(&self) -> usize {
+        BLOCK_BYTES.min(self.bytes_max)
+    }
+
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
         let length = u32::try_from(data.len()).map_err(|_| StripeError::Failed("too long".into()))?;
         let bytes_max = self.narrow.load(Ordering::Relaxed);
@@ -180,23 +184,32 @@ impl Stripes for MemoryStripes {
         Ok(data.slice(range.start as usize..range.end as usize))
     }
 
-    async fn free(&self, place: PlacedStripe) -> Result<(), StripeError> {
+    async fn free(&self, places: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
         self.weather.wait().await;
-        self.stripes.lock().remove(&place.stripe);
-        Ok(())
+        let mut stripes = self.stripes.lock();
+        places.iter().map(|place| Ok(drop(stripes.remove(&place.stripe)))).collect()
     }
 
-    async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
-        let place = |(&stripe, data): (&StripeId, &Bytes)| PlacedStripe {
-            stripe,
-            group: GroupId(0),
-            data_chunks: 1,
-            parity_chunks: 0,
-            cells: 1,
-            // The table only holds what `write` let in.
-            length: data.len() as u32,
+    async fn list(&self, from: Option<ListFrom>, limit: usize) -> Result<StripePage, StripeError> {
+        self.weather.wait().await;
+        let stripes = self.stripes.lock();
+        let mut all = stripes.range(from.map_or(StripeId(0), |from| from.stripe)..);
+        let listed = |(&stripe, data): (&StripeId, &Bytes)| ListedStripe {
+            place: PlacedStripe {
+                stripe,
+                group: GroupId(0),
+                data_chunks: 1,
+                parity_chunks: 0,
+                cells: 1,
+                // The table only holds what `write` let in.
+                length: data.len() as u32,
+            },
+            present: 1,
+            strays: 0,
         };
-        Ok(self.stripes.lock().iter().map(place).collect())
+        let stripes = all.by_ref().take(limit).map(listed).collect();
+        let next = all.next().map(|(&stripe, _)| ListFrom { group: GroupId(0), stripe });
+        Ok(StripePage { stripes, next })
     }
 
     fn usage(&self) -> Usage {

@@ -4,6 +4,7 @@ use super::Answer;
 use crate::keys::{self, kind};
 use crate::records::{Account, Counters, Inode, Record, Stripe, Unfolded};
 use map::{MapError, OrderedMap};
+use std::collections::BTreeMap;
 use types::{FsId, Slot, StripeId};
 
 /// The account of a slot, over all its filesystems.
@@ -25,35 +26,49 @@ pub fn of_slot(map: &dyn OrderedMap, slot: Slot) -> Answer<Account> {
 /// # Errors
 /// Those of the map.
 pub fn of_all_slots(map: &dyn OrderedMap, visit: &mut dyn FnMut(Slot, Account)) -> Answer<()> {
-    let mut next = super::pending::used_slot(map, Slot(0))?;
+    let mut next = used_slot(map, Slot(0))?;
     while let Some(slot) = next {
         let account = of_slot(map, slot)?;
         if account != Account::default() {
             visit(slot, account);
         }
-        next = match slot.0.checked_add(1) {
-            Some(after) => super::pending::used_slot(map, Slot(after))?,
-            None => None,
-        };
+        next = after(map, slot)?;
     }
     Ok(())
 }
 
-/// Inodes of a filesystem, and what they take.
+/// The first slot from `from` on that has any record at all.
 ///
 /// # Errors
 /// Those of the map.
-pub fn of_filesystem(map: &dyn OrderedMap, fs: FsId) -> Answer<(u64, Account)> {
-    let (mut inodes, mut sum) = (0u64, Account::default());
-    super::pending::in_every_slot(map, fs, kind::COUNTERS, &mut |_, value| {
-        inodes = inodes.saturating_add(Counters::decode(value)?.inodes);
-        Ok(())
-    })?;
-    super::pending::in_every_slot(map, fs, kind::ACCOUNT, &mut |_, value| {
-        sum = sum.plus(&Account::decode(value)?);
-        Ok(())
-    })?;
-    Ok((inodes, sum))
+pub fn used_slot(map: &dyn OrderedMap, from: Slot) -> Answer<Option<Slot>> {
+    Ok(super::pending::used_slot(map, from)?)
+}
+
+/// The inodes of every filesystem, and what they take.
+///
+/// # Errors
+/// Those of the map.
+pub fn of_filesystems(map: &dyn OrderedMap) -> Answer<BTreeMap<FsId, (u64, Account)>> {
+    let mut sums: BTreeMap<FsId, (u64, Account)> = BTreeMap::new();
+    let mut next = used_slot(map, Slot(0))?;
+    while let Some(slot) = next {
+        for fs in filesystems_in(map, slot)? {
+            let (inodes, sum) = sums.entry(fs).or_default();
+            if let Some(value) = map.get(&keys::counters(fs, slot))? {
+                *inodes = inodes.saturating_add(Counters::decode(&value)?.inodes);
+            }
+            if let Some(value) = map.get(&keys::account(fs, slot))? {
+                *sum = sum.plus(&Account::decode(&value)?);
+            }
+        }
+        next = after(map, slot)?;
+    }
+    Ok(sums)
+}
+
+fn after(map: &dyn OrderedMap, slot: Slot) -> Answer<Option<Slot>> {
+    slot.0.checked_add(1).map_or(Ok(None), |next| used_slot(map, Slot(next)))
 }
 
 /// The filesystems that have anything in a slot.
@@ -288,6 +303,8 @@ mod tests {
         let mut all = Vec::new();
         of_all_slots(&map, &mut |slot, account| all.push((slot, account))).unwrap();
         assert_eq!(all, [(Slot(5), account), (SLOT, account.plus(&account))]);
+        let sums: Vec<_> = of_filesystems(&map).unwrap().into_iter().collect();
+        assert_eq!(sums, [(FsId(3), (0, account.plus(&account))), (FsId(u32::MAX), (0, account))]);
         map.put(&keys::account(FsId(u32::MAX), SLOT), Account { used: 1, ..account }.encode());
         for limit in [1, 2, 1000] {
             let found = recount(&map, limit);

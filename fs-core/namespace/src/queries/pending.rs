@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crate::keys;
-use crate::records::{Record, Stripe};
+use crate::records::{Counters, Record, Stripe};
 use map::{MapError, OrderedMap};
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
@@ -103,6 +103,17 @@ fn stripe_of(key: &[u8], value: &[u8]) -> Result<(StripeId, Stripe), MapError> {
 /// Those of the map.
 pub fn knows_stripe(map: &dyn OrderedMap, fs: FsId, stripe: StripeId) -> Answer<bool> {
     Ok(map.get(&keys::stripe(fs, stripe))?.is_some() || map.get(&keys::garbage(fs, stripe))?.is_some())
+}
+
+/// Whether the stripe's number was granted to anybody.
+///
+/// # Errors
+/// Those of the map.
+pub fn was_granted(map: &dyn OrderedMap, stripe: StripeId) -> Answer<bool> {
+    let id = InodeId(stripe.0);
+    let value = map.get(&keys::counters(FsId(0), id.slot()))?;
+    let counters = value.map(|value| Counters::decode(&value)).transpose()?;
+    Ok(counters.is_some_and(|counters| counters.stripe >= id.sequence()))
 }
 
 /// Slots that remember replies to a client.

@@ -57,8 +57,8 @@ pub struct Look {
     pub bytes: usize,
     /// Extents looked at, most.
     pub extents: usize,
-    /// Files that changed after this are left alone.
-    pub changed_until: Time,
+    /// Files that changed after the first and until the second are left alone.
+    pub changing: Option<(Time, Time)>,
 }
 
 /// Runs from `from` on, and where to go on; `None` at the end of the slot.
@@ -140,7 +140,10 @@ impl Found<'_> {
     fn limit_of(&self, ino: InodeId) -> Answer<u64> {
         let inode: Option<Inode> =
             reader(self.map, self.look.fs).record(&keys::inode(FileId { fs: self.look.fs, ino }))?;
-        let Some(inode) = inode.filter(|inode| inode.ctime <= self.look.changed_until) else { return Ok(0) };
+        let still = |inode: &Inode| {
+            self.look.changing.is_none_or(|(from, until)| inode.ctime <= from || inode.ctime > until)
+        };
+        let Some(inode) = inode.filter(still) else { return Ok(0) };
         Ok(inode.as_file().map_or(0, |body| body.cut.unwrap_or(u64::MAX)))
     }
 }

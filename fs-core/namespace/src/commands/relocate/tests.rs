@@ -5,6 +5,7 @@ use crate::queries::accounts::Recount;
 use crate::queries::content::{Place, locate};
 use crate::queries::unfolded::{Look, Run, runs};
 use crate::queries::{accounts, inode};
+use crate::records::Account;
 use crate::*;
 use bytes::Bytes;
 use map::{Machine, MemoryMap};
@@ -92,8 +93,12 @@ impl Bench {
         (0..FILES).map(|n| self.read(file(n))).collect()
     }
 
-    fn look(&self, changed_until: Time) -> Vec<Run> {
-        let look = Look { fs: FS, slot: SLOT, bytes: 3000, extents: 100, changed_until };
+    fn look(&self) -> Vec<Run> {
+        self.look_beside(None)
+    }
+
+    fn look_beside(&self, changing: Option<(Time, Time)>) -> Vec<Run> {
+        let look = Look { fs: FS, slot: SLOT, bytes: 3000, extents: 100, changing };
         runs(&self.map, &look, None).unwrap().0
     }
 
@@ -107,6 +112,10 @@ impl Bench {
             run.parts.iter().for_each(|part| data.extend_from_slice(part));
         }
         (self.stripe(data), moves)
+    }
+
+    fn account(&self) -> Account {
+        accounts::of_filesystems(&self.map).unwrap()[&FS].1
     }
 
     fn in_order(&self) {
@@ -186,7 +195,7 @@ fn step() -> impl Strategy<Value = Step> {
 impl Bench {
     fn run(&mut self, step: Step, looks: &mut Vec<Vec<Run>>) {
         match step {
-            Step::Look => looks.push(self.look(at(9))),
+            Step::Look => looks.push(self.look()),
             Step::Move { ago, at_once } => {
                 let Some(seen) = looks.len().checked_sub(ago + 1).map(|n| looks[n].clone()) else { return };
                 self.relocate(&seen, at_once);
@@ -252,11 +261,11 @@ proptest! {
             bench.in_order();
         }
         // What is seen now moves for certain, and nothing is left to be folded.
-        let seen = bench.look(at(9));
+        let seen = bench.look();
         bench.relocate(&seen, 1000);
         bench.in_order();
-        prop_assert_eq!(bench.look(at(9)), []);
-        let (_, left) = accounts::of_filesystem(&bench.map, FS).unwrap();
+        prop_assert_eq!(bench.look(), []);
+        let left = bench.account();
         prop_assert_eq!((left.unfolded, left.unfolded_bytes), (0, 0));
     }
 }
@@ -267,11 +276,12 @@ fn only_what_stood_still_for_long_enough_is_seen() {
     for n in 0..40 {
         bench.run(Step::Inline { file: 0, offset: n * 10, length: 10 }, &mut vec![]);
     }
-    assert_eq!(bench.look(at(4)), [], "it changed at 5");
-    let seen = bench.look(at(5));
+    assert_eq!(bench.look_beside(Some((at(4), at(5)))), [], "it changed at 5");
+    assert_eq!(bench.look_beside(Some((at(1), at(4)))).len(), 1, "the clock went back");
+    let seen = bench.look_beside(Some((at(5), at(9))));
     assert!(matches!(&seen[..], [run] if run.parts.len() == 40 && run.length() == 400), "{seen:?}");
     bench.relocate(&seen, 1);
-    let (_, account) = accounts::of_filesystem(&bench.map, FS).unwrap();
+    let account = bench.account();
     assert_eq!((account.unfolded, account.stripes, account.live), (0, 1, 400));
 }
 
@@ -282,7 +292,7 @@ fn a_look_goes_on_where_the_last_one_had_enough() {
         bench.run(Step::Inline { file: n % 2, offset: n * 60, length: 50 }, &mut vec![]);
     }
     for (bytes, extents) in [(100, 1000), (170, 2), (50, 7), (10_000, 3)] {
-        let look = Look { fs: FS, slot: SLOT, bytes, extents, changed_until: at(9) };
+        let look = Look { fs: FS, slot: SLOT, bytes, extents, changing: None };
         let (mut seen, mut from) = (0, None);
         loop {
             let (found, next) = runs(&bench.map, &look, from).unwrap();
@@ -297,7 +307,7 @@ fn a_look_goes_on_where_the_last_one_had_enough() {
         assert_eq!(seen, 30, "{bytes} {extents}");
     }
     // None fits: they are passed over.
-    let look = Look { fs: FS, slot: SLOT, bytes: 49, extents: 1000, changed_until: at(9) };
+    let look = Look { fs: FS, slot: SLOT, bytes: 49, extents: 1000, changing: None };
     assert_eq!(runs(&bench.map, &look, None).unwrap(), (vec![], None));
 }
 
@@ -306,7 +316,7 @@ fn a_stripe_that_turned_into_garbage_takes_nothing_more() {
     let mut bench = Bench::new();
     bench.run(Step::Inline { file: 0, offset: 0, length: 50 }, &mut vec![]);
     bench.run(Step::Inline { file: 1, offset: 0, length: 50 }, &mut vec![]);
-    let seen = bench.look(at(9));
+    let seen = bench.look();
     let (new, moves) = bench.moves(&seen);
     let stripe = new.stripe;
     let relocate = |new, moves: &[Move]| Action::Relocate { key: KEY, stripe, new, moves: moves.to_vec() };
@@ -322,7 +332,7 @@ fn a_stripe_that_turned_into_garbage_takes_nothing_more() {
 fn what_makes_no_sense_is_refused() {
     let mut bench = Bench::new();
     bench.run(Step::Inline { file: 0, offset: 0, length: 50 }, &mut vec![]);
-    let seen = bench.look(at(9));
+    let seen = bench.look();
     let (new, moves) = bench.moves(&seen);
     let (stripe, good) = (new.stripe, moves[0].clone());
     let mut refused = |new: &NewStripe, moves: Vec<Move>| {
