@@ -76,6 +76,9 @@ async fn mishaps_lose_nothing_that_was_durable() {
         let weather = Weather::delaying(seed, 20);
         let mut rig = Rig::in_weather(4096, &weather);
         rig.options.dirty_age = Duration::from_millis(20);
+        if seed % 2 == 1 {
+            rig.fold_at_once();
+        }
         let random = SeededRandom::new(seed);
         let (mut real, top) = rig.start().await;
         let one = file(&real, top, "one").await;
