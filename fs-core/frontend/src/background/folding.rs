@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const REST_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, age: Duration) {
-    let mut ticks = tokio::time::interval((age / 4).clamp(Duration::from_millis(10), PERIOD));
+    let mut ticks = tokio::time::interval((age / 4).clamp(PERIOD / 10, PERIOD));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looked: HashMap<Slot, Duration> = HashMap::new();
     loop {
