@@ -89,6 +89,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 tracing::error!(?difference, "an account is wrong");
                 at.differences += 1;
             }
+            // Also where a command took effect that nobody heard of.
+            self.0.ledger.mark(&[recount.slot()]);
             at.now = None;
             left -= 1;
             if left == 0 {

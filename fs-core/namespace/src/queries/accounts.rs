@@ -151,6 +151,12 @@ impl Recount {
         Recount { slot, from, fs, counted, inodes, differences }
     }
 
+    /// The slot that is counted.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// Counts up to `limit` records; the differences come back when all are counted. Every step must see the
     /// same view.
     ///

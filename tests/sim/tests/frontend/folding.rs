@@ -28,9 +28,9 @@ async fn a_log_of_small_writes_becomes_a_few_extents() {
     // What fits an inode goes there; all else waits.
     assert_eq!(real.taken().unwrap().unfolded, 300_000);
     assert_eq!(rig.stripes.count(), 0);
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
     real.fold(Duration::ZERO).await.unwrap();
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
     assert_eq!(attr(&real, log).await.unwrap(), before);
     assert!(read(&real, log, 0, 1 << 20).await == data[..]);
     let left = real.taken().unwrap().unfolded;
@@ -40,7 +40,7 @@ async fn a_log_of_small_writes_becomes_a_few_extents() {
     // A new life sums up the same.
     drop(real);
     let (real, _) = rig.start().await;
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
     clear(&real, top).await;
     rig.must_be_empty().await;
 }
@@ -67,7 +67,7 @@ async fn many_files_share_a_stripe() {
     for (one, data) in &files {
         assert!(read(&real, *one, 0, 1 << 20).await == data[..]);
     }
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
     // All but one go: the stripe stays for its sake, with what is dead in it.
     for i in 1..40 {
         unlink(&real, dir, &format!("f{i}")).await.unwrap();
@@ -104,7 +104,7 @@ async fn what_is_written_all_the_time_is_folded_only_when_much_of_it_waits() {
         assert!(real.taken().unwrap().unfolded < 150_000);
     }
     assert!(real.background().folded > 600_000);
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +119,7 @@ async fn a_full_drive_leaves_small_writes_where_they_are() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(real.taken().unwrap().unfolded, 48_000);
     assert!(read(&real, small, 0, 1 << 20).await == data[..]);
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
     // Pieces of what is free: shorter stripes.
     truncate(&real, big, 0).await.unwrap();
     rig.stripes.narrow(20_000);
@@ -151,7 +151,7 @@ async fn a_crash_while_folding_loses_and_leaves_nothing() {
             cut += u64::from(folding.is_err());
             drop(real);
             real = rig.start().await.0;
-            rig.audit_of(&real);
+            rig.audit_of(&real).await;
             for (one, data) in &files {
                 assert!(read(&real, *one, 0, 1 << 20).await == data[..], "seed {seed}");
             }

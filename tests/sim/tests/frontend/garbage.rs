@@ -28,7 +28,7 @@ async fn much_garbage_goes_fast_and_is_counted_to_the_last_byte() {
     let start = tokio::time::Instant::now();
     while rig.stripes.count() > 0 {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        rig.audit_of(&real);
+        rig.audit_of(&real).await;
     }
     assert!(start.elapsed() < Duration::from_secs(60), "it took {:?}", start.elapsed());
     rig.must_be_empty().await;
@@ -85,7 +85,7 @@ async fn nothing_is_found_wrong_however_much_goes_on_meanwhile() {
         }
         let none = Check { differences: 0, drives: Some(OnDrives::default()) };
         assert_eq!(checker.await.unwrap(), vec![none; 10], "seed {seed}");
-        rig.audit_of(&real);
+        rig.audit_of(&real).await;
         clear(&real, top).await;
         rig.must_be_empty().await;
     }
@@ -114,7 +114,7 @@ async fn what_drives_have_too_much_is_counted_and_goes_at_the_next_start() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(rig.stripes.count(), known.len() + 1);
     rig.stripes.lose(StripeId(last.0 + 10_000));
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
     clear(&real, top).await;
     rig.must_be_empty().await;
 }

@@ -20,7 +20,7 @@ async fn agrees(mut rig: Rig, seed: u64, steps: u64) -> Background {
     let model = Model::of_today();
     let (real, root) = rig.start().await;
     suites::compare((&model, model.root()), (&real, root), seed, steps).await;
-    rig.audit_of(&real);
+    rig.audit_of(&real).await;
     clear(&real, root).await;
     // Opens that the comparison left hold orphans; they go with their client.
     use vfs::Vfs;

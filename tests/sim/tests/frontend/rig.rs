@@ -71,18 +71,23 @@ impl Rig {
         }
     }
 
-    /// As [`Rig::audit`], and the sums that the frontend keeps are those of the map.
-    pub(crate) fn audit_of(&self, real: &Real) {
+    /// As [`Rig::audit`], and the sums that the frontend keeps are those of the map, as soon as it has heard of
+    /// every command that took effect.
+    pub(crate) async fn audit_of(&self, real: &Real) {
         self.audit();
-        let mut all = Account::default();
-        accounts::of_all_slots(&*self.shard.map(), &mut |_, account| all = all.plus(&account)).unwrap();
-        let expected = Taken {
-            live: all.stored,
-            dead: all.data - all.live,
-            garbage: all.garbage_stored,
-            unfolded: all.unfolded_bytes,
+        let expected = || {
+            let mut all = Account::default();
+            accounts::of_all_slots(&*self.shard.map(), &mut |_, account| all = all.plus(&account)).unwrap();
+            let dead = all.data - all.live;
+            Taken { live: all.stored, dead, garbage: all.garbage_stored, unfolded: all.unfolded_bytes }
         };
-        assert_eq!(real.taken().unwrap(), expected);
+        for _ in 0..20 {
+            if real.taken().unwrap() == expected() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(real.taken().unwrap(), expected());
     }
 
     /// Everything small goes into stripes as soon as it is there.
