@@ -264,8 +264,14 @@ impl Stripes for MemoryStripes {
         self.weather.wait().await;
         self.life.goes_on().await;
         let mut stripes = self.stripes.lock();
-        places.iter().for_each(|place| stripes.remove(place.stripe));
-        vec![Ok(()); places.len()]
+        let mut free = |place: &PlacedStripe| {
+            if self.weather.strikes(Mishap::Free) {
+                return Err(StripeError::Failed("a drive does not answer".into()));
+            }
+            stripes.remove(place.stripe);
+            Ok(())
+        };
+        places.iter().map(&mut free).collect()
     }
 
     async fn list(&self, from: Option<ListFrom>, limit: usize) -> Result<StripePage, StripeError> {

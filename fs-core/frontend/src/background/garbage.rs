@@ -25,6 +25,8 @@ const LOOK_PART: u64 = 4;
 const FREE_AT_ONCE: usize = 256;
 /// Stripes of one command; a machine accepts somewhat more.
 const FORGET_AT_ONCE: usize = 256;
+/// Doublings of the time between two looks while nothing can be freed.
+const REST_MAX: u32 = 4;
 /// Commands on their way at the same time.
 const COMMANDS: usize = 8;
 
@@ -43,6 +45,10 @@ struct Looks {
     /// The last one that was found: the next look goes on behind it, so that none that cannot be freed stands
     /// in the way of others.
     last: Option<GarbageAt>,
+    /// Looks since the last that could free anything, while there was something to free.
+    vain: u32,
+    /// Looks to leave out.
+    rest: u32,
 }
 
 pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
@@ -59,6 +65,10 @@ pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
             tracing::warn!(%error, "work is left; it is looked for again");
             this.0.missed.store(true, Ordering::Relaxed);
         }
+        if looks.rest > 0 {
+            looks.rest -= 1;
+            continue;
+        }
         if let Err(error) = this.free_garbage(&mut looks).await {
             // Fails closed: what could not be listed or freed stays.
             tracing::warn!(%error, "garbage not freed");
@@ -69,6 +79,7 @@ pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn free_garbage(&self, looks: &mut Looks) -> Result<(), FsError> {
         let mut freed: BTreeMap<(FsId, Slot), Vec<StripeId>> = BTreeMap::new();
+        let (mut failed, mut why) = (0u64, None);
         for batch in std::mem::take(&mut looks.found).chunks(FREE_AT_ONCE) {
             let places: Vec<PlacedStripe> = batch.iter().map(|found| found.place).collect();
             let results = self.0.stripes.free(&places).await;
@@ -79,10 +90,18 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                         self.0.progress.freed.fetch_add(found.stored, Ordering::Relaxed);
                         freed.entry((fs, InodeId(stripe.0).slot())).or_default().push(stripe);
                     }
-                    Err(error) => tracing::warn!(stripe = stripe.0, %error, "stripe not freed"),
+                    Err(error) => {
+                        failed += 1;
+                        why.get_or_insert(error);
+                    }
                 }
             }
         }
+        if let Some(error) = why {
+            tracing::warn!(stripes = failed, %error, "stripes not freed; it is tried again");
+        }
+        looks.vain = if failed > 0 && freed.is_empty() { (looks.vain + 1).min(REST_MAX) } else { 0 };
+        looks.rest = (1 << looks.vain) - 1;
         self.forget(freed).await?;
         self.look_for_garbage(looks)
     }

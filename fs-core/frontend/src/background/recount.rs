@@ -9,6 +9,7 @@ use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::queries::accounts::{self, Recount};
 use std::sync::Weak;
 use std::time::Duration;
+use tokio::time::Instant;
 use types::{FsError, Slot};
 
 /// The first pass, and the time between two.
@@ -17,6 +18,8 @@ const PERIOD: Duration = Duration::from_secs(3600);
 /// Records, slots or stripes of one step, and the pause after it.
 const STEP: usize = 512;
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a view is held with pauses: it keeps from going away what it sees.
+const HELD: Duration = Duration::from_secs(5);
 /// Stripes in doubt at the same time.
 const DOUBTS: usize = 1024;
 /// How long a stripe may take from its first chunk to its commit.
@@ -82,6 +85,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 let Some(slot) = next else { return Ok(Some(at.differences)) };
                 at.next = slot.0.checked_add(1).map(Slot);
                 at.now = Some((view, Recount::new(slot)));
+                at.since = Instant::now();
                 continue;
             };
             let Some(found) = answer(recount.step(view, STEP))? else { return Ok(None) };
@@ -118,6 +122,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 /// How far the counting of slots has come.
 struct Counting<V> {
     now: Option<(V, Recount)>,
+    /// When the view was taken.
+    since: Instant,
     next: Option<Slot>,
     differences: u64,
 }
@@ -127,13 +133,16 @@ async fn pass<S: Shards, D: Stripes>(
     weak: &Weak<Inner<S, D>>,
     pause: Duration,
 ) -> Result<Option<Check>, FsError> {
-    let mut counting = Counting { now: None, next: Some(Slot(0)), differences: 0 };
+    let mut counting = Counting { now: None, since: Instant::now(), next: Some(Slot(0)), differences: 0 };
     let differences = loop {
         let Some(inner) = weak.upgrade() else { return Ok(None) };
         if let Some(differences) = Frontend(inner).recount_step(&mut counting)? {
             break differences;
         }
-        tokio::time::sleep(pause).await;
+        match counting.since.elapsed() < HELD {
+            true => tokio::time::sleep(pause).await,
+            false => tokio::task::yield_now().await,
+        }
     };
     let drives = match compare(weak, pause).await {
         Ok(Some(drives)) => Some(drives),

@@ -3,7 +3,7 @@
 use crate::rig::{Rig, clear, commit, file, truncate, unlink, write};
 use env::{Random, SeededRandom};
 use frontend::{Check, OnDrives};
-use sim::weather::Weather;
+use sim::weather::{Mishap, Weather};
 use std::time::Duration;
 use types::StripeId;
 
@@ -116,5 +116,35 @@ async fn what_drives_have_too_much_is_counted_and_goes_at_the_next_start() {
     rig.stripes.lose(StripeId(last.0 + 10_000));
     rig.audit_of(&real).await;
     clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_freed_is_tried_again_and_stands_in_nobodys_way() {
+    let weather = Weather::delaying(1, 0);
+    let mut rig = Rig::in_weather(STRIPE, &weather);
+    let (real, top) = rig.start().await;
+    let write_file = async |text: &str| {
+        let one = file(&real, top, text).await;
+        write(&real, one, 0, &[1; 400_000]).await.unwrap();
+        commit(&real, one).await.unwrap();
+    };
+    // Half of what is tried fails: all goes in the end.
+    write_file("half").await;
+    unlink(&real, top, "half").await.unwrap();
+    weather.set(Mishap::Free, 50);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.stripes.count(), 0);
+    assert_eq!(real.taken().unwrap().garbage, 0);
+
+    // Nothing can be freed for a long time, and then everything soon.
+    weather.set(Mishap::Free, 100);
+    write_file("all").await;
+    unlink(&real, top, "all").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(rig.stripes.count(), 400);
+    assert_eq!(real.taken().unwrap().garbage, 400 * 8192);
+    weather.set(Mishap::Free, 0);
+    tokio::time::sleep(Duration::from_secs(40)).await;
     rig.must_be_empty().await;
 }

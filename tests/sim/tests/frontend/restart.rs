@@ -84,7 +84,7 @@ async fn mishaps_lose_nothing_that_was_durable() {
         let one = file(&real, top, "one").await;
         let mut durable: Vec<u8> = Vec::new();
         for life in 0..4u8 {
-            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write] {
+            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write, Mishap::Free] {
                 weather.set(mishap, 15);
             }
             let mut now = durable.clone();
@@ -100,7 +100,7 @@ async fn mishaps_lose_nothing_that_was_durable() {
                 }
                 assert!(read(&real, one, 0, 1 << 20).await == now[..], "seed {seed}");
             }
-            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write] {
+            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write, Mishap::Free] {
                 weather.set(mishap, 0);
             }
             commit(&real, one).await.unwrap();
