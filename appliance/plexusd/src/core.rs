@@ -27,6 +27,7 @@ pub(crate) type Files = Frontend<OneShard, DataPlane>;
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
     pub(crate) drives: Arc<Drives>,
+    pub(crate) rebuilt: Arc<rebuild::Progress>,
     rebuild: JoinHandle<()>,
 }
 
@@ -60,6 +61,7 @@ impl Core {
         let options = Options {
             dirty_bytes_max: config.memory_dirty.0,
             orphan_grace: config.nfs_grace * 2,
+            fold_age: config.fold_age,
             ..Options::default()
         };
         let clock = Arc::new(SystemClock::new());
@@ -68,8 +70,9 @@ impl Core {
         files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await?;
         let files = Arc::new(files);
         let drives = Arc::new(Drives::new(settings, writer, now, store, shard));
-        let rebuild = tokio::spawn(rebuild::run(drives.clone(), files.clone()));
-        Ok(Core { files, drives, rebuild })
+        let rebuilt = Arc::new(rebuild::Progress::default());
+        let rebuild = tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone()));
+        Ok(Core { files, drives, rebuilt, rebuild })
     }
 
     /// Writes back what waits and closes everything in order.
