@@ -4,7 +4,7 @@ use crate::results::{Cost, Results, Spread};
 use crate::rows::Row;
 use crate::systems::Kind;
 
-/// A quarter of the best peer: rows below want a cause.
+/// A quarter of a peer: rows below want a cause.
 const SLOW: f64 = 0.25;
 
 /// What stands above the tables.
@@ -35,7 +35,7 @@ pub fn markdown(head: &Head, results: &Results) -> String {
     text.push_str(&render(&systems(head)));
     let slow = results.slow();
     if !slow.is_empty() {
-        text.push_str("\n### Under a quarter of the best peer\n\n");
+        text.push_str("\n### Under a quarter of a peer\n\n");
         let lines = slow.iter().map(|(row, kind, peer, ratio)| {
             vec![row.title(), kind.title().into(), peer.title().into(), number(*ratio)]
         });
