@@ -57,11 +57,8 @@ impl Core {
         }
         let (map, peers) = (now.recorded.map.clone(), now.peers());
         let store = StripeStore::open(StripeStoreConfig { map, peers, writer, random: random.clone() })?;
-        let options = Options {
-            dirty_bytes_max: config.memory_dirty.0,
-            orphan_grace: config.nfs_grace * 2,
-            ..Options::default()
-        };
+        let options =
+            Options { dirty_bytes_max: config.memory_dirty.0, grace: config.nfs_grace, ..Options::default() };
         let clock = Arc::new(SystemClock::new());
         let plane = DataPlane::start(store.clone()).await;
         let files = Frontend::start(shard.clone(), plane, options, clock, &*random).await?;

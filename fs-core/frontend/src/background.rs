@@ -1,5 +1,6 @@
 //! What goes on without being asked: write-back by age, drained intents, garbage, a former life's leftovers.
 
+use crate::grace;
 use crate::nodes::{Held, Node, State};
 use crate::propose::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
@@ -45,7 +46,8 @@ pub(crate) async fn start<S: Shards, D: Stripes>(
     let weak = Arc::downgrade(&frontend.0);
     tokio::spawn(work(weak.clone(), receiver));
     tokio::spawn(age(weak.clone(), frontend.0.options.dirty_age));
-    tokio::spawn(garbage(weak));
+    tokio::spawn(garbage(weak.clone()));
+    tokio::spawn(grace::run(weak, frontend.0.clients.clone(), frontend.0.options.grace));
     Ok(())
 }
 
@@ -69,6 +71,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// As [`Self::drop_orphan`], for who holds the gate.
     pub(crate) async fn drop_orphan_held(&self, node: &Node) {
+        // It is found at the end of the time of grace.
+        if self.0.clients.keep_orphans() {
+            return;
+        }
         {
             let mut state = node.state.lock();
             if !state.orphan || state.opens > 0 {
@@ -91,22 +97,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Looks for work that did not fit the queue or failed.
     async fn find_missed(&self) -> Result<(), FsError> {
-        let (mut orphans, mut intents) = (Vec::new(), Vec::new());
+        self.drop_unclaimed().await?;
+        let mut intents = Vec::new();
         {
             let view = self.view()?;
             for fs in answer(inode::filesystems(&view))? {
-                if !self.0.in_orphan_grace.load(Ordering::Relaxed) {
-                    orphans.extend(answer(pending::orphans(&view, fs.id))?);
-                }
                 intents.extend(answer(pending::intents(&view, fs.id))?);
             }
-        }
-        for file in orphans {
-            let node = self.0.nodes.get(file);
-            let _still = node.gate.write().await;
-            // With the gate held, nobody is between having taken the last name and knowing of it.
-            node.state.lock().orphan = true;
-            self.drop_orphan_held(&node).await;
         }
         for file in intents {
             self.drain(file).await?;
@@ -125,12 +122,7 @@ async fn leftovers<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(
     });
     let view = frontend.view()?;
     let filesystems = answer(inode::filesystems(&view))?;
-    let mut orphans = Vec::new();
     for fs in &filesystems {
-        for file in answer(pending::orphans(&view, fs.id))? {
-            frontend.0.nodes.get(file).state.lock().orphan = true;
-            orphans.push(file);
-        }
         for file in answer(pending::intents(&view, fs.id))? {
             frontend.later(Work::Drain(file));
         }
@@ -153,18 +145,6 @@ async fn leftovers<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(
             if let Err(error) = this.0.stripes.free(place).await {
                 tracing::warn!(%error, "stripe not freed");
             }
-        }
-    });
-    let weak = Arc::downgrade(&frontend.0);
-    let grace = frontend.0.options.orphan_grace;
-    tokio::spawn(async move {
-        tokio::time::sleep(grace).await;
-        let Some(inner) = weak.upgrade() else { return };
-        let this = Frontend(inner);
-        this.0.in_orphan_grace.store(false, Ordering::Relaxed);
-        for file in orphans {
-            let node = this.0.nodes.get(file);
-            this.drop_orphan(&node).await;
         }
     });
     Ok(())

@@ -8,9 +8,11 @@
 #![forbid(unsafe_code)]
 
 mod background;
+mod clients;
 mod dirty;
 mod explain;
 mod flush;
+mod grace;
 mod locks;
 mod nodes;
 mod opens;
@@ -23,6 +25,7 @@ mod stripe_ids;
 pub use parts::{PlacedStripe, Shards, StripeError, Stripes, Usage};
 
 use background::Work;
+use clients::Clients;
 use env::{Clock, Random};
 use locks::LockTable;
 use nodes::Nodes;
@@ -45,8 +48,8 @@ pub struct Options {
     pub dirty_file_bytes: u64,
     /// Age that starts write-back.
     pub dirty_age: Duration,
-    /// How long orphans of a former life are kept for clients that claim their opens again.
-    pub orphan_grace: Duration,
+    /// How long clients of a former life may take to claim again what they had.
+    pub grace: Duration,
 }
 
 impl Default for Options {
@@ -55,7 +58,7 @@ impl Default for Options {
             dirty_bytes_max: 256 << 20,
             dirty_file_bytes: 16 << 20,
             dirty_age: Duration::from_secs(1),
-            orphan_grace: Duration::from_secs(90),
+            grace: Duration::from_secs(90),
         }
     }
 }
@@ -87,8 +90,7 @@ struct Inner<S, D> {
     written_back: AtomicU64,
     /// Work did not fit the queue: look for it.
     missed: AtomicBool,
-    /// Orphans of a former life may still be claimed.
-    in_orphan_grace: AtomicBool,
+    clients: Arc<Clients>,
     counted: Mutex<Option<ops::Counted>>,
     garbage_made: AtomicBool,
     work: mpsc::Sender<Work>,
@@ -107,6 +109,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         clock: Arc<dyn Clock>,
         random: &dyn Random,
     ) -> Result<Self, FsError> {
+        let clients = {
+            let view = shards.view().map_err(|error| {
+                tracing::error!(%error, "shard cannot be read");
+                FsError::Io
+            })?;
+            Arc::new(Clients::recall(&view)?)
+        };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let inner = Inner {
             shards,
@@ -122,7 +131,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             making_room: AsyncMutex::default(),
             written_back: AtomicU64::new(0),
             missed: AtomicBool::new(false),
-            in_orphan_grace: AtomicBool::new(true),
+            clients,
             counted: Mutex::default(),
             garbage_made: AtomicBool::new(true),
             work: sender,
@@ -185,9 +194,16 @@ macro_rules! implement {
         let (this, ctx) = ($this.clone(), $ctx.clone());
         propose::whole(async move { ops::$method(&this, &ctx, $request).await }).await
     }};
+    (@unremembered $this:ident, $ctx:ident, $request:ident, $method:ident) => {
+        if $ctx.again { Err(FsError::NotDone) } else { ops::$method($this, $ctx, $request).await }
+    };
+    (@unremembered_whole $this:ident, $ctx:ident, $request:ident, $method:ident) => {
+        if $ctx.again { Err(FsError::NotDone) } else { implement!(@whole $this, $ctx, $request, $method) }
+    };
 }
 
-// Whole are those that have something to do here after their command has taken effect.
+// Whole are those that have something to do here after their command has taken effect; unremembered are changes
+// whose replies are not kept.
 implement! {
     may_end_early filesystem(Filesystem) -> vfs::FilesystemReply;
     may_end_early statfs(StatFs) -> vfs::StatFsReply;
@@ -206,20 +222,24 @@ implement! {
     whole rename(Rename) -> vfs::RenameReply;
     may_end_early readdir(ReadDir) -> vfs::ReadDirReply;
     whole open(Open) -> vfs::OpenReply;
-    may_end_early reopen(Reopen) -> ();
-    whole close(Close) -> ();
+    unremembered reopen(Reopen) -> ();
+    unremembered_whole close(Close) -> ();
     may_end_early read(Read) -> vfs::ReadReply;
-    may_end_early write(Write) -> vfs::WriteReply;
+    unremembered write(Write) -> vfs::WriteReply;
     may_end_early commit(Commit) -> vfs::CommitReply;
-    whole allocate(Allocate) -> ();
+    unremembered_whole allocate(Allocate) -> ();
     may_end_early seek(Seek) -> vfs::SeekReply;
-    whole clone_range(CloneRange) -> ();
+    unremembered_whole clone_range(CloneRange) -> ();
     may_end_early getxattr(GetXattr) -> vfs::GetXattrReply;
     whole setxattr(SetXattr) -> vfs::SetXattrReply;
     may_end_early listxattr(ListXattr) -> vfs::ListXattrReply;
     whole removexattr(RemoveXattr) -> vfs::SetXattrReply;
-    may_end_early lock(Lock) -> ();
+    unremembered lock(Lock) -> ();
     may_end_early test_lock(TestLock) -> vfs::TestLockReply;
-    may_end_early release_owner(ReleaseOwner) -> ();
-    whole end_client(EndClient) -> ();
+    unremembered release_owner(ReleaseOwner) -> ();
+    unremembered_whole end_client(EndClient) -> ();
+    unremembered_whole keep_client(KeepClient) -> ();
+    may_end_early kept_clients(KeptClients) -> vfs::KeptClientsReply;
+    unremembered reclaimed(Reclaimed) -> ();
+    unremembered_whole forget_requests(ForgetRequests) -> ();
 }

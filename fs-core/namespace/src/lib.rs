@@ -21,4 +21,4 @@ pub use command::{
     Action, Changed, Command, Create, DirChange, Exists, Extent, Failure, NewStripe, NodeSpec, Outcome,
     Removed, Reply, Space,
 };
-pub use machine::{Namespace, reply_of};
+pub use machine::{Namespace, first_answer, reply_of};

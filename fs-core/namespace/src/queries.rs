@@ -1,5 +1,6 @@
 //! What can be asked of a shard's map. One question, one file.
 
+pub mod client;
 pub mod content;
 pub mod directory;
 pub mod inode;

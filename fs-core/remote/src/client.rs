@@ -370,6 +370,10 @@ impl Vfs for RemoteVfs {
         ask listxattr(ListXattr) -> ListXattrReply;
         change removexattr(RemoveXattr) -> SetXattrReply;
         ask test_lock(TestLock) -> TestLockReply;
+        ask keep_client(KeepClient) -> ();
+        ask kept_clients(KeptClients) -> KeptClientsReply;
+        ask reclaimed(Reclaimed) -> ();
+        ask forget_requests(ForgetRequests) -> ();
     }
 
     async fn setattr(&self, ctx: &Ctx, request: SetAttrOf) -> FsResult<GetAttrReply> {

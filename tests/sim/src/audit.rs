@@ -3,7 +3,7 @@
 use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
-    Body, Counters, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Source, Stripe, Xattr,
+    Body, Client, Counters, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Source, Stripe, Xattr,
 };
 use std::collections::BTreeMap;
 use types::limits::INLINE_FILE_BYTES_MAX;
@@ -104,6 +104,7 @@ impl Audit {
         match *key.get(keys::PREFIX_BYTES - 1)? {
             kind::COUNTERS => drop(self.counters.insert((fs, slot), Counters::decode(value).ok()?)),
             kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
+            kind::CLIENT => drop(Client::decode(value).ok()?),
             kind::INODE => drop(self.inodes.insert(file()?, Inode::decode(value).ok()?)),
             kind::ENTRY => {
                 let cookie = Cookie(number::<8>(rest()?)?);

@@ -80,25 +80,28 @@ pub fn knows_stripe(map: &dyn OrderedMap, fs: FsId, stripe: StripeId) -> Answer<
     Ok(map.get(&keys::stripe(fs, stripe))?.is_some() || map.get(&keys::garbage(fs, stripe))?.is_some())
 }
 
-/// Slots that remember replies to a client.
+/// Slots that remember replies to a client on these channels.
 ///
 /// # Errors
 /// Those of the map.
-pub fn slots_with_replays(map: &dyn OrderedMap, fs: FsId, client: u128) -> Answer<Vec<Slot>> {
-    let mut slots = Vec::new();
-    in_every_slot(map, fs, keys::kind::REPLAY, &mut |key, _| {
-        let slot = key
-            .get(0..2)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(|bytes| Slot(u16::from_be_bytes(bytes)));
-        if let Some(slot) = slot
-            .filter(|slot| key.starts_with(&keys::replays(fs, *slot, client).0) && slots.last() != Some(slot))
-        {
+pub fn slots_with_replays(
+    map: &dyn OrderedMap,
+    fs: FsId,
+    client: u128,
+    channels: (u32, u32),
+) -> Answer<Vec<Slot>> {
+    let (mut slots, mut slot) = (Vec::new(), Slot(0));
+    loop {
+        let (from, to) = keys::replays(fs, slot, client, channels);
+        map.scan(&from, &to, &mut |_, _| {
             slots.push(slot);
+            false
+        })?;
+        match next_slot(map, slot)? {
+            Some(next) => slot = next,
+            None => return Ok(slots),
         }
-        Ok(())
-    })?;
-    Ok(slots)
+    }
 }
 
 fn inodes_of(map: &dyn OrderedMap, fs: FsId, kind: u8) -> Answer<Vec<FileId>> {
