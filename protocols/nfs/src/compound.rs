@@ -348,13 +348,27 @@ impl<V: Vfs> Compound<'_, V> {
                 break;
             }
         }
-        if self.gives_first_answers() && !self.answered {
-            // Nothing was done in the former life: the client does it anew, in a session of this one.
-            let mut dead = Results { status: Status::Ok, tag: results.tag, count: 0, body: Encoder::new() };
-            dead.push(Op::Sequence, Err(Status::DeadSession));
-            return dead;
+        match self.former_outcome(results.status) {
+            Some(status) => {
+                let mut refused =
+                    Results { status: Status::Ok, tag: results.tag, count: 0, body: Encoder::new() };
+                refused.push(Op::Sequence, Err(status));
+                refused
+            }
+            None => results,
         }
-        results
+    }
+
+    /// What SEQUENCE fails with in a session of a former life, when the operations have come to `last`.
+    fn former_outcome(&self, last: Status) -> Option<Status> {
+        match (self.gives_first_answers(), last) {
+            (false, _) => None,
+            // Whether it was done cannot be said now; the client asks again in the same way.
+            (true, Status::Delay) => Some(Status::Delay),
+            (true, _) if self.answered => None,
+            // It was not done: the client does it anew, in a session of this life.
+            (true, _) => Some(Status::DeadSession),
+        }
     }
 
     /// Whether the session is of a former life, so that nothing new is done (RFC 8881 section 8.4.2).
@@ -367,8 +381,11 @@ impl<V: Vfs> Compound<'_, V> {
         if !is_remembered(args.op()) {
             return Err(Status::DeadSession);
         }
-        // What fails now had not been done then: it would not be looked at again.
-        let reply = self.run_op(args).await.map_err(|_| Status::DeadSession)?;
+        let reply = self.run_op(args).await.map_err(|status| match status {
+            Status::Delay => status,
+            // What fails now had not been done then: it would not be looked at again.
+            _ => Status::DeadSession,
+        })?;
         self.answered = true;
         Ok(reply)
     }

@@ -58,6 +58,8 @@ pub struct Kills {
     pub guest: Guest,
     /// How the daemon runs.
     pub options: DaemonOptions,
+    /// It is told to drain and restarted, in place of being killed.
+    pub gently: bool,
 }
 
 /// What was done.
@@ -109,6 +111,7 @@ impl Kills {
                 configuration: "nfs.lease = 20\nnfs.grace = 20".to_owned(),
                 ..DaemonOptions::default()
             },
+            gently: false,
         }
     }
 
@@ -163,6 +166,12 @@ impl Kills {
             let share = (moments >> 33) as f64 / (1u64 << 31) as f64;
             std::thread::sleep(self.longest.mul_f64(share));
             killed = Instant::now();
+            if self.gently {
+                let status = daemon.stop().map_err(|source| KillError::Daemon { round, source })?;
+                if !status.success() {
+                    return Err(crew.noticed(daemon, format!("the daemon ended with {status}")));
+                }
+            }
             daemon.revive().map_err(|source| KillError::Daemon { round, source })?;
         }
         let steps = self.finish(crew, daemon, mount)?;
@@ -311,6 +320,7 @@ impl Mount {
             .arg(at)
             .env("PLEXUS_DATA", daemon.data())
             .stdout(Stdio::piped())
+            .stderr(File::create(at.with_extension("log"))?)
             .spawn()?;
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {

@@ -17,15 +17,19 @@ struct Arguments {
     /// The guest with 6.12 in QEMU, in place of 6.1 in User Mode Linux
     #[arg(long)]
     qemu: bool,
+    /// Let it drain each time, in place of killing it
+    #[arg(long)]
+    gently: bool,
     /// Flags of plexusd
     #[arg(long, default_value = "--drive-size 1G", allow_hyphen_values = true)]
     flags: String,
 }
 
 fn main() -> ExitCode {
-    let Arguments { rounds, seed, qemu, flags } = Arguments::parse();
+    let Arguments { rounds, seed, qemu, gently, flags } = Arguments::parse();
     let mut kills = Kills::plexus(rounds, seed);
     kills.options.flags = flags.split_whitespace().map(str::to_owned).collect();
+    kills.gently = gently;
     if qemu {
         kills.guest = Guest::qemu();
     }
