@@ -58,6 +58,8 @@ pub struct Kills {
     pub guest: Guest,
     /// How the daemon runs.
     pub options: DaemonOptions,
+    /// Options of the NFS mount beside its port.
+    pub nfs_options: String,
     /// It is told to drain and restarted, in place of being killed.
     pub gently: bool,
 }
@@ -73,11 +75,11 @@ pub struct KillReport {
     pub longest_pause: Duration,
 }
 
-/// Mounts and runs all workers in the guest: `PORT`.
+/// Mounts and runs all workers in the guest: `PORT OPTIONS`.
 const SCRIPT: &str = r#"#!/bin/bash
 modprobe nfsv4
 mkdir -p /tmp/nfs
-mount -t nfs4 -o vers=4.2,port=$1 $HOST:/default /tmp/nfs || exit 3
+mount -t nfs4 -o $2,port=$1 $HOST:/default /tmp/nfs || exit 3
 work() { /host/steady-work $1 /tmp/nfs/$2 /job/$3.log $3 /job/$4 2>>/job/complaints || echo "$3 failed" >>/job/complaints; }
 mkdir /tmp/nfs/nfs /tmp/nfs/both
 # Holders have their locks before anybody asks for them, and until they have ended who do.
@@ -111,6 +113,7 @@ impl Kills {
                 configuration: "nfs.lease = 20\nnfs.grace = 20".to_owned(),
                 ..DaemonOptions::default()
             },
+            nfs_options: "vers=4.2".to_owned(),
             gently: false,
         }
     }
@@ -129,7 +132,7 @@ impl Kills {
         }
         let limit = Duration::from_secs(120) + Duration::from_secs(30) * self.rounds;
         let guest = self.guest.clone().host(&build_folder()?).limit(limit);
-        let guest = guest.start(SCRIPT, &[&daemon.nfs().port().to_string()])?;
+        let guest = guest.start(SCRIPT, &[&daemon.nfs().port().to_string(), &self.nfs_options])?;
         let job = guest.job().ok_or_else(|| io::Error::other("a guest without a job"))?.to_owned();
         let mut crew = Crew { seed: self.seed, job, guest, here: Hands::default(), round: 0 };
         // The guest's lock is there before anybody here asks for it.

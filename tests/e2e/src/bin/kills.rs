@@ -20,16 +20,20 @@ struct Arguments {
     /// Let it drain each time, in place of killing it
     #[arg(long)]
     gently: bool,
+    /// Options of the NFS mount
+    #[arg(long, default_value = "vers=4.2")]
+    nfs_options: String,
     /// Flags of plexusd
     #[arg(long, default_value = "--drive-size 1G", allow_hyphen_values = true)]
     flags: String,
 }
 
 fn main() -> ExitCode {
-    let Arguments { rounds, seed, qemu, gently, flags } = Arguments::parse();
+    let Arguments { rounds, seed, qemu, gently, nfs_options, flags } = Arguments::parse();
     let mut kills = Kills::plexus(rounds, seed);
     kills.options.flags = flags.split_whitespace().map(str::to_owned).collect();
     kills.gently = gently;
+    kills.nfs_options = nfs_options;
     if qemu {
         kills.guest = Guest::qemu();
     }
