@@ -27,6 +27,7 @@ pub(crate) type Files = Frontend<OneShard, DataPlane>;
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
     pub(crate) drives: Arc<Drives>,
+    pub(crate) rebuilt: Arc<rebuild::Progress>,
     rebuild: JoinHandle<()>,
 }
 
@@ -57,16 +58,21 @@ impl Core {
         }
         let (map, peers) = (now.recorded.map.clone(), now.peers());
         let store = StripeStore::open(StripeStoreConfig { map, peers, writer, random: random.clone() })?;
-        let options =
-            Options { dirty_bytes_max: config.memory_dirty.0, grace: config.nfs_grace, ..Options::default() };
+        let options = Options {
+            dirty_bytes_max: config.memory_dirty.0,
+            grace: config.nfs_grace,
+            fold_age: config.fold_age,
+            ..Options::default()
+        };
         let clock = Arc::new(SystemClock::new());
         let plane = DataPlane::start(store.clone()).await;
         let files = Frontend::start(shard.clone(), plane, options, clock, &*random).await?;
         files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await?;
         let files = Arc::new(files);
         let drives = Arc::new(Drives::new(settings, writer, now, store, shard));
-        let rebuild = tokio::spawn(rebuild::run(drives.clone(), files.clone()));
-        Ok(Core { files, drives, rebuild })
+        let rebuilt = Arc::new(rebuild::Progress::default());
+        let rebuild = tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone()));
+        Ok(Core { files, drives, rebuilt, rebuild })
     }
 
     /// Writes back what waits and closes everything in order.

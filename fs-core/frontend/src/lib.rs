@@ -13,6 +13,7 @@ mod dirty;
 mod explain;
 mod flush;
 mod grace;
+mod ledger;
 mod locks;
 mod nodes;
 mod opens;
@@ -22,11 +23,14 @@ mod present;
 mod propose;
 mod stripe_ids;
 
-pub use parts::{PlacedStripe, Shards, StripeError, Stripes, Usage};
+pub use background::{Background, Check, Checks, OnDrives, Taken};
+pub use ops::FilesystemUsage;
+pub use parts::{ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage};
 
-use background::Work;
+use background::{Progress, Work};
 use clients::Clients;
 use env::{Clock, Random};
+use ledger::Ledger;
 use locks::LockTable;
 use nodes::Nodes;
 use opens::Opens;
@@ -50,6 +54,10 @@ pub struct Options {
     pub dirty_age: Duration,
     /// How long clients of a former life may take to claim again what they had.
     pub grace: Duration,
+    /// How long a file must not have changed before its small writes are folded into stripes.
+    pub fold_age: Duration,
+    /// Bytes of small writes in one slot of which none is too young to be folded.
+    pub fold_bytes: u64,
 }
 
 impl Default for Options {
@@ -59,6 +67,8 @@ impl Default for Options {
             dirty_file_bytes: 16 << 20,
             dirty_age: Duration::from_secs(1),
             grace: Duration::from_secs(90),
+            fold_age: Duration::from_secs(10),
+            fold_bytes: 4 << 20,
         }
     }
 }
@@ -92,7 +102,11 @@ struct Inner<S, D> {
     missed: AtomicBool,
     clients: Arc<Clients>,
     counted: Mutex<Option<ops::Counted>>,
-    garbage_made: AtomicBool,
+    /// What files take.
+    ledger: Ledger,
+    progress: Progress,
+    /// The key of digests in commands of this life.
+    fold_key: [u8; 16],
     work: mpsc::Sender<Work>,
 }
 
@@ -117,6 +131,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             Arc::new(Clients::recall(&view)?)
         };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
+        let mut fold_key = [0; 16];
+        random.fill(&mut fold_key);
         let inner = Inner {
             shards,
             stripes,
@@ -133,11 +149,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             missed: AtomicBool::new(false),
             clients,
             counted: Mutex::default(),
-            garbage_made: AtomicBool::new(true),
+            ledger: Ledger::default(),
+            progress: Progress::default(),
+            fold_key,
             work: sender,
         };
         let frontend = Frontend(Arc::new(inner));
-        background::start(&frontend, receiver).await?;
+        background::start(&frontend, receiver)?;
         Ok(frontend)
     }
 

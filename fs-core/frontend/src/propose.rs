@@ -2,8 +2,7 @@
 
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{Answer, QueryError};
-use namespace::{Action, Command, Failure, Outcome, Reply};
-use std::sync::atomic::Ordering;
+use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
 use types::{Cred, FileId, FsError, FsId};
 use vfs::Ctx;
 
@@ -56,17 +55,17 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             let first = namespace::first_answer(&self.view()?, &command);
             return answer(first.map_err(QueryError::Map))?.ok_or(FsError::NotDone);
         }
-        if makes_garbage(&command.action) {
-            self.0.garbage_made.store(true, Ordering::Relaxed);
-        }
         let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
             tracing::error!(%error, "shard does not answer");
+            self.0.ledger.mark_all();
             FsError::Delay
         })?;
-        namespace::reply_of(&encoded).map_err(|error| {
+        let Applied { outcome, accounts } = namespace::applied(&encoded).map_err(|error| {
             tracing::error!(%error, "shard answers in an unknown tongue");
             FsError::Io
-        })
+        })?;
+        self.0.ledger.mark(&accounts);
+        Ok(outcome)
     }
 
     /// Proposes on a caller's behalf until the command neither meets another inode than `action` saw nor
@@ -110,18 +109,6 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 Err(_) => return Err(FsError::Delay),
             }
         }
-    }
-}
-
-/// Whether an action may take the last reference from a stripe.
-fn makes_garbage(action: &Action) -> bool {
-    match action {
-        Action::Commit { .. } | Action::Space { .. } | Action::CloneRange { .. } => true,
-        Action::Remove { .. } | Action::Rename { .. } | Action::Drain { .. } | Action::DropOrphan { .. } => {
-            true
-        }
-        Action::SetAttr { set, .. } => set.size.is_some(),
-        _ => false,
     }
 }
 
