@@ -100,7 +100,8 @@ fn base_folder(given: Option<&Path>) -> Result<PathBuf, BenchError> {
 }
 
 fn prepare(arguments: &Arguments, folder: &Path) -> Result<Run, BenchError> {
-    let load = if arguments.quick { Load::QUICK } else { Load::FULL };
+    let (load, counted) =
+        if arguments.quick { (Load::QUICK, Load::QUICK) } else { (Load::FULL, Load::COUNTED) };
     // Six disks for 4+2 must hold 1.5 times that.
     let bytes = load.space() * 2;
     eprintln!("bench: writing {} MiB for the disks", bytes >> 20);
@@ -112,6 +113,7 @@ fn prepare(arguments: &Arguments, folder: &Path) -> Result<Run, BenchError> {
         wire: Wire::create()?,
         bytes,
         load,
+        counted,
         tree: Tree::create(folder, load.tree_files)?,
         programs: Programs {
             plexus: arguments.plexus.clone().unwrap_or(beside),

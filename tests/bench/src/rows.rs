@@ -63,6 +63,16 @@ impl Load {
         repeat_seconds: 2.0,
         tree_files: 1500,
     };
+    /// For the pass that counts: what an operation costs does not need many of them.
+    pub const COUNTED: Load = Load {
+        sequential_bytes: 256 * MIB,
+        synced_bytes: 16 * MIB,
+        seconds: 2,
+        files_alone: 500,
+        files_each: 250,
+        repeat_seconds: 0.5,
+        ..Load::FULL
+    };
     /// For a look whether all of it works.
     pub const QUICK: Load = Load {
         sequential_bytes: 64 * MIB,

@@ -28,8 +28,10 @@ pub struct Run {
     pub wire: Wire,
     /// Bytes of the image.
     pub bytes: u64,
-    /// Sizes.
+    /// Sizes of timed passes.
     pub load: Load,
+    /// Sizes of the counting pass, not larger.
+    pub counted: Load,
     /// For untar.
     pub tree: Tree,
     /// Programs.
@@ -105,7 +107,8 @@ fn with_client(
     let system = kind.start(&ground)?;
     let root = if client.is_guest() { PathBuf::from("/tmp/mnt") } else { folder.join(MOUNT) };
     // Dropped in this order: the system is unmounted while its client still lives.
-    let mut session = Session { system, client, root, run, kind };
+    let load = if counter.is_some() { run.counted } else { run.load };
+    let mut session = Session { system, client, root, run, load, kind };
     session.system.mount(&mut session.client, &session.root)?;
     if session.client.is_guest() {
         session.keep_archive()?;
@@ -124,6 +127,7 @@ struct Session<'a> {
     client: Client,
     root: PathBuf,
     run: &'a Run,
+    load: Load,
     kind: Kind,
 }
 
@@ -186,7 +190,7 @@ impl Session<'_> {
     }
 
     fn prepare(&mut self, row: Row, disks: &mut Disks) -> Result<(), BenchError> {
-        row.prepare(&mut self.client, &self.root, &self.run.load)?;
+        row.prepare(&mut self.client, &self.root, &self.load)?;
         if row.is_cold() {
             self.remount(disks)?;
         }
@@ -195,7 +199,7 @@ impl Session<'_> {
     }
 
     fn work(&mut self, row: Row) -> Result<Work, BenchError> {
-        row.run(&mut self.client, &self.root, &self.run.load, &self.run.tree)
+        row.run(&mut self.client, &self.root, &self.load, &self.run.tree)
     }
 
     /// So that nothing is in memory: not at the client, not in the system, not in the kernel.
