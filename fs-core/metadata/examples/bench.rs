@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut, Bytes};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMapMut};
-use metadata::{Home, Shard, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, Shard, ShardConfig, ShardOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ async fn open(dir: &Path, shards: u64, homes: usize) -> Result<Vec<Arc<Shard>>, 
             machine: Arc::new(Mix),
             homes: homes.collect(),
             home_count: logs.len(),
-            map: map.shard(id)?,
+            maps: vec![MapSeat { map: map.clone(), incarnation: 1 }],
             options: ShardOptions::default(),
         };
         opened.push(Arc::new(Shard::open(config).await?));

@@ -5,7 +5,7 @@ use crate::crashes::{commands, content, drop_journals, reference};
 use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
-use metadata::{Home, MetadataError, Shard, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, MetadataError, Shard, ShardConfig, ShardOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -89,7 +89,7 @@ impl Cluster {
             machine: Arc::new(Counter),
             homes,
             home_count: self.drives.len(),
-            map: map.shard(ID).unwrap(),
+            maps: vec![MapSeat { map: map.clone(), incarnation: 1 }],
             options: ShardOptions { persist_commands: self.persist_commands, ..ShardOptions::default() },
         };
         let shard = Shard::open(config).await;
