@@ -36,11 +36,18 @@ pub struct ShardOptions {
     pub persist_bytes: u64,
     /// Bytes of commands that wait or are in flight; more wait outside.
     pub queue_bytes: u32,
+    /// Bytes that go to a copy of the map at once while it is filled; the changes of the meantime wait as long.
+    pub fill_bytes: usize,
 }
 
 impl Default for ShardOptions {
     fn default() -> ShardOptions {
-        ShardOptions { persist_commands: 16_384, persist_bytes: 16 << 20, queue_bytes: 8 << 20 }
+        ShardOptions {
+            persist_commands: 16_384,
+            persist_bytes: 16 << 20,
+            queue_bytes: 8 << 20,
+            fill_bytes: 256 << 10,
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     /// A primary that could not be read.
     suspect: Mutex<Option<u128>>,
     suspected: Notify,
+    fill_bytes: usize,
 }
 
 impl Shared {
@@ -72,8 +73,8 @@ pub(crate) struct Maps {
 }
 
 impl Maps {
-    /// Starts the followers of `opened`.
-    pub(crate) fn start(opened: Opened, roll: Arc<Roll>) -> Maps {
+    /// Starts the followers of `opened`, `fill_bytes` at once to those that are filled.
+    pub(crate) fn start(opened: Opened, roll: Arc<Roll>, fill_bytes: usize) -> Maps {
         let Opened { primary, progress, followers, filling, out } = opened;
         let standing = |copy: &Copy, state| MapStanding { incarnation: copy.incarnation, state };
         let mut maps = vec![standing(&primary, MapState::Primary)];
@@ -82,7 +83,8 @@ impl Maps {
         maps.extend(out.iter().map(|&incarnation| MapStanding { incarnation, state: MapState::Out }));
         roll.set_maps(maps);
         let primary = RwLock::new(primary);
-        let shared = Arc::new(Shared { primary, roll, suspect: Mutex::default(), suspected: Notify::new() });
+        let (suspect, suspected) = (Mutex::default(), Notify::new());
+        let shared = Arc::new(Shared { primary, roll, suspect, suspected, fill_bytes });
         let works = followers.into_iter().map(|copy| (copy, Work::Follow));
         let works = works.chain(filling.into_iter().map(|copy| (copy, Work::Fill(progress.clone()))));
         let mut feeds = Vec::new();

@@ -17,8 +17,7 @@ use map::{OrderedMap, WriteSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Bytes and keys of one step.
-const STEP_BYTES: usize = 256 << 10;
+/// Keys of one step at most.
 const STEP_KEYS: usize = 4096;
 
 /// Above all keys.
@@ -96,7 +95,7 @@ fn read(shared: &Shared, from: &[u8]) -> Result<(WriteSet, Option<Vec<u8>>, Prog
     let mut bytes = 0;
     let mut next = None;
     let mut visit = |key: &[u8], value: &[u8]| {
-        if bytes >= STEP_BYTES || part.len() >= STEP_KEYS {
+        if bytes >= shared.fill_bytes || part.len() >= STEP_KEYS {
             next = Some(key.to_vec());
             return false;
         }

@@ -52,7 +52,7 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
     let log = RaftLog::open(homes::recover(&config, roll.clone()).await?, gate.clone())?;
     let opened = maps::open(&config, &log).await?;
     let progress = opened.progress.clone();
-    let maps = Arc::new(Maps::start(opened, roll));
+    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
     let applier = Applier::open(config.machine, maps, progress, gate, log.ends().0, 1)?;
     Ok(((dir, logs, map), log, applier))
 }

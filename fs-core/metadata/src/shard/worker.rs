@@ -94,7 +94,7 @@ async fn start(config: ShardConfig, gate: Arc<Gate>, roll: Arc<Roll>) -> Result<
     let log = RaftLog::open(homes, gate.clone())?;
     let opened = maps::open(&config, &log).await?;
     let progress = opened.progress.clone();
-    let maps = Arc::new(Maps::start(opened, roll));
+    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
     let settings = raft::config(true).map_err(stopped)?;
     let running = async {
         let machine = config.machine.clone();
