@@ -98,6 +98,12 @@ impl Shard {
         Ok(View::new(self.maps.clone()))
     }
 
+    /// Whether it is open: its views are right, and it takes commands.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.gate.check().is_ok()
+    }
+
     /// Which of the homes and copies of the map that the shard was opened with take part, now and as it changes.
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
