@@ -71,7 +71,7 @@ impl Seen {
 
     /// It has no name any more, and is open or being removed.
     pub(crate) fn leaves(&self) -> bool {
-        self.orphan || self.intent == Some(Intent::Delete)
+        self.orphan || self.intent.is_some_and(Intent::deletes)
     }
 }
 

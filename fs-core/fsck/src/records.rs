@@ -160,8 +160,20 @@ pub(crate) struct Orphan {
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Intent {
-    Cut,
-    Delete,
+    Cut(Progress),
+    Delete(Progress),
+}
+
+/// How far it is done: any offset will do, as an extent that is left without its inode is found by itself.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Progress {
+    from: u64,
+}
+
+impl Intent {
+    pub(crate) fn deletes(self) -> bool {
+        matches!(self, Intent::Delete(_))
+    }
 }
 
 #[derive(Deserialize)]

@@ -21,6 +21,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    fn decode(key: &[u8], value: &[u8]) -> Result<Run, MapError> {
+        let offset = keys::extent_offset(key);
+        let offset = offset.ok_or_else(|| MapError("an extent's key has no offset".into()))?;
+        Ok(Run { offset, extent: Extent::decode(value)? })
+    }
+
     pub(crate) fn range(&self) -> ByteRange {
         ByteRange::new(self.offset, self.extent.length)
     }
@@ -59,39 +65,47 @@ impl Run {
 impl Reader<'_> {
     /// The extents of `ino` that meet `range`, whole, in order, at most `limit`.
     pub(crate) fn runs(&self, ino: InodeId, range: ByteRange, limit: usize) -> Result<Vec<Run>, MapError> {
-        let file = self.file(ino);
-        let mut runs = Vec::new();
-        let mut broken = None;
-        let mut take = |key: &[u8], value: &[u8]| match (keys::extent_offset(key), Extent::decode(value)) {
-            (Some(offset), Ok(extent)) => Some(Run { offset, extent }),
-            (_, Err(error)) => {
-                broken = Some(error);
-                None
-            }
-            (None, _) => {
-                broken = Some(MapError("an extent's key has no offset".into()));
-                None
-            }
-        };
-        let (from, to) = keys::extents(file, 0, range.offset);
+        let mut before = None;
+        let (from, to) = keys::extents(self.file(ino), 0, range.offset);
         self.map.scan_back(&from, &to, &mut |key, value| {
-            runs.extend(take(key, value).filter(|run| run.range().end > range.offset));
+            before = Some(Run::decode(key, value));
             false
         })?;
-        let (from, to) = keys::extents(file, range.offset, range.end);
+        let straddles = |run: &Run| run.range().end > range.offset;
+        let mut runs: Vec<Run> = before.transpose()?.into_iter().filter(straddles).collect();
         if runs.len() < limit {
-            self.map.scan(&from, &to, &mut |key, value| match take(key, value) {
-                Some(run) => {
-                    runs.push(run);
-                    runs.len() < limit
-                }
-                None => false,
-            })?;
+            self.add_runs(ino, range, limit, &mut runs)?;
         }
-        match broken {
-            Some(error) => Err(error),
-            None => Ok(runs),
-        }
+        Ok(runs)
+    }
+
+    /// The extents of `ino` that begin at or after `from`, in order, at most `limit`.
+    pub(crate) fn runs_from(&self, ino: InodeId, from: u64, limit: usize) -> Result<Vec<Run>, MapError> {
+        let mut runs = Vec::new();
+        self.add_runs(ino, ByteRange { offset: from, end: u64::MAX }, limit, &mut runs)?;
+        Ok(runs)
+    }
+
+    fn add_runs(
+        &self,
+        ino: InodeId,
+        within: ByteRange,
+        limit: usize,
+        runs: &mut Vec<Run>,
+    ) -> Result<(), MapError> {
+        let mut broken = Ok(());
+        let (from, to) = keys::extents(self.file(ino), within.offset, within.end);
+        self.map.scan(&from, &to, &mut |key, value| match Run::decode(key, value) {
+            Ok(run) => {
+                runs.push(run);
+                runs.len() < limit
+            }
+            Err(error) => {
+                broken = Err(error);
+                false
+            }
+        })?;
+        broken
     }
 }
 
@@ -125,7 +139,14 @@ impl Work<'_> {
         Ok(runs.len())
     }
 
-    fn punch_run(&mut self, ino: InodeId, inode: &mut Inode, run: &Run, range: ByteRange) -> Step<()> {
+    /// Makes the part of `run`, an extent of the file, that is in `range` a hole.
+    pub(crate) fn punch_run(
+        &mut self,
+        ino: InodeId,
+        inode: &mut Inode,
+        run: &Run,
+        range: ByteRange,
+    ) -> Step<()> {
         let own = run.range();
         let left = run.clip(ByteRange { offset: own.offset, end: range.offset });
         let right = run.clip(ByteRange { offset: range.end, end: own.end });

@@ -296,7 +296,7 @@ impl Work<'_> {
         if links == 0 && keep {
             self.put(&keys::orphan(file), &Orphan { since: self.now });
         } else if links == 0 {
-            self.put(&keys::intent(file), &Intent::Delete);
+            self.put(&keys::intent(file), &Intent::Delete { from: 0 });
             drain = commands::drain::step(self, ino)?;
         }
         Ok(Removed { file, kind, links, kept: links == 0 && keep, drain })

@@ -228,13 +228,37 @@ pub struct Orphan {
     pub since: Time,
 }
 
-/// Work that is left to be done in steps.
+/// Work that is left to be done in steps. Extents before `from` are dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Intent {
     /// Remove extents at and beyond the inode's `cut`.
-    Cut,
+    Cut {
+        /// An offset in the file, not before `cut`.
+        from: u64,
+    },
     /// Remove everything of the inode.
-    Delete,
+    Delete {
+        /// An offset in the file.
+        from: u64,
+    },
+}
+
+impl Intent {
+    /// Where to go on.
+    #[must_use]
+    pub fn from(&self) -> u64 {
+        let (Intent::Cut { from } | Intent::Delete { from }) = *self;
+        from
+    }
+
+    /// The same, to go on at `from`.
+    #[must_use]
+    pub fn at(&self, from: u64) -> Intent {
+        match self {
+            Intent::Cut { .. } => Intent::Cut { from },
+            Intent::Delete { .. } => Intent::Delete { from },
+        }
+    }
 }
 
 /// The changes of a client's last request on a channel.
@@ -341,8 +365,8 @@ mod tests {
         frozen(&stripe, b"\x01\x01\x04\x02\x3f\xac\x02\x01\xac\x02");
         frozen(&Xattr { value: Bytes::from_static(b"v") }, b"\x01\x01v");
         frozen(&Orphan { since: Time { seconds: 1, nanoseconds: 2 } }, b"\x01\x02\x02");
-        frozen(&Intent::Cut, b"\x01\0");
-        frozen(&Intent::Delete, b"\x01\x01");
+        frozen(&Intent::Cut { from: 300 }, b"\x01\0\xac\x02");
+        frozen(&Intent::Delete { from: 0 }, b"\x01\x01\0");
         frozen(
             &Replay { sequence: 5, replies: vec![(1, Bytes::from_static(b"r"))] },
             b"\x01\x05\x01\x01\x01r",

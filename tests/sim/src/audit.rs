@@ -191,7 +191,8 @@ impl Audit {
         let inodes = std::mem::take(&mut self.inodes);
         for (file, inode) in &inodes {
             let named = names.get(file).copied().unwrap_or(0);
-            let leaves = self.orphans.contains(file) || self.intents.get(file) == Some(&Intent::Delete);
+            let leaves =
+                self.orphans.contains(file) || matches!(self.intents.get(file), Some(Intent::Delete { .. }));
             let expected = match inode.kind {
                 FileKind::Directory if leaves => 0,
                 FileKind::Directory => 2 + subdirectories.get(file).copied().unwrap_or(0),
@@ -246,8 +247,8 @@ impl Audit {
                 self.check(fits, || format!("{file} has {inline} bytes in its inode, of {}", inode.size));
                 let used = inline as u64 + runs.iter().map(|(_, extent)| extent.length).sum::<u64>();
                 self.check(inode.used == used, || format!("{file} uses {used}, and says {}", inode.used));
-                let cut = body.cut.is_some() == (self.intents.get(&file) == Some(&Intent::Cut));
-                let going = self.intents.get(&file) == Some(&Intent::Delete);
+                let cut = body.cut.is_some() == (matches!(self.intents.get(&file), Some(Intent::Cut { .. })));
+                let going = matches!(self.intents.get(&file), Some(Intent::Delete { .. }));
                 self.check(cut || going, || format!("the cut of {file} has no intent, or the other way"));
             }
             self.inodes.insert(file, inode);

@@ -119,8 +119,9 @@ fn resize(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, size: u64) -> St
         work.punch(ino, inode, ByteRange { offset: size, end: straddling.range().end }, 1)?;
     }
     let file = inode.as_file_mut()?;
-    file.cut = Some(file.cut.map_or(size, |cut| cut.min(size)));
+    let from = file.cut.map_or(size, |cut| cut.min(size));
+    file.cut = Some(from);
     let key = keys::intent(work.file(ino));
-    work.put(&key, &Intent::Cut);
+    work.put(&key, &Intent::Cut { from });
     Ok(true)
 }

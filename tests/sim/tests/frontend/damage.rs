@@ -247,7 +247,7 @@ const PLANTS: &[Plant] = &[
         good.put(&keys::orphan(good.small), &Orphan { since: Time::default() });
     }),
     ("an intent to delete what has a name", Kind::Pending, "default/a/small", |good| {
-        good.put(&keys::intent(good.small), &Intent::Delete);
+        good.put(&keys::intent(good.small), &Intent::Delete { from: 0 });
     }),
     ("an orphan without an inode", Kind::Pending, "not there", |good| {
         let none = FileId { ino: InodeId(999_999), ..good.a };
