@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
-mod helper;
+mod called_by_mount;
 mod mount;
 mod mount_options;
 mod run;
@@ -16,14 +16,14 @@ use std::process::ExitCode;
 const MOUNT_FAILED: u8 = 32;
 
 fn main() -> ExitCode {
-    if std::env::args_os().next().is_some_and(|program| helper::is_helper(&program)) {
+    if std::env::args_os().next().is_some_and(|program| called_by_mount::is_helper(&program)) {
         return as_helper();
     }
     finish(run::run(arguments::Arguments::parse()), 1)
 }
 
 fn as_helper() -> ExitCode {
-    match helper::arguments(arguments::HelperArguments::parse()) {
+    match called_by_mount::arguments(arguments::HelperArguments::parse()) {
         Ok(Some(arguments)) => finish(run::run(arguments), MOUNT_FAILED),
         Ok(None) => ExitCode::SUCCESS,
         Err(why) => {

@@ -28,6 +28,7 @@ pub(crate) type Files = Frontend<OneShard, DataPlane>;
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
     pub(crate) drives: Arc<Drives>,
+    pub(crate) rebuilt: Arc<rebuild::Progress>,
     background: [JoinHandle<()>; 2],
 }
 
@@ -61,6 +62,7 @@ impl Core {
         let options = Options {
             dirty_bytes_max: config.memory_dirty.0,
             orphan_grace: config.nfs_grace * 2,
+            fold_age: config.fold_age,
             ..Options::default()
         };
         let clock = Arc::new(SystemClock::new());
@@ -69,11 +71,12 @@ impl Core {
         files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await?;
         let files = Arc::new(files);
         let drives = Arc::new(Drives::new(settings, writer, now, store, shard));
+        let rebuilt = Arc::new(rebuild::Progress::default());
         let background = [
-            tokio::spawn(rebuild::run(drives.clone(), files.clone())),
+            tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone())),
             tokio::spawn(copies::run(drives.clone())),
         ];
-        Ok(Core { files, drives, background })
+        Ok(Core { files, drives, rebuilt, background })
     }
 
     /// Writes back what waits and closes everything in order.

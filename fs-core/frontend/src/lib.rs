@@ -11,6 +11,7 @@ mod background;
 mod dirty;
 mod explain;
 mod flush;
+mod ledger;
 mod locks;
 mod nodes;
 mod opens;
@@ -20,10 +21,13 @@ mod present;
 mod propose;
 mod stripe_ids;
 
-pub use parts::{PlacedStripe, Shards, StripeError, Stripes, Usage};
+pub use background::{Background, Check, Checks, OnDrives, Taken};
+pub use ops::FilesystemUsage;
+pub use parts::{ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage};
 
-use background::Work;
+use background::{Progress, Work};
 use env::{Clock, Random};
+use ledger::Ledger;
 use locks::LockTable;
 use nodes::Nodes;
 use opens::Opens;
@@ -47,6 +51,10 @@ pub struct Options {
     pub dirty_age: Duration,
     /// How long orphans of a former life are kept for clients that claim their opens again.
     pub orphan_grace: Duration,
+    /// How long a file must not have changed before its small writes are folded into stripes.
+    pub fold_age: Duration,
+    /// Bytes of small writes in one slot of which none is too young to be folded.
+    pub fold_bytes: u64,
 }
 
 impl Default for Options {
@@ -56,6 +64,8 @@ impl Default for Options {
             dirty_file_bytes: 16 << 20,
             dirty_age: Duration::from_secs(1),
             orphan_grace: Duration::from_secs(90),
+            fold_age: Duration::from_secs(10),
+            fold_bytes: 4 << 20,
         }
     }
 }
@@ -90,7 +100,11 @@ struct Inner<S, D> {
     /// Orphans of a former life may still be claimed.
     in_orphan_grace: AtomicBool,
     counted: Mutex<Option<ops::Counted>>,
-    garbage_made: AtomicBool,
+    /// What files take.
+    ledger: Ledger,
+    progress: Progress,
+    /// The key of digests in commands of this life.
+    fold_key: [u8; 16],
     work: mpsc::Sender<Work>,
 }
 
@@ -108,6 +122,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         random: &dyn Random,
     ) -> Result<Self, FsError> {
         let (sender, receiver) = mpsc::channel(background::QUEUE);
+        let mut fold_key = [0; 16];
+        random.fill(&mut fold_key);
         let inner = Inner {
             shards,
             stripes,
@@ -124,11 +140,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             missed: AtomicBool::new(false),
             in_orphan_grace: AtomicBool::new(true),
             counted: Mutex::default(),
-            garbage_made: AtomicBool::new(true),
+            ledger: Ledger::default(),
+            progress: Progress::default(),
+            fold_key,
             work: sender,
         };
         let frontend = Frontend(Arc::new(inner));
-        background::start(&frontend, receiver).await?;
+        background::start(&frontend, receiver)?;
         Ok(frontend)
     }
 

@@ -45,6 +45,7 @@ pub(crate) use remove::{rmdir, unlink};
 pub(crate) use rename::rename;
 pub(crate) use seek::seek;
 pub(crate) use setattr::setattr;
+pub use statfs::FilesystemUsage;
 pub(crate) use statfs::{Counted, statfs};
 pub(crate) use write::write;
 pub(crate) use xattr::{getxattr, listxattr, removexattr, setxattr};

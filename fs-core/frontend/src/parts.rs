@@ -41,6 +41,35 @@ pub struct PlacedStripe {
     pub length: u32,
 }
 
+/// Where a listing of stripes goes on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ListFrom {
+    /// The group.
+    pub group: GroupId,
+    /// The first stripe of it.
+    pub stripe: StripeId,
+}
+
+/// A stripe that drives have chunks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListedStripe {
+    /// As its chunks describe it.
+    pub place: PlacedStripe,
+    /// The chunks that are where they belong, one bit for each index.
+    pub present: u32,
+    /// Chunks of it that are elsewhere.
+    pub strays: u32,
+}
+
+/// A part of a listing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StripePage {
+    /// In order of group and stripe; one that was begun at several places stands there several times.
+    pub stripes: Vec<ListedStripe>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<ListFrom>,
+}
+
 /// Why stripes could not be written, read or freed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StripeError {
@@ -75,6 +104,10 @@ pub trait Stripes: Send + Sync + 'static {
     /// Bytes of the largest stripe that is likely to be taken now.
     fn stripe_bytes_max(&self) -> usize;
 
+    /// Bytes of the shortest stripe that has a block in each of its data chunks: shorter ones take more space
+    /// than they hold.
+    fn stripe_bytes_full(&self) -> usize;
+
     /// Writes a stripe; durable when it comes back. `fs` is kept with it. An id is for one call.
     ///
     /// # Errors
@@ -96,17 +129,18 @@ pub trait Stripes: Send + Sync + 'static {
         range: Range<u32>,
     ) -> impl Future<Output = Result<Bytes, StripeError>> + Send;
 
-    /// Frees a stripe; one that is not there is fine.
-    ///
-    /// # Errors
-    /// [`StripeError`]; chunks may be left.
-    fn free(&self, place: PlacedStripe) -> impl Future<Output = Result<(), StripeError>> + Send;
+    /// Frees stripes; one that is not there is fine. What came of each comes back in their order.
+    fn free(&self, places: &[PlacedStripe]) -> impl Future<Output = Vec<Result<(), StripeError>>> + Send;
 
-    /// Every stripe that a drive has a chunk of, for the search for those that metadata do not know.
+    /// Stripes that drives have chunks of, in order, from `from` or the beginning on; about as many as `limit`.
     ///
     /// # Errors
-    /// [`StripeError`]; nothing must be concluded from a partial list.
-    fn list(&self) -> impl Future<Output = Result<Vec<PlacedStripe>, StripeError>> + Send;
+    /// [`StripeError`]: a drive cannot be asked, and nothing must be concluded.
+    fn list(
+        &self,
+        from: Option<ListFrom>,
+        limit: usize,
+    ) -> impl Future<Output = Result<StripePage, StripeError>> + Send;
 
     /// Capacity.
     fn usage(&self) -> Usage;

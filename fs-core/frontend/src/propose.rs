@@ -2,8 +2,7 @@
 
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{Answer, QueryError};
-use namespace::{Action, Command, Failure, Outcome, Reply};
-use std::sync::atomic::Ordering;
+use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
 use types::{Cred, FileId, FsError, FsId, RequestId};
 use vfs::Ctx;
 
@@ -56,18 +55,18 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         fs: FsId,
         action: Action,
     ) -> Result<Outcome, FsError> {
-        if makes_garbage(&action) {
-            self.0.garbage_made.store(true, Ordering::Relaxed);
-        }
         let command = Command { now: self.0.clock.now(), cred, request, fs, action };
         let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
             tracing::error!(%error, "shard does not answer");
+            self.0.ledger.mark_all();
             FsError::Delay
         })?;
-        namespace::reply_of(&encoded).map_err(|error| {
+        let Applied { outcome, accounts } = namespace::applied(&encoded).map_err(|error| {
             tracing::error!(%error, "shard answers in an unknown tongue");
             FsError::Io
-        })
+        })?;
+        self.0.ledger.mark(&accounts);
+        Ok(outcome)
     }
 
     /// Proposes on a caller's behalf until the command neither meets another inode than `action` saw nor
@@ -111,18 +110,6 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 Err(_) => return Err(FsError::Delay),
             }
         }
-    }
-}
-
-/// Whether an action may take the last reference from a stripe.
-fn makes_garbage(action: &Action) -> bool {
-    match action {
-        Action::Commit { .. } | Action::Space { .. } | Action::CloneRange { .. } => true,
-        Action::Remove { .. } | Action::Rename { .. } | Action::Drain { .. } | Action::DropOrphan { .. } => {
-            true
-        }
-        Action::SetAttr { set, .. } => set.size.is_some(),
-        _ => false,
     }
 }
 

@@ -69,6 +69,10 @@ kinds! {
     Garbage = "garbage",
     /// A counter that is behind, or does not count what is there.
     Counter = "counter",
+    /// An account that does not say what the files of its slot take.
+    Account = "account",
+    /// An extent that holds its bytes itself and is not known to be folded, or the other way.
+    Unfolded = "unfolded",
     /// A live stripe with fewer chunks than it should have; parity makes up for them.
     Degraded = "degraded",
     /// A live stripe with fewer chunks than reading needs: content is lost.

@@ -38,6 +38,25 @@ pub(crate) struct Counters {
     pub(crate) inodes: u64,
 }
 
+/// What the files of a filesystem in a slot take.
+#[derive(Deserialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Account {
+    pub(crate) used: u64,
+    pub(crate) unfolded: u64,
+    pub(crate) unfolded_bytes: u64,
+    pub(crate) stripes: u64,
+    pub(crate) data: u64,
+    pub(crate) live: u64,
+    pub(crate) stored: u64,
+    pub(crate) garbage: u64,
+    pub(crate) garbage_stored: u64,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Unfolded {
+    pub(crate) bytes: u32,
+}
+
 #[derive(Deserialize, PartialEq, Eq)]
 pub(crate) struct Filesystem {
     pub(crate) id: u32,

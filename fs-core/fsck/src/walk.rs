@@ -134,12 +134,20 @@ impl Walk<'_> {
                     self.unreadable(raw, "its key is too long");
                 }
             }
+            keys::ACCOUNT => {
+                if key.body.is_empty() {
+                    self.part.account = self.read(raw, value);
+                } else {
+                    self.unreadable(raw, "its key is too long");
+                }
+            }
             keys::FILESYSTEM => drop(self.read::<Filesystem>(raw, value)),
             keys::FILESYSTEM_NAME => self.filesystem_name(raw, value),
             keys::INODE => self.inode(raw, key, value),
             keys::ENTRY => self.entry(raw, key, value)?,
             keys::ENTRY_NAME => self.entry_name(raw, key, value)?,
-            keys::EXTENT => self.extent(raw, key, value),
+            keys::EXTENT => self.extent(raw, key, value)?,
+            keys::UNFOLDED => self.unfolded(raw, key, value)?,
             keys::PIECE => self.piece(raw, key, value),
             keys::STRIPE => self.stripe(raw, key, value),
             keys::GARBAGE => self.garbage(raw, key, value),
@@ -198,6 +206,7 @@ impl Walk<'_> {
     /// All records of the part were seen.
     fn finish_part(&mut self) {
         self.counters();
+        self.account();
         self.finish_inodes();
         self.finish_stripes();
     }
@@ -222,6 +231,21 @@ impl Walk<'_> {
         if last < highest {
             self.findings.add(Kind::Counter, None, || {
                 format!("the counters {of} say that {last} was the last number given, and {highest} is there")
+            });
+        }
+    }
+
+    fn account(&mut self) {
+        let used = self.part.inodes.iter().filter_map(|seen| seen.says).map(|says| says.used);
+        let used = used.fold(0, u64::saturating_add);
+        let counted = records::Account { used, ..self.part.counted };
+        let says = self.part.account.take().unwrap_or_default();
+        if counted != says {
+            let (slot, fs) = (self.part.slot.0, self.part.fs.0);
+            self.findings.add(Kind::Account, None, || {
+                format!(
+                    "the account of slot {slot} of filesystem {fs} says {says:?}, and there is {counted:?}"
+                )
             });
         }
     }

@@ -3,15 +3,22 @@
 use crate::command::{Changed, Failure, NewStripe};
 use crate::inodes::{Reader, Step, Work};
 use crate::keys;
-use crate::records::{Extent, Inode, Piece, Record, Source, Stripe};
+use crate::records::{Extent, Inode, Piece, Record, Source, Stripe, Unfolded};
 use bytes::Bytes;
 use map::MapError;
 use types::{ByteRange, FsError, InodeId, StripeId};
 
-/// Most extents that one command removes, and most that it adds: one changes up to four keys, the other two.
-pub(crate) const EXTENTS_PER_COMMAND: usize = 150;
+/// Most extents that one command removes, and most that it adds: one changes up to five keys (itself, its piece,
+/// its stripe that turns into garbage, the account of that one's slot), the other two.
+pub(crate) const EXTENTS_PER_COMMAND: usize = 130;
+/// Most stripes that one command brings.
+pub(crate) const STRIPES_PER_COMMAND: usize = 16;
+/// Keys that a command changes beside: inodes, counters, accounts, attributes, its replay.
+const KEYS_BESIDE: usize = 20;
 
-const _: () = assert!(EXTENTS_PER_COMMAND * (4 + 2) < types::limits::COMMAND_KEYS_MAX);
+const _: () = assert!(
+    EXTENTS_PER_COMMAND * (5 + 2) + STRIPES_PER_COMMAND * 2 + KEYS_BESIDE < types::limits::COMMAND_KEYS_MAX
+);
 
 /// An extent with its offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,12 +118,37 @@ impl Reader<'_> {
 
 impl Work<'_> {
     fn put_run(&mut self, ino: InodeId, run: &Run) {
-        self.put(&keys::extent(self.file(ino), run.offset), &run.extent);
+        let file = self.file(ino);
+        self.put(&keys::extent(file, run.offset), &run.extent);
+        if let Source::Inline(content) = &run.extent.source {
+            // At most 16 KiB.
+            self.put(&keys::unfolded(file, run.offset), &Unfolded { bytes: content.len() as u32 });
+            let account = self.gain(ino.slot());
+            account.unfolded += 1;
+            account.unfolded_bytes += content.len() as u64;
+        }
+    }
+
+    fn take_run(&mut self, ino: InodeId, run: &Run) {
+        let file = self.file(ino);
+        self.map.delete(&keys::extent(file, run.offset));
+        if let Source::Inline(content) = &run.extent.source {
+            self.map.delete(&keys::unfolded(file, run.offset));
+            let account = self.lose(ino.slot());
+            account.unfolded += 1;
+            account.unfolded_bytes += content.len() as u64;
+        }
+    }
+
+    /// Changes the bytes that the file uses to `used`.
+    pub(crate) fn set_used(&mut self, ino: InodeId, inode: &mut Inode, used: u64) {
+        self.change_used(ino.slot(), inode.used, used);
+        inode.used = used;
     }
 
     /// Adds a run that overlaps no other, counting its bytes; references are the caller's.
     pub(crate) fn add_run(&mut self, ino: InodeId, inode: &mut Inode, run: &Run) {
-        inode.used = inode.used.saturating_add(run.extent.length);
+        self.set_used(ino, inode, inode.used.saturating_add(run.extent.length));
         self.put_run(ino, run);
     }
 
@@ -152,10 +184,8 @@ impl Work<'_> {
         let right = run.clip(ByteRange { offset: range.end, end: own.end });
         let kept = [&left, &right].into_iter().flatten();
         let gone = run.extent.length - kept.clone().map(|run| run.extent.length).sum::<u64>();
-        inode.used = less(inode.used, gone)?;
-        if left.is_none() {
-            self.map.delete(&keys::extent(self.file(ino), run.offset));
-        }
+        self.set_used(ino, inode, less(inode.used, gone)?);
+        self.take_run(ino, run);
         let references = kept.clone().count();
         for part in kept {
             self.put_run(ino, part);
@@ -200,13 +230,19 @@ impl Work<'_> {
             .read()
             .record(&stripe_key)?
             .ok_or_else(|| MapError(format!("piece of {stripe:?}, which has no record")))?;
-        owner.pieces = less(owner.pieces, 1)?;
-        owner.live = less(owner.live, record.length)?;
-        if owner.pieces > 0 {
+        let slot = InodeId(stripe.0).slot();
+        if owner.pieces > 1 {
+            owner.pieces -= 1;
+            owner.live = less(owner.live, record.length)?;
             self.put(&stripe_key, &owner);
+            self.lose(slot).live += u64::from(record.length);
         } else {
+            self.lose(slot).add_live(&owner);
+            owner.pieces = less(owner.pieces, 1)?;
+            owner.live = less(owner.live, record.length)?;
             self.map.delete(&stripe_key);
             self.put(&keys::garbage(self.fs, stripe), &owner);
+            self.gain(slot).add_garbage(&owner);
         }
         Ok(())
     }
@@ -214,7 +250,7 @@ impl Work<'_> {
     /// Turns content kept in the inode into an extent, so that others can stand beside it.
     pub(crate) fn spill_inline(&mut self, ino: InodeId, inode: &mut Inode) -> Step<()> {
         let Some(content) = inode.as_file_mut()?.inline.take() else { return Ok(()) };
-        inode.used = less(inode.used, content.len() as u64)?;
+        self.set_used(ino, inode, less(inode.used, content.len() as u64)?);
         if !content.is_empty() {
             let extent = Extent { length: content.len() as u64, source: Source::Inline(content) };
             self.add_run(ino, inode, &Run { offset: 0, extent });
@@ -224,6 +260,9 @@ impl Work<'_> {
 
     /// Takes over stripes that a commit brings.
     pub(crate) fn adopt(&mut self, stripes: &[NewStripe]) -> Step<()> {
+        if stripes.len() > STRIPES_PER_COMMAND {
+            return Err(FsError::Invalid.into());
+        }
         for new in stripes {
             let key = keys::stripe(self.fs, new.stripe);
             let known =
@@ -234,7 +273,9 @@ impl Work<'_> {
                 return Err(FsError::Invalid.into());
             }
             let &NewStripe { group, data_chunks, parity_chunks, cells, length, .. } = new;
-            self.put(&key, &Stripe { group, data_chunks, parity_chunks, cells, length, pieces: 0, live: 0 });
+            let stripe = Stripe { group, data_chunks, parity_chunks, cells, length, pieces: 0, live: 0 };
+            self.put(&key, &stripe);
+            self.gain(InodeId(new.stripe.0).slot()).add_live(&stripe);
         }
         Ok(())
     }
@@ -257,6 +298,7 @@ impl Work<'_> {
             owner.live.checked_add(length).filter(|live| *live <= owner.length).ok_or(FsError::Invalid)?;
         self.put(&key, &owner);
         self.put(&piece_key, &Piece { length, references: 1 });
+        self.gain(InodeId(stripe.0).slot()).live += u64::from(length);
         Ok(Source::Piece { stripe, piece: at, within: 0, codec: 0, key_id: 0, raw_length: 0 })
     }
 }

@@ -1,5 +1,6 @@
 //! What commands and queries share: typed access to the records of one filesystem.
 
+use crate::accounts::Accounts;
 use crate::command::{DirChange, Failure, Removed};
 use crate::cookie::natural;
 use crate::extents::less;
@@ -175,6 +176,7 @@ pub(crate) struct Work<'a> {
     pub(crate) fs: FsId,
     pub(crate) now: Time,
     pub(crate) cred: Cred,
+    pub(crate) accounts: Accounts,
 }
 
 impl Work<'_> {

@@ -9,6 +9,8 @@ use types::{Cookie, FileId, FsId, InodeId, Name, RequestId, Slot, StripeId};
 pub mod kind {
     /// Counters of a slot.
     pub const COUNTERS: u8 = 0x01;
+    /// What a slot's files take.
+    pub const ACCOUNT: u8 = 0x02;
     /// A filesystem, in slot 0 of filesystem 0.
     pub const FILESYSTEM: u8 = 0x08;
     /// A filesystem's name, in slot 0 of filesystem 0.
@@ -21,6 +23,8 @@ pub mod kind {
     pub const ENTRY_NAME: u8 = 0x21;
     /// A run of a file's bytes.
     pub const EXTENT: u8 = 0x30;
+    /// An extent that holds its bytes itself: to be folded into a stripe.
+    pub const UNFOLDED: u8 = 0x31;
     /// A run of bytes of a stripe.
     pub const PIECE: u8 = 0x40;
     /// A stripe.
@@ -79,6 +83,12 @@ impl Key {
 #[must_use]
 pub fn counters(fs: FsId, slot: Slot) -> Vec<u8> {
     Key::new(slot, fs, kind::COUNTERS).end()
+}
+
+/// What the files of `fs` in `slot` take.
+#[must_use]
+pub fn account(fs: FsId, slot: Slot) -> Vec<u8> {
+    Key::new(slot, fs, kind::ACCOUNT).end()
 }
 
 /// The record of a filesystem.
@@ -150,6 +160,18 @@ pub fn extents(file: FileId, from: u64, to: u64) -> (Vec<u8>, Vec<u8>) {
 #[must_use]
 pub fn extent_offset(key: &[u8]) -> Option<u64> {
     entry_cookie(key).map(|cookie| cookie.0)
+}
+
+/// That the extent of `file` at `offset` holds its bytes itself.
+#[must_use]
+pub fn unfolded(file: FileId, offset: u64) -> Vec<u8> {
+    Key::of(file, kind::UNFOLDED).bytes(&offset.to_be_bytes()).end()
+}
+
+/// The place in a key made by [`unfolded`].
+#[must_use]
+pub fn unfolded_at(key: &[u8]) -> Option<(FileId, u64)> {
+    Some((parse_inode(key)?, extent_offset(key)?))
 }
 
 fn of_stripe(fs: FsId, stripe: StripeId, kind: u8) -> Key {
@@ -232,6 +254,26 @@ pub fn all_of(fs: FsId, slot: Slot, kind: u8) -> (Vec<u8>, Vec<u8>) {
     (Key::new(slot, fs, kind).0, Key::new(slot, fs, kind + 1).0)
 }
 
+/// First and one past the last key of `slot`, from filesystem `fs` on.
+#[must_use]
+pub fn slot_from(fs: FsId, slot: Slot) -> (Vec<u8>, Vec<u8>) {
+    let end = slot.0.checked_add(1).map_or_else(|| vec![0xff; 64], |next| next.to_be_bytes().to_vec());
+    (Key::new(slot, fs, 0).0, end)
+}
+
+/// The filesystem and the kind in a key.
+#[must_use]
+pub fn parse_kind(key: &[u8]) -> Option<(FsId, u8)> {
+    let fs = u32::from_be_bytes(key.get(2..6)?.try_into().ok()?);
+    Some((FsId(fs), *key.get(PREFIX_BYTES - 1)?))
+}
+
+/// The slot in a key.
+#[must_use]
+pub fn parse_slot(key: &[u8]) -> Option<Slot> {
+    Some(Slot(u16::from_be_bytes(key.get(0..2)?.try_into().ok()?)))
+}
+
 /// The inode in a key whose body begins with its sequence.
 #[must_use]
 pub fn parse_inode(key: &[u8]) -> Option<FileId> {
@@ -281,5 +323,14 @@ mod tests {
         assert_eq!(xattr_name(&xattr(DIR, &name("user.x"))), Some(name("user.x")));
         assert_eq!(capability(DIR), xattr(DIR, &name("security.capability")));
         assert_eq!(parse_inode(&inode(DIR)), Some(DIR));
+        assert_eq!(unfolded_at(&unfolded(DIR, 1 << 40)), Some((DIR, 1 << 40)));
+        assert_eq!(parse_kind(&account(DIR.fs, Slot(3))), Some((DIR.fs, kind::ACCOUNT)));
+        assert_eq!(parse_slot(&account(DIR.fs, Slot(3))), Some(Slot(3)));
+        for slot in [Slot(3), Slot(u16::MAX)] {
+            let (from, to) = slot_from(FsId(0), slot);
+            let inside = |key: Vec<u8>| from <= key && key < to;
+            assert!(inside(account(FsId(0), slot)) && inside(account(FsId(u32::MAX), slot)));
+            assert!(!inside(account(FsId(0), Slot(2))));
+        }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use map::MapError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use types::limits::BLOCK_BYTES;
 use types::{Cookie, Device, FileKind, FsId, GroupId, InodeId, Mode, Name, StripeId, Time};
 
 /// A record with its place in the line of versions.
@@ -46,6 +47,72 @@ pub struct Counters {
     pub stripe: u64,
     /// Inodes that exist.
     pub inodes: u64,
+}
+
+/// What the files of a filesystem in one slot take; there is none where all is zero. What of it is kept on
+/// drives is counted as the formats have it, whether the drives are there or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Bytes of files: the sum of `used` of the inodes.
+    pub used: u64,
+    /// Extents that hold their bytes themselves.
+    pub unfolded: u64,
+    /// Bytes in these.
+    pub unfolded_bytes: u64,
+    /// Stripes with live pieces.
+    pub stripes: u64,
+    /// Bytes of data in these stripes.
+    pub data: u64,
+    /// Of `data`, the bytes in live pieces.
+    pub live: u64,
+    /// Bytes that the chunks of these stripes take on drives.
+    pub stored: u64,
+    /// Stripes without live pieces, not freed yet.
+    pub garbage: u64,
+    /// Bytes that the chunks of these take on drives.
+    pub garbage_stored: u64,
+}
+
+impl Account {
+    fn each(&self, other: &Account, with: impl Fn(u64, u64) -> u64) -> Account {
+        Account {
+            used: with(self.used, other.used),
+            unfolded: with(self.unfolded, other.unfolded),
+            unfolded_bytes: with(self.unfolded_bytes, other.unfolded_bytes),
+            stripes: with(self.stripes, other.stripes),
+            data: with(self.data, other.data),
+            live: with(self.live, other.live),
+            stored: with(self.stored, other.stored),
+            garbage: with(self.garbage, other.garbage),
+            garbage_stored: with(self.garbage_stored, other.garbage_stored),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Account) -> Account {
+        self.each(other, u64::saturating_add)
+    }
+
+    /// What is left without `other`; nothing falls below zero.
+    #[must_use]
+    pub fn minus(&self, other: &Account) -> Account {
+        self.each(other, u64::saturating_sub)
+    }
+
+    /// Adds a stripe with live pieces.
+    pub fn add_live(&mut self, stripe: &Stripe) {
+        self.stripes += 1;
+        self.data += u64::from(stripe.length);
+        self.live += u64::from(stripe.live);
+        self.stored = self.stored.saturating_add(stripe.stored_bytes());
+    }
+
+    /// Adds a stripe that is to be freed.
+    pub fn add_garbage(&mut self, stripe: &Stripe) {
+        self.garbage += 1;
+        self.garbage_stored = self.garbage_stored.saturating_add(stripe.stored_bytes());
+    }
 }
 
 /// A filesystem.
@@ -186,6 +253,13 @@ pub enum Source {
     },
 }
 
+/// That an extent, whose place is in the key, holds its bytes itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfolded {
+    /// How many.
+    pub bytes: u32,
+}
+
 /// A run of a stripe's bytes that extents refer to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
@@ -276,12 +350,25 @@ impl Replay {
     pub const STEPS_MAX: usize = 64;
 }
 
+impl Stripe {
+    /// Bytes that the chunks of the stripe take on drives when all are there: a header block and the data of
+    /// each, filled up to whole blocks (docs/formats/chunks.md).
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let (data, block) = (u64::from(self.data_chunks.max(1)), BLOCK_BYTES as u64);
+        let blocks = u64::from(self.length).div_ceil(data * block);
+        (blocks + 1) * block * (u64::from(self.data_chunks) + u64::from(self.parity_chunks))
+    }
+}
+
 impl Record for Counters {}
+impl Record for Account {}
 impl Record for Filesystem {}
 impl Record for Inode {}
 impl Record for Entry {}
 impl Record for EntryName {}
 impl Record for Extent {}
+impl Record for Unfolded {}
 impl Record for Piece {}
 impl Record for Stripe {}
 impl Record for Xattr {}
@@ -351,6 +438,7 @@ mod tests {
         let source =
             Source::Piece { stripe: StripeId(1), piece: 2, within: 3, codec: 0, key_id: 0, raw_length: 0 };
         frozen(&Extent { length: 300, source }, b"\x01\xac\x02\x02\x01\x02\x03\0\0\0");
+        frozen(&Unfolded { bytes: 300 }, b"\x01\xac\x02");
         frozen(&Piece { length: 300, references: 2 }, b"\x01\xac\x02\x02");
         let (data_chunks, parity_chunks, cells) = (4, 2, 0x3f);
         let stripe = Stripe {
@@ -376,6 +464,32 @@ mod tests {
         frozen(&filesystem, b"\x01\x01\x02fs0123456789abcdef\x01");
         let counters = Counters { inode: 1, stripe: 2, inodes: 3 };
         assert_eq!(counters.encode().as_ref(), b"\x01\x01\x02\x03");
+        let account = Account {
+            used: 300,
+            unfolded: 1,
+            unfolded_bytes: 2,
+            stripes: 3,
+            data: 4,
+            live: 5,
+            stored: 6,
+            garbage: 7,
+            garbage_stored: 8,
+        };
+        frozen(&account, b"\x01\xac\x02\x01\x02\x03\x04\x05\x06\x07\x08");
+    }
+
+    #[test]
+    fn a_stripe_takes_whole_blocks_and_a_header_for_each_chunk() {
+        for (length, data_chunks, parity_chunks, stored) in [
+            (1, 1, 0, 2 * 4096),
+            (4096, 1, 2, 3 * 2 * 4096),
+            (16_385, 4, 2, 6 * 3 * 4096),
+            (4 << 20, 4, 2, 6 * ((1 << 20) + 4096)),
+        ] {
+            let (group, cells, pieces, live) = (GroupId(0), 1, 1, 1);
+            let stripe = Stripe { group, data_chunks, parity_chunks, cells, length, pieces, live };
+            assert_eq!(stripe.stored_bytes(), stored, "{length} in {data_chunks}+{parity_chunks}");
+        }
     }
 
     proptest! {
@@ -386,6 +500,7 @@ mod tests {
                 Inode::decode(&bytes).is_err(), Entry::decode(&bytes).is_err(), EntryName::decode(&bytes).is_err(),
                 Extent::decode(&bytes).is_err(), Piece::decode(&bytes).is_err(), Stripe::decode(&bytes).is_err(),
                 Xattr::decode(&bytes).is_err(), Orphan::decode(&bytes).is_err(), Intent::decode(&bytes).is_err(),
+                Account::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(),
                 Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(), Counters::decode(&bytes).is_err(),
             ]);
             prop_assert!(known || none.iter().all(|refused| *refused), "an unknown version is refused");

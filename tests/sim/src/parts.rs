@@ -2,29 +2,53 @@
 
 use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
-use frontend::{PlacedStripe, Shards, StripeError, Stripes, Usage};
+use frontend::{ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage};
 use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
 use namespace::Namespace;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use types::limits::COMMAND_KEYS_MAX;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use types::limits::{BLOCK_BYTES, COMMAND_KEYS_MAX};
 use types::{FsId, GroupId, StripeId};
+
+/// The life of a process: what is on its way when it ends has no effect any more, and gets no answer.
+#[derive(Clone, Default)]
+pub struct Life(Arc<AtomicBool>);
+
+impl Life {
+    /// A crash.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    async fn goes_on(&self) {
+        if self.0.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 /// One shard, which applies when the weather lets it.
 #[derive(Clone, Default)]
 pub struct MemoryShard {
     map: Arc<Mutex<Arc<MemoryMap>>>,
     weather: Weather,
+    life: Life,
 }
 
 impl MemoryShard {
     /// An empty shard in this weather.
     #[must_use]
     pub fn in_weather(weather: &Weather) -> MemoryShard {
-        MemoryShard { map: Arc::default(), weather: weather.clone() }
+        MemoryShard { weather: weather.clone(), ..MemoryShard::default() }
+    }
+
+    /// The same shard as one life has it.
+    #[must_use]
+    pub fn in_life(&self, life: &Life) -> MemoryShard {
+        MemoryShard { life: life.clone(), ..self.clone() }
     }
 
     /// The map as it is now.
@@ -76,6 +100,7 @@ impl Shards for MemoryShard {
 
     async fn submit(&self, command: Bytes) -> Result<Bytes, String> {
         self.weather.wait().await;
+        self.life.goes_on().await;
         if self.weather.strikes(Mishap::Command) {
             return Err("the command did not arrive".into());
         }
@@ -92,14 +117,39 @@ impl Shards for MemoryShard {
     }
 }
 
+#[derive(Default)]
+struct Table {
+    stripes: BTreeMap<StripeId, Bytes>,
+    used: u64,
+}
+
+impl Table {
+    /// False, and nothing changes, when it is there already.
+    fn insert(&mut self, stripe: StripeId, data: Bytes) -> bool {
+        if self.stripes.contains_key(&stripe) {
+            return false;
+        }
+        self.used += data.len() as u64;
+        self.stripes.insert(stripe, data);
+        true
+    }
+
+    fn remove(&mut self, stripe: StripeId) {
+        let data = self.stripes.remove(&stripe);
+        self.used -= data.map_or(0, |data| data.len() as u64);
+    }
+}
+
 /// Stripes in a table, small so that tests make many.
 #[derive(Clone)]
 pub struct MemoryStripes {
-    stripes: Arc<Mutex<BTreeMap<StripeId, Bytes>>>,
+    stripes: Arc<Mutex<Table>>,
     bytes_max: usize,
+    bytes_full: usize,
     narrow: Arc<AtomicUsize>,
     total: u64,
     weather: Weather,
+    life: Life,
 }
 
 impl MemoryStripes {
@@ -110,10 +160,18 @@ impl MemoryStripes {
         MemoryStripes {
             stripes: Arc::default(),
             bytes_max,
+            bytes_full: BLOCK_BYTES.min(bytes_max),
             narrow,
             total: 1 << 40,
             weather: Weather::default(),
+            life: Life::default(),
         }
+    }
+
+    /// The same stripes as one life has them.
+    #[must_use]
+    pub fn in_life(&self, life: &Life) -> MemoryStripes {
+        MemoryStripes { life: life.clone(), ..self.clone() }
     }
 
     /// The same in this weather.
@@ -128,6 +186,22 @@ impl MemoryStripes {
         MemoryStripes { total, ..self }
     }
 
+    /// The same, with stripes of so many bytes worth while.
+    #[must_use]
+    pub fn worth_from(self, bytes_full: usize) -> MemoryStripes {
+        MemoryStripes { bytes_full, ..self }
+    }
+
+    /// Puts a stripe there that nobody has asked for.
+    pub fn plant(&self, stripe: StripeId, data: Bytes) {
+        self.stripes.lock().insert(stripe, data);
+    }
+
+    /// Loses a stripe.
+    pub fn lose(&self, stripe: StripeId) {
+        self.stripes.lock().remove(stripe);
+    }
+
     /// From now on takes no longer stripes than this, as when drives are away.
     pub fn narrow(&self, bytes_max: usize) {
         self.narrow.store(bytes_max, Ordering::Relaxed);
@@ -136,23 +210,27 @@ impl MemoryStripes {
     /// The stripes that exist, with their lengths.
     #[must_use]
     pub fn ids(&self) -> BTreeMap<StripeId, usize> {
-        self.stripes.lock().iter().map(|(id, data)| (*id, data.len())).collect()
+        self.stripes.lock().stripes.iter().map(|(id, data)| (*id, data.len())).collect()
     }
 
     fn used(&self) -> u64 {
-        self.stripes.lock().values().map(|data| data.len() as u64).sum()
+        self.stripes.lock().used
     }
 
     /// Number of stripes that exist.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.stripes.lock().len()
+        self.stripes.lock().stripes.len()
     }
 }
 
 impl Stripes for MemoryStripes {
     fn stripe_bytes_max(&self) -> usize {
         self.bytes_max
+    }
+
+    fn stripe_bytes_full(&self) -> usize {
+        self.bytes_full
     }
 
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
@@ -162,13 +240,14 @@ impl Stripes for MemoryStripes {
             return Err(StripeError::Narrow { bytes_max });
         }
         self.weather.wait().await;
+        self.life.goes_on().await;
         if self.weather.strikes(Mishap::Write) {
             return Err(StripeError::Failed("a drive does not answer".into()));
         }
         if self.used() + u64::from(length) > self.total {
             return Err(StripeError::NoSpace);
         }
-        if self.stripes.lock().insert(stripe, data).is_some() {
+        if !self.stripes.lock().insert(stripe, data) {
             return Err(StripeError::Failed("a stripe is written once".into()));
         }
         Ok(PlacedStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, cells: 1, length })
@@ -176,27 +255,45 @@ impl Stripes for MemoryStripes {
 
     async fn read(&self, place: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
         self.weather.wait().await;
-        let data = self.stripes.lock().get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
+        let data =
+            self.stripes.lock().stripes.get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
         Ok(data.slice(range.start as usize..range.end as usize))
     }
 
-    async fn free(&self, place: PlacedStripe) -> Result<(), StripeError> {
+    async fn free(&self, places: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
         self.weather.wait().await;
-        self.stripes.lock().remove(&place.stripe);
-        Ok(())
+        self.life.goes_on().await;
+        let mut stripes = self.stripes.lock();
+        let mut free = |place: &PlacedStripe| {
+            if self.weather.strikes(Mishap::Free) {
+                return Err(StripeError::Failed("a drive does not answer".into()));
+            }
+            stripes.remove(place.stripe);
+            Ok(())
+        };
+        places.iter().map(&mut free).collect()
     }
 
-    async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
-        let place = |(&stripe, data): (&StripeId, &Bytes)| PlacedStripe {
-            stripe,
-            group: GroupId(0),
-            data_chunks: 1,
-            parity_chunks: 0,
-            cells: 1,
-            // The table only holds what `write` let in.
-            length: data.len() as u32,
+    async fn list(&self, from: Option<ListFrom>, limit: usize) -> Result<StripePage, StripeError> {
+        self.weather.wait().await;
+        let table = self.stripes.lock();
+        let mut all = table.stripes.range(from.map_or(StripeId(0), |from| from.stripe)..);
+        let listed = |(&stripe, data): (&StripeId, &Bytes)| ListedStripe {
+            place: PlacedStripe {
+                stripe,
+                group: GroupId(0),
+                data_chunks: 1,
+                parity_chunks: 0,
+                cells: 1,
+                // The table only holds what `write` let in.
+                length: data.len() as u32,
+            },
+            present: 1,
+            strays: 0,
         };
-        Ok(self.stripes.lock().iter().map(place).collect())
+        let stripes = all.by_ref().take(limit).map(listed).collect();
+        let next = all.next().map(|(&stripe, _)| ListFrom { group: GroupId(0), stripe });
+        Ok(StripePage { stripes, next })
     }
 
     fn usage(&self) -> Usage {

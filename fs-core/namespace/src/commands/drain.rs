@@ -56,6 +56,7 @@ pub(crate) fn step(work: &mut Work<'_>, ino: InodeId) -> Step<bool> {
                 work.put_inode(ino, &inode);
                 return Ok(true);
             }
+            work.change_used(ino.slot(), inode.used, 0);
             work.map.delete(&keys::inode(file));
             let mut counters = work.counters(ino.slot())?;
             counters.inodes = counters.inodes.saturating_sub(1);

@@ -105,7 +105,7 @@ fn resize(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, size: u64) -> St
     }
     if let Some(content) = &inode.as_file()?.inline {
         let content = shortened(content, size);
-        inode.used = content.len() as u64;
+        work.set_used(ino, inode, content.len() as u64);
         inode.as_file_mut()?.inline = Some(content);
         return Ok(false);
     }

@@ -6,6 +6,8 @@ mod commands;
 mod concurrent;
 mod damage;
 mod degraded;
+mod folding;
+mod garbage;
 mod large;
 mod narrow;
 mod random;

@@ -76,12 +76,15 @@ async fn mishaps_lose_nothing_that_was_durable() {
         let weather = Weather::delaying(seed, 20);
         let mut rig = Rig::in_weather(4096, &weather);
         rig.options.dirty_age = Duration::from_millis(20);
+        if seed % 2 == 1 {
+            rig.fold_at_once();
+        }
         let random = SeededRandom::new(seed);
         let (mut real, top) = rig.start().await;
         let one = file(&real, top, "one").await;
         let mut durable: Vec<u8> = Vec::new();
         for life in 0..4u8 {
-            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write] {
+            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write, Mishap::Free] {
                 weather.set(mishap, 15);
             }
             let mut now = durable.clone();
@@ -97,7 +100,7 @@ async fn mishaps_lose_nothing_that_was_durable() {
                 }
                 assert!(read(&real, one, 0, 1 << 20).await == now[..], "seed {seed}");
             }
-            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write] {
+            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write, Mishap::Free] {
                 weather.set(mishap, 0);
             }
             commit(&real, one).await.unwrap();

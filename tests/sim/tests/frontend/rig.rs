@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use env::sim::SimClock;
 use env::{Clock, SeededRandom};
-use frontend::{Frontend, Options};
+use frontend::{Frontend, Options, Taken};
+use namespace::queries::accounts;
+use namespace::records::Account;
 use sim::audit::{Audit, audit};
 use sim::checked::checked;
-use sim::parts::{MemoryShard, MemoryStripes};
+use sim::parts::{Life, MemoryShard, MemoryStripes};
 use sim::weather::Weather;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ pub(crate) struct Rig {
     pub(crate) stripes: MemoryStripes,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
+    life: Life,
     lives: u64,
 }
 
@@ -35,15 +38,18 @@ impl Rig {
             stripes: MemoryStripes::new(stripe_bytes).in_weather(weather),
             options: Options { orphan_grace: Duration::from_secs(5), ..Options::default() },
             clock: Arc::new(SimClock::new()),
+            life: Life::default(),
             lives: 0,
         }
     }
 
-    /// A frontend; a second one is a life after a crash of the first, which must be dropped.
+    /// A frontend; a second one is a life after a crash of the first.
     pub(crate) async fn start(&mut self) -> (Real, FileId) {
+        self.life.end();
+        self.life = Life::default();
         self.lives += 1;
         let random = SeededRandom::new(self.lives);
-        let (shard, stripes) = (self.shard.clone(), self.stripes.clone());
+        let (shard, stripes) = (self.shard.in_life(&self.life), self.stripes.in_life(&self.life));
         let real = Frontend::start(shard, stripes, self.options.clone(), self.clock.clone(), &random);
         let real = real.await.unwrap();
         let fs = real.make_filesystem("default", &random).await.unwrap();
@@ -63,6 +69,31 @@ impl Rig {
         for (stripe, length) in Audit::read(&*map).unwrap().known_stripes() {
             assert_eq!(ids.get(&stripe), Some(&length), "{stripe:?} is not as the map knows it");
         }
+    }
+
+    /// As [`Rig::audit`], and the sums that the frontend keeps are those of the map, as soon as it has heard of
+    /// every command that took effect.
+    pub(crate) async fn audit_of(&self, real: &Real) {
+        self.audit();
+        let expected = || {
+            let mut all = Account::default();
+            accounts::of_all_slots(&*self.shard.map(), &mut |_, account| all = all.plus(&account)).unwrap();
+            let dead = all.data - all.live;
+            Taken { live: all.stored, dead, garbage: all.garbage_stored, unfolded: all.unfolded_bytes }
+        };
+        for _ in 0..20 {
+            if real.taken().unwrap() == expected() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(real.taken().unwrap(), expected());
+    }
+
+    /// Everything small goes into stripes as soon as it is there.
+    pub(crate) fn fold_at_once(&mut self) {
+        self.stripes = self.stripes.clone().worth_from(1);
+        (self.options.fold_age, self.options.fold_bytes) = (Duration::from_millis(1), 1);
     }
 
     /// Background work has had its time; then nothing may be left of what was removed.
