@@ -170,7 +170,7 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         flag: None,
         default: "90",
         unit: "seconds",
-        meaning: "How long an NFS client may be silent before its opens and locks are dropped.",
+        meaning: "How long a client may be silent before its opens and locks are dropped.",
         fits: "a number from 2 to 3600",
         reload: Reload::Cold,
         read: |config, value| {
@@ -184,8 +184,8 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         flag: None,
         default: "90",
         unit: "seconds",
-        meaning: "The longest time after a restart in which NFS clients reclaim what they had; it ends \
-                  with the last of them. Not shorter than nfs.lease, whose value it has when only that is given.",
+        meaning: "The longest time after a restart in which clients, FUSE mounts too, reclaim what they had; it \
+                  ends with the last of them, and does not begin when none had anything. Not shorter than nfs.lease, whose value it has when only that is given.",
         fits: "a number from 2 to 3600",
         reload: Reload::Cold,
         read: |config, value| {

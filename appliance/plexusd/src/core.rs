@@ -61,7 +61,7 @@ impl Core {
         let store = StripeStore::open(StripeStoreConfig { map, peers, writer, random: random.clone() })?;
         let options = Options {
             dirty_bytes_max: config.memory_dirty.0,
-            orphan_grace: config.nfs_grace * 2,
+            grace: config.nfs_grace,
             fold_age: config.fold_age,
             ..Options::default()
         };

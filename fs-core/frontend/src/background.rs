@@ -11,6 +11,7 @@ pub(crate) use progress::Progress;
 pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
 
+use crate::grace;
 use crate::nodes::{Held, Node, State};
 use crate::propose::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
@@ -51,7 +52,8 @@ pub(crate) fn start<S: Shards, D: Stripes>(
     tokio::spawn(age(weak.clone(), options.dirty_age));
     tokio::spawn(garbage::run(weak.clone()));
     tokio::spawn(folding::run(weak.clone(), options.fold_age));
-    tokio::spawn(recount::run(weak));
+    tokio::spawn(recount::run(weak.clone()));
+    tokio::spawn(grace::run(weak, frontend.0.clients.clone(), options.grace));
     Ok(())
 }
 
@@ -75,6 +77,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// As [`Self::drop_orphan`], for who holds the gate.
     pub(crate) async fn drop_orphan_held(&self, node: &Node) {
+        // It is found at the end of the time of grace.
+        if self.0.clients.keep_orphans() {
+            return;
+        }
         {
             let mut state = node.state.lock();
             if !state.orphan || state.opens > 0 {
@@ -97,22 +103,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Looks for work that did not fit the queue or failed.
     async fn find_missed(&self) -> Result<(), FsError> {
-        let (mut orphans, mut intents) = (Vec::new(), Vec::new());
+        self.drop_unclaimed().await?;
+        let mut intents = Vec::new();
         {
             let view = self.view()?;
             for fs in answer(inode::filesystems(&view))? {
-                if !self.0.in_orphan_grace.load(Ordering::Relaxed) {
-                    orphans.extend(answer(pending::orphans(&view, fs.id))?);
-                }
                 intents.extend(answer(pending::intents(&view, fs.id))?);
             }
-        }
-        for file in orphans {
-            let node = self.0.nodes.get(file);
-            let _still = node.gate.write().await;
-            // With the gate held, nobody is between having taken the last name and knowing of it.
-            node.state.lock().orphan = true;
-            self.drop_orphan_held(&node).await;
         }
         for file in intents {
             self.drain(file).await?;

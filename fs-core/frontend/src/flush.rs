@@ -272,9 +272,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     async fn commit_action(&self, file: FileId, action: Action) -> Result<Committed, FsError> {
         // On nobody's behalf but with nobody's privileges: the writer's right was decided at its write.
-        let nobody = Cred::user(u32::MAX, u32::MAX);
+        let nobody = vfs::Ctx::new(Cred::user(u32::MAX, u32::MAX));
         for _ in 0..TRIES {
-            match self.outcome(nobody.clone(), None, file.fs, action.clone()).await? {
+            match self.outcome(&nobody, file.fs, action.clone()).await? {
                 Ok(Reply::Attr { attr, .. }) => return Ok(Committed::Done(attr.change)),
                 Ok(reply) => return Err(unexpected(&reply)),
                 Err(Failure::Split { at }) => return Ok(Committed::SplitAt(at)),

@@ -3,7 +3,7 @@
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{Answer, QueryError};
 use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
-use types::{Cred, FileId, FsError, FsId, RequestId};
+use types::{Cred, FileId, FsError, FsId};
 use vfs::Ctx;
 
 /// Most times that a command is proposed again because the world moved under it.
@@ -47,15 +47,14 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         })
     }
 
-    /// Proposes once.
-    pub(crate) async fn outcome(
-        &self,
-        cred: Cred,
-        request: Option<RequestId>,
-        fs: FsId,
-        action: Action,
-    ) -> Result<Outcome, FsError> {
+    /// Proposes once, or finds the first answer where only that is wanted.
+    pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
+        let Ctx { cred, request, again, .. } = ctx.clone();
         let command = Command { now: self.0.clock.now(), cred, request, fs, action };
+        if again {
+            let first = namespace::first_answer(&self.view()?, &command);
+            return answer(first.map_err(QueryError::Map))?.ok_or(FsError::NotDone);
+        }
         let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
             tracing::error!(%error, "shard does not answer");
             self.0.ledger.mark_all();
@@ -80,7 +79,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         for _ in 0..TRIES {
             let action = action()?;
             let drained = drained_by(&action, fs);
-            match self.outcome(ctx.cred.clone(), ctx.request, fs, action).await? {
+            match self.outcome(ctx, fs, action).await? {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Fs(error)) => return Err(error),
                 Err(Failure::DrainFirst) => {
@@ -103,7 +102,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Does what is left to be done about an inode, to the end.
     pub(crate) async fn drain(&self, file: FileId) -> Result<(), FsError> {
         loop {
-            match self.outcome(Cred::root(), None, file.fs, Action::Drain { ino: file.ino }).await? {
+            match self.outcome(&Ctx::new(Cred::root()), file.fs, Action::Drain { ino: file.ino }).await? {
                 Ok(Reply::Drained { more: true }) => {}
                 Ok(_) => return Ok(()),
                 Err(Failure::Fs(error)) => return Err(error),

@@ -202,6 +202,13 @@ pub(crate) struct Replay {
     pub(crate) replies: Vec<(u16, Bytes)>,
 }
 
+#[derive(Deserialize)]
+pub(crate) struct Client {
+    pub(crate) holds: (bool, bool, bool),
+    /// The number of a head, and what it keeps.
+    pub(crate) kept: Option<(u8, Bytes)>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,10 +6,11 @@ use crate::chunks::{Chunks, Doubts};
 use crate::damage::{Findings, Kind};
 use crate::keys::{self, Key};
 use crate::part::Part;
-use crate::records::{self, Counters, Filesystem, Replay, decode};
+use crate::records::{self, Client, Counters, Filesystem, Replay, decode};
 use map::{MapError, OrderedMap};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashSet};
+use types::limits::CLIENT_RECORD_BYTES_MAX;
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
 /// Steps of one request that a replay remembers.
@@ -19,6 +20,8 @@ const REPLY_VERSION: u8 = 1;
 /// The only folding table there is.
 const FOLD_VERSION: u8 = 1;
 const FILESYSTEM_NAME_BYTES_MAX: usize = 255;
+/// Heads that keep records of clients.
+const HEADS: u8 = 1;
 /// Holds filesystems and the counters of stripes.
 const CLUSTER: FsId = FsId(0);
 
@@ -117,7 +120,7 @@ impl Walk<'_> {
         if (key.slot, key.fs) != (self.part.slot, self.part.fs) {
             self.begin_part(key.slot, key.fs);
         }
-        let of_cluster = matches!(key.kind, keys::FILESYSTEM | keys::FILESYSTEM_NAME);
+        let of_cluster = matches!(key.kind, keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT);
         let of_both = matches!(key.kind, keys::COUNTERS | keys::REPLAY);
         if !of_both && of_cluster != (key.fs == CLUSTER) {
             self.unreadable(raw, "a record of this kind does not belong into this filesystem");
@@ -155,6 +158,7 @@ impl Walk<'_> {
             keys::ORPHAN => self.orphan(raw, key, value),
             keys::INTENT => self.intent(raw, key, value),
             keys::REPLAY => self.replay(raw, key, value),
+            keys::CLIENT => self.client(raw, key, value),
             _ => self.unreadable(raw, "its kind is unknown"),
         }
         Ok(())
@@ -267,6 +271,16 @@ impl Walk<'_> {
         let known = replies.iter().all(|(_, reply)| reply.first() == Some(&REPLY_VERSION));
         if key.body.len() != 20 || !in_order || !known || !(1..=REPLAY_STEPS_MAX).contains(&replies.len()) {
             self.unreadable(raw, "it is no replay");
+        }
+    }
+
+    fn client(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+        let Some(Client { holds, kept }) = self.read(raw, value) else { return };
+        let small =
+            kept.as_ref().is_none_or(|(head, data)| *head < HEADS && data.len() <= CLIENT_RECORD_BYTES_MAX);
+        let something = holds != (false, false, false) || kept.is_some();
+        if key.slot != Slot(0) || key.body.len() != 16 || !small || !something {
+            self.unreadable(raw, "it is no client");
         }
     }
 

@@ -1,6 +1,8 @@
 //! Commands, their replies, and how both travel.
 
+use crate::records::Kept;
 use bytes::Bytes;
+use locking::Holds;
 use serde::{Deserialize, Serialize};
 use types::{
     Attr, ByteRange, Cred, Device, FileId, FileKind, FsError, FsId, GroupId, InodeId, Mode, Name, RequestId,
@@ -175,12 +177,34 @@ pub enum Action {
         /// The stripes.
         stripes: Vec<StripeId>,
     },
-    /// The client will not retry any more: its replays in the slot of `near` are forgotten.
-    ForgetClient {
+    /// The client will not retry what it sent on these channels: its replays in the slot of `near` are forgotten.
+    ForgetReplays {
         /// The client.
         client: u128,
+        /// The first and the last channel.
+        channels: (u32, u32),
         /// An inode of the slot.
         near: InodeId,
+    },
+    /// Remembers a client over restarts; what is `None` stays as it is. A client of whom there is nothing to know is
+    /// forgotten.
+    KeepClient {
+        /// The client.
+        client: u128,
+        /// The kinds of state that it may have.
+        holds: Option<Holds>,
+        /// What a head has to know of it.
+        kept: Option<Kept>,
+    },
+    /// These clients have nothing any more; what heads keep of them stays.
+    DisownClients {
+        /// At most [`types::limits::COMMAND_KEYS_MAX`].
+        clients: Vec<u128>,
+    },
+    /// The client has ended, and is not remembered any more.
+    DropClient {
+        /// The client.
+        client: u128,
     },
 }
 

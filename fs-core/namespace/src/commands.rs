@@ -1,5 +1,6 @@
 //! One command, one file.
 
+pub(crate) mod client;
 pub(crate) mod clone_range;
 pub(crate) mod commit;
 pub(crate) mod create;

@@ -39,6 +39,8 @@ pub mod kind {
     pub const INTENT: u8 = 0x68;
     /// The reply to a client's last change on a channel.
     pub const REPLAY: u8 = 0x70;
+    /// A client that is remembered over restarts, in slot 0 of filesystem 0.
+    pub const CLIENT: u8 = 0x78;
 }
 
 /// The only branch and layer until there are clones and snapshots.
@@ -241,11 +243,41 @@ pub fn replay(fs: FsId, slot: Slot, request: &RequestId) -> Vec<u8> {
     key.bytes(&request.channel.to_be_bytes()).end()
 }
 
-/// The keys of all replays of a client in a slot.
+/// The keys of a client's replays in a slot, from one channel to another: from, to.
 #[must_use]
-pub fn replays(fs: FsId, slot: Slot, client: u128) -> (Vec<u8>, Vec<u8>) {
-    let key = || Key::new(slot, fs, kind::REPLAY).bytes(&client.to_be_bytes());
-    (key().0, key().bytes(&[0xff; 9]).0)
+pub fn replays(fs: FsId, slot: Slot, client: u128, (first, last): (u32, u32)) -> (Vec<u8>, Vec<u8>) {
+    let key = |channel: u32| {
+        Key::new(slot, fs, kind::REPLAY).bytes(&client.to_be_bytes()).bytes(&channel.to_be_bytes())
+    };
+    (key(first).0, key(last).bytes(&[0xff; SUFFIX_BYTES + 1]).0)
+}
+
+fn of_client(client: u128) -> Key {
+    Key::new(Slot(0), FsId(0), kind::CLIENT).bytes(&client.to_be_bytes())
+}
+
+/// What is remembered of a client.
+#[must_use]
+pub fn client(client: u128) -> Vec<u8> {
+    of_client(client).end()
+}
+
+/// The keys of the clients after this one, or of all: from, to.
+#[must_use]
+pub fn clients_after(after: Option<u128>) -> (Vec<u8>, Vec<u8>) {
+    let from = match after {
+        // Longer than the client's own key, and before that of the next.
+        Some(client) => of_client(client).bytes(&[0xff; SUFFIX_BYTES + 1]).0,
+        None => Key::new(Slot(0), FsId(0), kind::CLIENT).0,
+    };
+    (from, Key::new(Slot(0), FsId(0), kind::CLIENT + 1).0)
+}
+
+/// The client in a key made by [`client`].
+#[must_use]
+pub fn client_id(key: &[u8]) -> Option<u128> {
+    let bytes = key.get(PREFIX_BYTES..key.len().checked_sub(SUFFIX_BYTES)?)?;
+    Some(u128::from_be_bytes(bytes.try_into().ok()?))
 }
 
 /// All keys of `kind` in one slot of one filesystem.
@@ -304,6 +336,34 @@ mod tests {
             entry_name(DIR, &name("a"), true).as_slice(),
             b"\0\x03\0\0\0\x07\0\0\0\0\x21\0\0\0\0\0\x09a/\0\xff\xff\xff\xff"
         );
+        assert_eq!(
+            client(0x0102).as_slice(),
+            b"\0\0\0\0\0\0\0\0\0\0\x78\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02\xff\xff\xff\xff"
+        );
+    }
+
+    #[test]
+    fn ranges_begin_and_end_where_they_say() {
+        let within =
+            |key: &[u8], (from, to): (Vec<u8>, Vec<u8>)| from.as_slice() <= key && key < to.as_slice();
+        for (id, after, listed) in
+            [(7, None, true), (7, Some(6), true), (7, Some(7), false), (7, Some(8), false)]
+        {
+            assert_eq!(within(&client(id), clients_after(after)), listed, "{id} after {after:?}");
+        }
+        let last = u32::MAX;
+        for (channel, channels, listed) in
+            [(5, (5, 5), true), (5, (6, last), false), (5, (0, 4), false), (last, (0, last), true)]
+        {
+            let request = RequestId { client: 9, channel, sequence: 1, step: 0 };
+            let key = replay(FsId(1), Slot(2), &request);
+            assert_eq!(
+                within(&key, replays(FsId(1), Slot(2), 9, channels)),
+                listed,
+                "{channel} in {channels:?}"
+            );
+            assert!(!within(&key, replays(FsId(1), Slot(2), 8, (0, last))));
+        }
     }
 
     #[test]
@@ -323,6 +383,7 @@ mod tests {
         assert_eq!(xattr_name(&xattr(DIR, &name("user.x"))), Some(name("user.x")));
         assert_eq!(capability(DIR), xattr(DIR, &name("security.capability")));
         assert_eq!(parse_inode(&inode(DIR)), Some(DIR));
+        assert_eq!(client_id(&client(1 << 100 | 5)), Some(1 << 100 | 5));
         assert_eq!(unfolded_at(&unfolded(DIR, 1 << 40)), Some((DIR, 1 << 40)));
         assert_eq!(parse_kind(&account(DIR.fs, Slot(3))), Some((DIR.fs, kind::ACCOUNT)));
         assert_eq!(parse_slot(&account(DIR.fs, Slot(3))), Some(Slot(3)));

@@ -24,4 +24,4 @@ pub use command::{
     Removed, Reply, Seen, Space,
 };
 pub use digest::digest;
-pub use machine::{Applied, Namespace, applied, reply_of};
+pub use machine::{Applied, Namespace, applied, first_answer, reply_of};

@@ -3,8 +3,8 @@
 use crate::accounts::Accounts;
 use crate::command::{Action, Command, Failure, Outcome, Reply};
 use crate::commands::{
-    clone_range, commit, create, drain, filesystem, link, relocate, remove, rename, setattr, space, stripes,
-    xattr,
+    client, clone_range, commit, create, drain, filesystem, link, relocate, remove, rename, setattr, space,
+    stripes, xattr,
 };
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
@@ -53,14 +53,17 @@ impl Command {
             | Action::Commit { ino, .. }
             | Action::Space { ino, .. }
             | Action::GrantStripes { near: ino, .. }
-            | Action::ForgetClient { near: ino, .. }
+            | Action::ForgetReplays { near: ino, .. }
             | Action::DropOrphan { ino }
             | Action::Drain { ino } => ino.slot(),
             Action::Relocate { stripe, .. } => InodeId(stripe.0).slot(),
             Action::ForgetStripes { stripes } => {
                 stripes.first().map_or(InodeId::ROOT.slot(), |first| InodeId(first.0).slot())
             }
-            Action::MakeFilesystem { .. } => InodeId::ROOT.slot(),
+            Action::MakeFilesystem { .. }
+            | Action::KeepClient { .. }
+            | Action::DisownClients { .. }
+            | Action::DropClient { .. } => InodeId::ROOT.slot(),
         }
     }
 }
@@ -170,6 +173,22 @@ fn remembered(map: &dyn OrderedMap, key: &[u8], request: &RequestId) -> Result<O
     Ok(if full && oldest { forgotten() } else { None })
 }
 
+/// The outcome that the command's request had when it took effect, if it did. Of the request's sequence the low 32 bits
+/// count, which is all that some clients say of it.
+///
+/// # Errors
+/// Those of the map.
+pub fn first_answer(map: &dyn OrderedMap, command: &Command) -> Result<Option<Outcome>, MapError> {
+    let Some(request) = &command.request else { return Ok(None) };
+    let Some(value) = map.get(&keys::replay(command.fs, command.home(), request))? else { return Ok(None) };
+    let last = Replay::decode(&value)?;
+    if last.sequence as u32 != request.sequence as u32 {
+        return Ok(None);
+    }
+    let reply = last.replies.iter().find(|(step, _)| *step == request.step);
+    reply.map(|(_, reply)| reply_of(reply)).transpose()
+}
+
 /// What is remembered once `reply` is the answer to `request`: the steps of one request stay together, as
 /// the whole request is what a client sends again.
 fn remembering(
@@ -218,21 +237,13 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         Action::DropOrphan { ino } => drain::drop_orphan(work, ino),
         Action::Drain { ino } => drain::drain(work, ino),
         Action::ForgetStripes { stripes } => stripes::forget(work, &stripes),
-        Action::ForgetClient { client, near } => forget_client(work, client, near),
+        Action::ForgetReplays { client, channels, near } => {
+            client::forget_replays(work, client, channels, near)
+        }
+        Action::KeepClient { client, holds, kept } => client::keep(work, client, holds, kept),
+        Action::DisownClients { clients } => client::disown(work, &clients),
+        Action::DropClient { client } => client::drop_client(work, client),
     }
-}
-
-fn forget_client(work: &mut Work<'_>, client: u128, near: InodeId) -> Step<Reply> {
-    let (from, to) = keys::replays(work.fs, near.slot(), client);
-    let mut found = Vec::new();
-    work.map.scan(&from, &to, &mut |key, _| {
-        found.push(key.to_vec());
-        found.len() < types::limits::COMMAND_KEYS_MAX
-    })?;
-    for key in &found {
-        work.map.delete(key);
-    }
-    Ok(Reply::Drained { more: found.len() == types::limits::COMMAND_KEYS_MAX })
 }
 
 #[cfg(test)]

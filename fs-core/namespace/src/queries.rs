@@ -1,6 +1,7 @@
 //! What can be asked of a shard's map. One question, one file.
 
 pub mod accounts;
+pub mod client;
 pub mod content;
 pub mod directory;
 pub mod inode;

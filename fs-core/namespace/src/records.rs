@@ -1,6 +1,7 @@
 //! What stands behind the keys. Every value is a version byte and postcard; an unknown version is refused.
 
 use bytes::Bytes;
+use locking::Holds;
 use map::MapError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -350,6 +351,25 @@ impl Replay {
     pub const STEPS_MAX: usize = 64;
 }
 
+/// What is remembered of a client over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The kinds of state that it may have.
+    pub holds: Holds,
+    /// What a head has to know of it.
+    pub kept: Option<Kept>,
+}
+
+/// A head's own record of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The number of the head.
+    pub head: u8,
+    /// What only the head understands.
+    pub data: Bytes,
+}
+
+impl Record for Client {}
 impl Stripe {
     /// Bytes that the chunks of the stripe take on drives when all are there: a header block and the data of
     /// each, filled up to whole blocks (docs/formats/chunks.md).
@@ -459,6 +479,9 @@ mod tests {
             &Replay { sequence: 5, replies: vec![(1, Bytes::from_static(b"r"))] },
             b"\x01\x05\x01\x01\x01r",
         );
+        let kept = Some(Kept { head: 1, data: Bytes::from_static(b"k") });
+        let holds = Holds { opens: true, denies: false, locks: true };
+        frozen(&Client { holds, kept }, b"\x01\x01\0\x01\x01\x01\x01k");
         let filesystem =
             Filesystem { id: FsId(1), name: "fs".into(), hash_key: *b"0123456789abcdef", fold_version: 1 };
         frozen(&filesystem, b"\x01\x01\x02fs0123456789abcdef\x01");
@@ -500,7 +523,7 @@ mod tests {
                 Inode::decode(&bytes).is_err(), Entry::decode(&bytes).is_err(), EntryName::decode(&bytes).is_err(),
                 Extent::decode(&bytes).is_err(), Piece::decode(&bytes).is_err(), Stripe::decode(&bytes).is_err(),
                 Xattr::decode(&bytes).is_err(), Orphan::decode(&bytes).is_err(), Intent::decode(&bytes).is_err(),
-                Account::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(),
+                Account::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(), Client::decode(&bytes).is_err(),
                 Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(), Counters::decode(&bytes).is_err(),
             ]);
             prop_assert!(known || none.iter().all(|refused| *refused), "an unknown version is refused");

@@ -264,9 +264,9 @@ fn a_drive_that_was_away_comes_back_to_others_in_its_seats() {
     }
 }
 
-/// All 15; in `make test-full PART=2`.
+/// All 15; in `make test-full PART=3`.
 #[test]
-#[ignore = "takes minutes, run by the second part of test-full"]
+#[ignore = "takes minutes, run by the third part of test-full"]
 fn every_pair_is_lost_and_then_every_other_one() {
     let pairs = (0..6).flat_map(|a| (a + 1..6).map(move |b| [a, b]));
     for (n, first) in pairs.enumerate() {

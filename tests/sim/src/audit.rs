@@ -3,7 +3,7 @@
 use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
-    Account, Body, Counters, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Source, Stripe,
+    Account, Body, Client, Counters, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Source, Stripe,
     Unfolded, Xattr,
 };
 use std::collections::BTreeMap;
@@ -110,6 +110,7 @@ impl Audit {
         match *key.get(keys::PREFIX_BYTES - 1)? {
             kind::COUNTERS => drop(self.counters.insert((fs, slot), Counters::decode(value).ok()?)),
             kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
+            kind::CLIENT => drop(Client::decode(value).ok()?),
             kind::ACCOUNT => drop(self.accounts.insert((fs, slot), Account::decode(value).ok()?)),
             kind::UNFOLDED => {
                 let at = (file()?, number::<8>(rest()?)?);

@@ -1,46 +1,24 @@
-//! What a former life left: orphans, intents, stripes that nobody committed.
+//! What a former life left: intents, and stripes that nobody committed. Its orphans go at the end of grace.
 
 use super::Work;
 use crate::parts::{ListFrom, ListedStripe};
 use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{accounts, inode, pending};
-use std::sync::atomic::Ordering;
-use types::{FileId, FsError};
+use types::FsError;
 
 /// Stripes of one step.
 const PAGE: usize = 4096;
 
 pub(super) fn take_over<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
     let born = frontend.view()?;
-    let mut orphans = Vec::new();
     for fs in answer(inode::filesystems(&born))? {
-        for file in answer(pending::orphans(&born, fs.id))? {
-            frontend.0.nodes.get(file).state.lock().orphan = true;
-            orphans.push(file);
-        }
         for file in answer(pending::intents(&born, fs.id))? {
             frontend.later(Work::Drain(file));
         }
     }
     tokio::spawn(uncommitted(frontend.clone(), born));
-    tokio::spawn(end_of_grace(frontend.clone(), orphans));
     Ok(())
-}
-
-/// Orphans that nobody has claimed go.
-async fn end_of_grace<S: Shards, D: Stripes>(frontend: Frontend<S, D>, orphans: Vec<FileId>) {
-    let grace = frontend.0.options.orphan_grace;
-    let weak = std::sync::Arc::downgrade(&frontend.0);
-    drop(frontend);
-    tokio::time::sleep(grace).await;
-    let Some(inner) = weak.upgrade() else { return };
-    let this = Frontend(inner);
-    this.0.in_orphan_grace.store(false, Ordering::Relaxed);
-    for file in orphans {
-        let node = this.0.nodes.get(file);
-        this.drop_orphan(&node).await;
-    }
 }
 
 /// Frees what drives have and was never committed. `born` is the map from before this life granted anything: a

@@ -298,6 +298,68 @@ proptest! {
     }
 }
 
+#[test]
+fn clients_are_remembered_until_there_is_nothing_to_know() {
+    use crate::records::{Client, Kept};
+    use locking::Holds;
+    let mut map = filesystem();
+    let empty = map.clone();
+    let kept = |text: &'static str| Some(Kept { head: 0, data: Bytes::from_static(text.as_bytes()) });
+    let keep = |client, holds, kept| Action::KeepClient { client, holds, kept };
+    let list = |map: &MemoryMap, after| {
+        let mut found = Vec::new();
+        queries::client::clients(map, after, &mut |id, client| {
+            found.push((id, client));
+            true
+        })
+        .unwrap();
+        found
+    };
+    apply(&mut map, keep(7, None, kept("one"))).unwrap();
+    apply(&mut map, keep(u128::MAX, Some(Holds::LOCK), None)).unwrap();
+    apply(&mut map, keep(7, Some(Holds::LOCK), None)).unwrap();
+    let seven = Client { holds: Holds::LOCK, kept: kept("one") };
+    let last = Client { holds: Holds::LOCK, kept: None };
+    assert_eq!(list(&map, None), [(7, seven), (u128::MAX, last.clone())]);
+    assert_eq!(list(&map, Some(7)), [(u128::MAX, last)]);
+    assert_eq!(list(&map, Some(u128::MAX)), []);
+
+    apply(&mut map, keep(7, None, kept("two"))).unwrap();
+    apply(&mut map, Action::DisownClients { clients: vec![u128::MAX, 3, 7] }).unwrap();
+    assert_eq!(list(&map, None), [(7, Client { holds: Holds::NOTHING, kept: kept("two") })]);
+    let large = Kept { head: 0, data: vec![0; types::limits::CLIENT_RECORD_BYTES_MAX + 1].into() };
+    assert_eq!(apply(&mut map, keep(7, None, Some(large))), Err(FsError::Invalid.into()));
+    apply(&mut map, Action::DropClient { client: 7 }).unwrap();
+    assert_eq!(map, empty);
+}
+
+#[test]
+fn a_first_answer_is_found_by_what_the_client_still_says_of_its_request() {
+    let mut map = filesystem();
+    let mkdir = |text: &str, channel, sequence, step| {
+        let request = Some(RequestId { client: 9, channel, sequence, step });
+        Command { request, ..command(create(name(text), NodeSpec::Directory)) }
+    };
+    let done = mkdir("a", 3, (1 << 32) + 5, 8);
+    let first = reply_of(&Namespace.apply(&mut map, &done.encode().unwrap()).unwrap()).unwrap();
+    for (command, found) in [
+        (mkdir("a", 3, (1 << 32) + 5, 8), true),
+        (mkdir("a", 3, 5, 8), true),
+        (mkdir("a", 3, 6, 8), false),
+        (mkdir("a", 3, 5, 9), false),
+        (mkdir("a", 4, 5, 8), false),
+    ] {
+        assert_eq!(first_answer(&map, &command).unwrap(), found.then(|| first.clone()), "{command:?}");
+    }
+    let forget = |channels| Action::ForgetReplays { client: 9, channels, near: InodeId::ROOT };
+    apply(&mut map, forget((4, u32::MAX))).unwrap();
+    assert!(first_answer(&map, &done).unwrap().is_some());
+    assert_eq!(queries::pending::slots_with_replays(&map, FS, 9, (0, 3)).unwrap(), [Slot(0)]);
+    apply(&mut map, forget((0, 3))).unwrap();
+    assert_eq!(first_answer(&map, &done).unwrap(), None);
+    assert_eq!(queries::pending::slots_with_replays(&map, FS, 9, (0, u32::MAX)).unwrap(), []);
+}
+
 /// A map in which what was removed is still passed by, as in an engine that has not compacted yet.
 #[derive(Default)]
 struct Slow {

@@ -116,21 +116,28 @@ pub fn was_granted(map: &dyn OrderedMap, stripe: StripeId) -> Answer<bool> {
     Ok(counters.is_some_and(|counters| counters.stripe >= id.sequence()))
 }
 
-/// Slots that remember replies to a client.
+/// Slots that remember replies to a client on these channels.
 ///
 /// # Errors
 /// Those of the map.
-pub fn slots_with_replays(map: &dyn OrderedMap, fs: FsId, client: u128) -> Answer<Vec<Slot>> {
-    let mut slots = Vec::new();
-    in_every_slot(map, fs, keys::kind::REPLAY, &mut |key, _| {
-        if let Some(slot) = keys::parse_slot(key)
-            .filter(|slot| key.starts_with(&keys::replays(fs, *slot, client).0) && slots.last() != Some(slot))
-        {
+pub fn slots_with_replays(
+    map: &dyn OrderedMap,
+    fs: FsId,
+    client: u128,
+    channels: (u32, u32),
+) -> Answer<Vec<Slot>> {
+    let (mut slots, mut slot) = (Vec::new(), Slot(0));
+    loop {
+        let (from, to) = keys::replays(fs, slot, client, channels);
+        map.scan(&from, &to, &mut |_, _| {
             slots.push(slot);
+            false
+        })?;
+        match next_slot(map, slot)? {
+            Some(next) => slot = next,
+            None => return Ok(slots),
         }
-        Ok(())
-    })?;
-    Ok(slots)
+    }
 }
 
 fn inodes_of(map: &dyn OrderedMap, fs: FsId, kind: u8) -> Answer<Vec<FileId>> {

@@ -6,8 +6,8 @@ use fsck::Kind;
 use map::{MemoryMap, OrderedMap, OrderedMapMut};
 use namespace::keys;
 use namespace::records::{
-    Account, Body, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan, Piece, Record,
-    Replay, Source, Stripe, Unfolded, Xattr,
+    Account, Body, Client, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan, Piece,
+    Record, Replay, Source, Stripe, Unfolded, Xattr,
 };
 use sim::checked::checked;
 use std::collections::BTreeMap;
@@ -146,6 +146,9 @@ const PLANTS: &[Plant] = &[
         let mut key = keys::inode(good.small);
         key[10] = 0x7f;
         good.map.put(&key, Bytes::from_static(b"\x01"));
+    }),
+    ("a client of whom there is nothing to know", Kind::Record, "no client", |good| {
+        good.put(&keys::client(7), &Client::default());
     }),
     ("a replay that is none", Kind::Record, "no replay", |good| {
         let request = RequestId { client: 1, channel: 2, sequence: 3, step: 0 };

@@ -36,7 +36,7 @@ impl Rig {
         Rig {
             shard: MemoryShard::in_weather(weather),
             stripes: MemoryStripes::new(stripe_bytes).in_weather(weather),
-            options: Options { orphan_grace: Duration::from_secs(5), ..Options::default() },
+            options: Options { grace: Duration::from_secs(5), ..Options::default() },
             clock: Arc::new(SimClock::new()),
             life: Life::default(),
             lives: 0,
@@ -98,7 +98,7 @@ impl Rig {
 
     /// Background work has had its time; then nothing may be left of what was removed.
     pub(crate) async fn must_be_empty(&self) {
-        tokio::time::sleep(self.options.orphan_grace + Duration::from_secs(10)).await;
+        tokio::time::sleep(self.options.grace + Duration::from_secs(10)).await;
         self.audit();
         let map = self.shard.map();
         assert_eq!(Audit::read(&*map).unwrap().remains(), []);
