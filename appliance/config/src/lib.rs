@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-mod export;
+mod exports;
 mod load;
 mod option;
 mod protection;
@@ -14,13 +14,14 @@ mod reference;
 mod size;
 mod value;
 
-pub use export::{ClientRule, Export, ExportAccess, Squash};
+pub use exports::{Given, change_export, read_exports, write_exports};
 pub use load::{ConfigError, Overrides};
 pub use option::{EXPORT_OPTIONS, OPTIONS, OptionSpec, Reload};
 pub use protection::Protection;
 pub use reference::{describe, reference_page};
 pub use size::Size;
 
+use serve::Export;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

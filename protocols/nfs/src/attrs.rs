@@ -1,7 +1,7 @@
 //! Attributes between the contract and the wire.
 
 use crate::compound::FileRef;
-use crate::exports::PseudoId;
+use crate::exports::{PseudoId, PseudoLook};
 use crate::handle::Handle;
 use bytes::Bytes;
 use nfs_wire::{Attributes, Bitmap, Fattr, FileType, Fsid, SetTime as WireSetTime, SpecData, Status, attr};
@@ -179,18 +179,18 @@ pub(crate) fn of_file(
     }
 }
 
-/// All attributes of a pseudo directory with `entries` directories in it.
-pub(crate) fn of_pseudo(id: PseudoId, entries: u32, minor: u32, lease: Duration) -> Attributes {
+/// All attributes of a pseudo directory that looks so; all its entries are directories.
+pub(crate) fn of_pseudo(id: PseudoId, look: PseudoLook, minor: u32, lease: Duration) -> Attributes {
     let never = nfs_wire::Time { seconds: 0, nseconds: 0 };
     Attributes {
         file_type: Some(FileType::Dir),
-        change: Some(u64::from(entries)),
-        size: Some(u64::from(entries)),
+        change: Some(look.change),
+        size: Some(u64::from(look.entries)),
         fsid: Some(Fsid { major: 0, minor: 0 }),
         filehandle: Some(Opaque(Handle::Pseudo(id).encode())),
         fileid: Some(id.0),
         mode: Some(PSEUDO_MODE),
-        numlinks: Some(2 + entries),
+        numlinks: Some(look.entries.saturating_add(2)),
         owner: Some(decimal(0)),
         owner_group: Some(decimal(0)),
         rawdev: Some(SpecData { major: 0, minor: 0 }),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use nfs_wire::{
     Args, CompoundArgs, CompoundReply, Op, Reply, SequenceArgs, SequenceOk, Stateid, Status, encode_outcome,
 };
+use serve::ExportAccess;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -495,7 +496,7 @@ impl<V: Vfs> Compound<'_, V> {
     /// `file` as the caller sees it through `export`, if it may.
     pub(crate) fn admit(&self, export: Arc<Exported>, file: FileId) -> Result<FileRef, Status> {
         let Caller { credential, peer } = self.caller;
-        if !export.admits(peer.ip()) || export.rules.privileged_port && peer.port() >= 1024 {
+        if !export.rules.admits(*peer) {
             return Err(Status::Access);
         }
         let Credential::Sys(sys) = credential else { return Err(Status::WrongSec) };
@@ -542,7 +543,7 @@ impl<V: Vfs> Compound<'_, V> {
 impl FileRef {
     /// Itself, unless the export is read-only.
     pub(crate) fn writable(self) -> Result<FileRef, Status> {
-        if self.export.rules.read_only { Err(Status::Rofs) } else { Ok(self) }
+        if self.export.rules.access == ExportAccess::ReadOnly { Err(Status::Rofs) } else { Ok(self) }
     }
 
     /// Another inode of the same filesystem.

@@ -20,5 +20,5 @@ mod state;
 mod status;
 
 pub use config::NfsConfig;
-pub use exports::{Export, ExportError, ExportTable, Network, Squash};
+pub use exports::{ExportError, ExportTable};
 pub use server::Server;

@@ -138,8 +138,8 @@ async fn pseudo_entry<V: Vfs>(c: &Compound<'_, V>, name: &Name, entry: PseudoEnt
     let lease = c.shared.config.lease;
     let attributes = match entry {
         PseudoEntry::Directory(id) => {
-            let entries = c.shared.exports().entries(id, c.caller.peer.ip()).len();
-            Ok(attrs::of_pseudo(id, u32::try_from(entries).unwrap_or(u32::MAX), c.minor, lease))
+            let look = c.shared.exports().look(id, c.caller.peer.ip());
+            Ok(attrs::of_pseudo(id, look, c.minor, lease))
         }
         PseudoEntry::Export(export) => export_attributes(c, &export).await,
     };

@@ -2,8 +2,9 @@
 
 use crate::client::*;
 use model::Model;
-use nfs::{ExportTable, Network, Squash};
+use nfs::ExportTable;
 use nfs_wire::*;
+use serve::{Anonymous, ClientPorts, ExportAccess, Squash};
 use std::sync::Arc;
 
 #[tokio::test]
@@ -14,7 +15,7 @@ async fn a_read_only_export_refuses_every_change() {
     open.stop().await;
     let mut read_only = config(2);
     let mut rules = export("/default");
-    rules.read_only = true;
+    rules.access = ExportAccess::ReadOnly;
     read_only.exports = ExportTable::new(vec![rules]).unwrap();
     let server = start(&model, read_only).await;
     let mut client = Client::new(server.address, "a").await;
@@ -52,8 +53,8 @@ async fn strangers_see_nothing_and_cannot_use_a_handle() {
         let mut closed = config(2 + change);
         let mut rules = export("/default");
         match change {
-            0 => rules.clients = vec![Network::parse("10.0.0.0/8").unwrap()],
-            _ => rules.privileged_port = true,
+            0 => rules.clients = vec!["10.0.0.0/8".parse().unwrap()],
+            _ => rules.ports = ClientPorts::Privileged,
         }
         closed.exports = ExportTable::new(vec![rules]).unwrap();
         let server = start(&model, closed).await;
@@ -68,10 +69,10 @@ async fn strangers_see_nothing_and_cannot_use_a_handle() {
 async fn the_squashed_are_somebody_else() {
     let mut squashing = config(1);
     let mut rules = export("/default");
-    (rules.squash, rules.anonymous) = (Squash::Root, (7, 8));
+    (rules.squash, rules.anonymous) = (Squash::Root, Anonymous { uid: 7, gid: 8 });
     squashing.exports = ExportTable::new(vec![rules, {
         let mut all = export("/all");
-        (all.squash, all.anonymous) = (Squash::All, (0, 0));
+        (all.squash, all.anonymous) = (Squash::All, Anonymous { uid: 0, gid: 0 });
         all
     }])
     .unwrap();

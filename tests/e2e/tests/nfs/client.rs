@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use model::Model;
-use nfs::{Export, ExportTable, Network, NfsConfig, Server, Squash};
+use nfs::{ExportTable, NfsConfig, Server};
 use nfs_wire::*;
+use serve::{Export, Squash};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,15 +33,7 @@ impl Running {
 }
 
 pub(crate) fn export(path: &str) -> Export {
-    Export {
-        path: path.to_owned(),
-        filesystem: "default".to_owned(),
-        clients: vec![Network::parse("127.0.0.0/8").unwrap()],
-        squash: Squash::None,
-        anonymous: (65534, 65534),
-        read_only: false,
-        privileged_port: false,
-    }
+    Export { squash: Squash::None, ..Export::new(path, "default") }
 }
 
 /// One export.
