@@ -58,7 +58,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
             tracing::error!(%error, "shard does not answer");
             self.0.ledger.mark_all();
-            FsError::Delay
+            FsError::Uncertain
         })?;
         let Applied { outcome, accounts } = namespace::applied(&encoded).map_err(|error| {
             tracing::error!(%error, "shard answers in an unknown tongue");

@@ -153,7 +153,7 @@ async fn export_attributes<V: Vfs>(
     c: &Compound<'_, V>,
     export: &std::sync::Arc<crate::exports::Exported>,
 ) -> Result<nfs_wire::Attributes, Status> {
-    let Place::File(root) = c.enter_export(export).await? else { return Err(Status::ServerFault) };
+    let Place::File(root) = c.enter_export(export).await? else { return Err(Status::Stale) };
     let ctx = c.ctx(&root)?;
     let attr = c.vfs().getattr(&ctx, vfs::GetAttr { file: root.file }).await.or_status()?.attr;
     Ok(attrs::of_file(&root, &attr, None, c.minor, c.shared.config.lease))

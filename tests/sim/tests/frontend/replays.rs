@@ -52,12 +52,12 @@ async fn a_lost_reply_is_given_to_the_retry() {
     let mut rig = Rig::in_weather(4096, &weather);
     let (real, top) = rig.start().await;
     weather.set(Mishap::Reply, 100);
-    refused(mkdir(&real, &numbered(1, 0), top, "one").await, FsError::Delay);
+    refused(mkdir(&real, &numbered(1, 0), top, "one").await, FsError::Uncertain);
     weather.set(Mishap::Reply, 0);
     mkdir(&real, &numbered(1, 0), top, "one").await.unwrap();
     weather.set(Mishap::Reply, 100);
     let rmdir = || Rmdir { dir: top, name: name("one") };
-    refused(real.rmdir(&numbered(2, 0), rmdir()).await, FsError::Delay);
+    refused(real.rmdir(&numbered(2, 0), rmdir()).await, FsError::Uncertain);
     weather.set(Mishap::Reply, 0);
     real.rmdir(&numbered(2, 0), rmdir()).await.unwrap();
     refused(real.rmdir(&root(), rmdir()).await, FsError::NotFound);
