@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod exports;
+mod groups;
 mod load;
 mod option;
 mod protection;
@@ -15,6 +16,7 @@ mod size;
 mod value;
 
 pub use exports::{Given, change_export, read_exports, write_exports};
+pub use groups::GroupSource;
 pub use load::{ConfigError, Overrides};
 pub use option::{EXPORT_OPTIONS, OPTIONS, OptionSpec, Reload};
 pub use protection::Protection;
@@ -43,6 +45,8 @@ pub struct Config {
     pub nfs_lease: Duration,
     /// How long after a restart NFS clients may reclaim what they had.
     pub nfs_grace: Duration,
+    /// Who says in which groups a user of an NFS client is.
+    pub nfs_groups: GroupSource,
     /// Where the administration interface listens.
     pub admin_listen: SocketAddr,
     /// Bytes for cached data and metadata.

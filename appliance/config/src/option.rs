@@ -1,7 +1,7 @@
 //! The table of options.
 
 use crate::value::Value;
-use crate::{Config, Protection, Size};
+use crate::{Config, GroupSource, Protection, Size};
 use serve::{ClientPorts, ClientRule, Export, ExportAccess, Squash};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -82,6 +82,7 @@ impl Default for Config {
             nfs_listen: listen(12049),
             nfs_lease: Duration::from_secs(90),
             nfs_grace: Duration::from_secs(90),
+            nfs_groups: GroupSource::Client,
             admin_listen: listen(8420),
             memory_cache: Size(256 << 20),
             memory_dirty: Size(64 << 20),
@@ -193,6 +194,21 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| config.nfs_grace.as_secs().to_string(),
+    },
+    OptionSpec {
+        key: "nfs.groups",
+        flag: None,
+        default: "\"client\"",
+        unit: "",
+        meaning: "Who says in which groups a user is: the client, of which the protocol carries 16 at most, or the \
+                  server by its /etc/passwd and /etc/group (for users that they do not have, the client).",
+        fits: "\"client\" or \"server\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.nfs_groups = value.one_of(&GroupSource::NAMES)?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.nfs_groups),
     },
     OptionSpec {
         key: "admin.listen",

@@ -6,8 +6,9 @@ use crate::core::Core;
 use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
 use admin::AdminDoors;
-use config::Config;
+use config::{Config, GroupSource};
 use env::{Random, SystemRandom};
+use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
 use remote::ServeOptions;
 use std::error::Error;
@@ -32,6 +33,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let mut nfs = NfsConfig::new(exports.table(), random.next());
     nfs.lease = config.nfs_lease;
     nfs.courtesy = config.nfs_lease;
+    nfs.groups = (config.nfs_groups == GroupSource::Server).then(|| Arc::new(LocalFiles::system()));
     nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
     let server = Server::open(core.files.clone(), nfs).await?;
     let address = listener.local_addr()?;

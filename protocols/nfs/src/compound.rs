@@ -509,7 +509,7 @@ impl<V: Vfs> Compound<'_, V> {
             return Err(Status::Access);
         }
         let Credential::Sys(sys) = credential else { return Err(Status::WrongSec) };
-        let cred = export.cred(sys);
+        let cred = export.cred(sys, || self.shared.groups_of(sys));
         Ok(FileRef { export, file, cred })
     }
 

@@ -183,8 +183,8 @@ impl Exported {
         *self.root.lock().unwrap_or_else(PoisonError::into_inner) = Some(root);
     }
 
-    /// The caller after squashing.
-    pub(crate) fn cred(&self, caller: &AuthSys) -> Cred {
+    /// The caller after squashing; `groups` are those that the caller is in.
+    pub(crate) fn cred(&self, caller: &AuthSys, groups: impl FnOnce() -> Arc<[u32]>) -> Cred {
         let squashed = match self.rules.squash {
             Squash::None => false,
             Squash::Root => caller.uid == 0,
@@ -196,7 +196,7 @@ impl Exported {
         }
         let believed =
             |gid: u32| if gid == 0 && self.rules.squash == Squash::Root { anonymous.gid } else { gid };
-        let groups = caller.gids.iter().map(|gid| believed(*gid)).collect();
+        let groups = groups().iter().map(|gid| believed(*gid)).collect();
         Cred { uid: caller.uid, gid: believed(caller.gid), groups }
     }
 }
@@ -272,8 +272,9 @@ mod tests {
             gid,
             gids: xdr::List(vec![0, 4]),
         };
-        assert_eq!(export.cred(&caller(0, 0)), Cred::user(65534, 65534));
-        let user = export.cred(&caller(1000, 0));
+        let cred = |caller: AuthSys| export.cred(&caller, || caller.gids.iter().copied().collect());
+        assert_eq!(cred(caller(0, 0)), Cred::user(65534, 65534));
+        let user = cred(caller(1000, 0));
         assert_eq!((user.uid, user.gid, &user.groups[..]), (1000, 65534, &[65534, 4][..]));
     }
 }

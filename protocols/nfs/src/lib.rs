@@ -12,6 +12,7 @@ mod compound;
 mod config;
 mod connection;
 mod exports;
+mod groups;
 mod handle;
 mod ops;
 mod server;

@@ -3,6 +3,7 @@
 use crate::clients::{Bounds, Client, Clients, Ended};
 use crate::connection;
 use crate::exports::ExportTable;
+use crate::groups::Groups;
 use crate::session::Session;
 use crate::{NfsConfig, status};
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use types::{Cred, FsError};
 use vfs::{Ctx, EndClient, ForgetRequests, Head, KeepClient, KeptClients, Vfs};
+use xdr::rpc::AuthSys;
 
 /// How long running requests may take to end at a shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -36,6 +38,7 @@ pub(crate) struct Shared<V> {
     pub(crate) clients: Clients,
     pub(crate) requests: Arc<Semaphore>,
     exports: RwLock<ExportTable>,
+    groups: Option<Groups>,
 }
 
 impl<V: Vfs> Server<V> {
@@ -56,6 +59,7 @@ impl<V: Vfs> Server<V> {
             clients,
             requests: Arc::new(Semaphore::new(config.requests)),
             exports: RwLock::new(config.exports.clone()),
+            groups: config.groups.clone().map(Groups::new),
             config,
         };
         shared.recall().await?;
@@ -84,6 +88,12 @@ impl<V: Vfs> Server<V> {
 impl<V: Vfs> Shared<V> {
     pub(crate) fn exports(&self) -> ExportTable {
         self.exports.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The groups that a caller is in: as this machine knows them when it is asked to, else as the caller says.
+    pub(crate) fn groups_of(&self, caller: &AuthSys) -> Arc<[u32]> {
+        let known = self.groups.as_ref().and_then(|groups| groups.of(caller.uid, Instant::now()));
+        known.unwrap_or_else(|| caller.gids.iter().copied().collect())
     }
 
     /// Takes in the clients of a former life.
