@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use types::{Cred, FsError};
 use vfs::{Ctx, EndClient, ForgetRequests, Head, KeepClient, KeptClients, Vfs};
@@ -20,6 +21,10 @@ use xdr::rpc::AuthSys;
 
 /// How long running requests may take to end at a shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Clients whose state is given up at the same time: it is written down that they have ended, which costs the same for
+/// many as for one.
+const ENDING_MAX: usize = 256;
 
 /// An NFS server over a file system. Cloning shares it.
 pub struct Server<V> {
@@ -143,12 +148,20 @@ impl<V: Vfs> Shared<V> {
 
     /// Gives up what clients had that are out of the table.
     pub(crate) async fn end_clients(&self, ended: Ended) {
+        let mut ending = JoinSet::new();
         for client in ended {
-            let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
-            if let Err(error) = self.vfs.end_client(&ctx, EndClient { client: client.vfs }).await {
-                tracing::error!(client = client.id, %error, "a client's state could not be given up");
+            if ending.len() >= ENDING_MAX {
+                ending.join_next().await;
             }
+            let vfs = Arc::clone(&self.vfs);
+            ending.spawn(async move {
+                let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
+                if let Err(error) = vfs.end_client(&ctx, EndClient { client: client.vfs }).await {
+                    tracing::error!(client = client.id, %error, "a client's state could not be given up");
+                }
+            });
         }
+        while ending.join_next().await.is_some() {}
     }
 
     /// Lets go of clients whose lease has run out, because somebody wants what they hold. Says whether
