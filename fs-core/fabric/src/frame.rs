@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn another_version_and_larger_lengths_are_refused() {
         let mut bytes = written().await;
-        bytes[4] = 2;
+        bytes[4..6].copy_from_slice(&(VERSION + 1).to_le_bytes());
         let crc = crc(&bytes[..24]);
         bytes[24..28].copy_from_slice(&crc.to_le_bytes());
         assert!(matches!(read(&bytes).await, Err(FabricError::Protocol("another version"))));
