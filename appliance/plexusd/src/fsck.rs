@@ -63,7 +63,7 @@ impl Checker {
 }
 
 fn snapshot(parts: &Drives) -> Result<View, MapError> {
-    parts.shard().view().map_err(MapError)
+    parts.shard().view().map_err(MapError::Broken)
 }
 
 fn has(parts: &Drives, drive: DriveId, key: ChunkKey) -> bool {

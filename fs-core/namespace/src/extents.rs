@@ -69,7 +69,7 @@ impl Reader<'_> {
                 None
             }
             (None, _) => {
-                broken = Some(MapError("an extent's key has no offset".into()));
+                broken = Some(MapError::Broken("an extent's key has no offset".into()));
                 None
             }
         };
@@ -151,7 +151,7 @@ impl Work<'_> {
         let piece = self.read().record(&key)?;
         piece
             .map(|piece| (key, piece))
-            .ok_or_else(|| MapError(format!("stripe {stripe:?} has no piece at {at}")).into())
+            .ok_or_else(|| MapError::Broken(format!("stripe {stripe:?} has no piece at {at}")).into())
     }
 
     /// One more extent refers to the source.
@@ -178,7 +178,7 @@ impl Work<'_> {
         let mut owner: Stripe = self
             .read()
             .record(&stripe_key)?
-            .ok_or_else(|| MapError(format!("piece of {stripe:?}, which has no record")))?;
+            .ok_or_else(|| MapError::Broken(format!("piece of {stripe:?}, which has no record")))?;
         owner.pieces = less(owner.pieces, 1)?;
         owner.live = less(owner.live, record.length)?;
         if owner.pieces > 0 {
@@ -247,7 +247,7 @@ where
 {
     let left = u64::from(count).checked_sub(u64::from(by));
     left.and_then(|left| T::try_from(left).ok())
-        .ok_or_else(|| MapError("a count would fall below nothing".into()))
+        .ok_or_else(|| MapError::Broken("a count would fall below nothing".into()))
 }
 
 /// Content cut to `length` bytes.

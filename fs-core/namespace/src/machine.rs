@@ -61,8 +61,8 @@ impl Command {
 /// [`MapError`] when it is none: the machine that made it is of another version.
 pub fn reply_of(encoded: &[u8]) -> Result<Outcome, MapError> {
     match encoded.split_first() {
-        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| MapError(format!("outcome: {e}"))),
-        _ => Err(MapError("outcome of an unknown version".into())),
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| MapError::Broken(format!("outcome: {e}"))),
+        _ => Err(MapError::Broken("outcome of an unknown version".into())),
     }
 }
 

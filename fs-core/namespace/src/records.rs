@@ -26,7 +26,7 @@ pub trait Record: Serialize + DeserializeOwned {
     /// # Errors
     /// A value that is no such record, or of an unknown version: the map is damaged or from the future.
     fn decode(value: &[u8]) -> Result<Self, MapError> {
-        let fail = |what: String| MapError(format!("{} record: {what}", std::any::type_name::<Self>()));
+        let fail = |what: String| MapError::Broken(format!("{} record: {what}", std::any::type_name::<Self>()));
         match value.split_first() {
             Some((&version, rest)) if version == Self::VERSION => {
                 postcard::from_bytes(rest).map_err(|e| fail(e.to_string()))

@@ -34,7 +34,7 @@ pub fn chunk(stripe: StripeId, length: usize) -> ChunkInfo {
 /// # Errors
 /// When the map cannot be read.
 pub fn checked(map: &dyn OrderedMap, stripes: &BTreeMap<StripeId, usize>) -> Result<Report, MapError> {
-    let mut chunks = Chunks::new(one_drive().map_err(|error| MapError(error.to_string()))?);
+    let mut chunks = Chunks::new(one_drive().map_err(|error| MapError::Broken(error.to_string()))?);
     chunks.listed(DRIVE);
     for (stripe, length) in stripes {
         chunks.add(DRIVE, &[chunk(*stripe, *length)]);

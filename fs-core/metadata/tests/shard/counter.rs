@@ -87,7 +87,7 @@ impl Machine for Counter {
                 map.put(&[0], Bytes::new());
                 Ok(Bytes::new())
             }
-            b'!' => Err(MapError("the map has gone".to_owned())),
+            b'!' => Err(MapError::Broken("the map has gone".to_owned())),
             _ => panic!("a command that this machine panics at"),
         }
     }

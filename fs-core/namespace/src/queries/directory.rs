@@ -74,7 +74,7 @@ pub fn list(
             }
             let entry = Entry::decode(value).and_then(|Entry { name, ino, kind }| {
                 let cookie =
-                    keys::entry_cookie(key).ok_or_else(|| MapError("an entry's key has no cookie".into()))?;
+                    keys::entry_cookie(key).ok_or_else(|| MapError::Broken("an entry's key has no cookie".into()))?;
                 Ok(Listed { cookie, name, file: read.file(ino), kind, attr: None })
             });
             entries.push(entry);

@@ -68,7 +68,7 @@ pub fn live_stripes(
 }
 
 fn stripe_of(key: &[u8], value: &[u8]) -> Result<(StripeId, Stripe), MapError> {
-    let id = keys::parse_inode(key).ok_or_else(|| MapError("a stripe's key has no sequence".into()))?;
+    let id = keys::parse_inode(key).ok_or_else(|| MapError::Broken("a stripe's key has no sequence".into()))?;
     Ok((StripeId(id.ino.0), Stripe::decode(value)?))
 }
 
@@ -104,7 +104,7 @@ pub fn slots_with_replays(map: &dyn OrderedMap, fs: FsId, client: u128) -> Answe
 fn inodes_of(map: &dyn OrderedMap, fs: FsId, kind: u8) -> Answer<Vec<FileId>> {
     let mut found = Vec::new();
     in_every_slot(map, fs, kind, &mut |key, _| {
-        found.push(keys::parse_inode(key).ok_or_else(|| MapError("a key has no sequence".into()))?);
+        found.push(keys::parse_inode(key).ok_or_else(|| MapError::Broken("a key has no sequence".into()))?);
         Ok(())
     })?;
     Ok(found)
