@@ -1,6 +1,7 @@
 //! What a shard is made of.
 
 use crate::MetadataError;
+use cluster::SlotTable;
 use drive::log::ShardLog;
 use drive::map::ShardMap;
 use map::Machine;
@@ -44,6 +45,8 @@ pub struct ShardConfig {
     pub voter: u64,
     /// What the commands mean.
     pub machine: Arc<dyn Machine>,
+    /// Which shard holds which slot; never another table for the same log.
+    pub slots: Arc<SlotTable>,
     /// The homes of the log that can be reached, each on another drive.
     pub homes: Vec<Home>,
     /// How many homes the shard has, 2P + 1, the missing ones included.
@@ -58,6 +61,9 @@ impl ShardConfig {
     pub(crate) fn check(&self) -> Result<(), MetadataError> {
         if self.voter == 0 {
             return Err(MetadataError::Config("voter 0".to_owned()));
+        }
+        if !self.slots.shards().contains(&self.id) {
+            return Err(MetadataError::Config(format!("shard {} holds no slots", self.id.0)));
         }
         if self.home_count.is_multiple_of(2) || self.homes.len() > self.home_count {
             let (here, count) = (self.homes.len(), self.home_count);

@@ -1,5 +1,6 @@
 //! How a shard can fail.
 
+use crate::transaction::TxId;
 use drive::log::LogError;
 use map::MapError;
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,18 @@ pub enum Refused {
     /// It would change more than [`types::limits::COMMAND_KEYS_MAX`] keys.
     #[error("the command changes too many keys")]
     TooManyKeys,
-    /// It would write a key that the map cannot hold: empty, over 65,535 bytes, or the host's own.
+    /// It would write a key that the map cannot hold: empty, or over 65,534 bytes.
     #[error("the command writes a key that the map cannot hold")]
     BadKey,
+    /// It needs slots of other shards.
+    #[error("the command needs slots of other shards")]
+    Elsewhere,
+    /// It needs what a transaction holds.
+    #[error("the command needs what transaction {0} holds")]
+    Locked(TxId),
+    /// A transaction's record that cannot be read, or makes no sense.
+    #[error("the command cannot be read")]
+    Unreadable,
 }
 
 /// A shard did not do what it was asked.

@@ -2,8 +2,11 @@
 
 mod worker;
 
+use crate::board::Board;
 use crate::gate::Gate;
-use crate::{MetadataError, ShardConfig, View};
+use crate::transaction::{Answer, Record};
+use crate::view::Locking;
+use crate::{Command, MetadataError, Pending, ShardConfig, View};
 use bytes::Bytes;
 use drive::map::ShardMap;
 use std::sync::Arc;
@@ -23,6 +26,7 @@ pub struct Shard {
     budget: Arc<Semaphore>,
     map: ShardMap,
     gate: Arc<Gate>,
+    board: Arc<Board>,
     /// Has no value ever; its other end goes when the thread has let go of everything.
     ended: watch::Receiver<()>,
 }
@@ -41,7 +45,8 @@ impl Shard {
         let map = config.map.clone();
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
-        let of_thread = gate.clone();
+        let board = Arc::new(Board::default());
+        let of_thread = (gate.clone(), board.clone());
         let (ending, ended) = watch::channel(());
         std::thread::Builder::new()
             .name(format!("shard-{}", id.0))
@@ -51,7 +56,7 @@ impl Shard {
             })
             .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
         let opened = opening.await.unwrap_or_else(|_| Err(gate.reason()));
-        let shard = Shard { id, queue, budget, map, gate, ended };
+        let shard = Shard { id, queue, budget, map, gate, board, ended };
         if let Err(e) = opened {
             shard.ended().await;
             return Err(e);
@@ -65,7 +70,7 @@ impl Shard {
         self.id
     }
 
-    /// Applies `command`; when the machine's reply comes back it is durable and every later
+    /// Applies a command of the machine; when its reply comes back it is durable and every later
     /// [`Shard::view`] sees it. Waits while too much is queued. Giving up waiting does not take
     /// the command back.
     ///
@@ -73,6 +78,19 @@ impl Shard {
     /// [`MetadataError::TooLarge`] and [`MetadataError::Refused`]: it changed nothing.
     /// [`MetadataError::Stopped`] and [`MetadataError::Closed`]: it may yet take effect.
     pub async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
+        self.request(Command::of_machine(command)).await
+    }
+
+    /// Has a transaction's record decided here, as [`Shard::submit`] does with a command.
+    ///
+    /// # Errors
+    /// Those of [`Shard::submit`].
+    pub async fn tell(&self, record: &Record) -> Result<Answer, MetadataError> {
+        let command = Command::of_transaction(record).ok_or(MetadataError::TooLarge(COMMAND_BYTES_MAX + 1))?;
+        Answer::decode(&self.request(command).await?)
+    }
+
+    async fn request(&self, command: Command) -> Result<Bytes, MetadataError> {
         if command.len() > COMMAND_BYTES_MAX {
             return Err(MetadataError::TooLarge(command.len()));
         }
@@ -87,13 +105,36 @@ impl Shard {
     }
 
     /// A linearizable, consistent read: sees every command that was acknowledged before, by
-    /// anyone. Does not wait and does not go through the shard's thread.
+    /// anyone. Does not wait and does not go through the shard's thread. What a transaction holds
+    /// gives [`map::MapError::Locked`].
     ///
     /// # Errors
     /// [`MetadataError::Stopped`] or [`MetadataError::Closed`].
     pub fn view(&self) -> Result<View, MetadataError> {
+        self.view_as(Locking::AllOthers(None))
+    }
+
+    /// As [`Shard::view`], with other regard to locks.
+    ///
+    /// # Errors
+    /// Those of [`Shard::view`].
+    pub fn view_as(&self, locking: Locking) -> Result<View, MetadataError> {
         self.gate.check()?;
-        Ok(View(self.map.snapshot()))
+        // The locks first: what they do not have any more is in the snapshot.
+        let pending = self.board.some();
+        Ok(View::new(self.id, self.map.snapshot(), pending, locking))
+    }
+
+    /// The transactions that have not ended here.
+    #[must_use]
+    pub fn pending(&self) -> Arc<Pending> {
+        self.board.now()
+    }
+
+    /// Sees every change of [`Shard::pending`].
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Pending>> {
+        self.board.watch()
     }
 
     async fn ended(&self) {

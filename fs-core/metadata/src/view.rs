@@ -1,23 +1,71 @@
 //! A consistent read of a shard.
 
+use crate::host::{OfMachine, Pending, Unlocked};
+use crate::transaction::TxId;
 use bytes::Bytes;
 use drive::map::MapSnapshot;
 use map::{MapError, OrderedMap, Visit};
+use std::sync::Arc;
+use types::ShardId;
+
+/// Whose locks a view respects.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Locking {
+    /// All but those of this transaction: what is read is what was acknowledged.
+    AllOthers(Option<TxId>),
+    /// Nobody's: what is read was true a moment ago, and transactions may have been acknowledged since.
+    /// For counting and for looking for work, never for answers.
+    Nobody,
+}
 
 /// The shard's map as it was when the view was taken: every command acknowledged before is in it,
 /// every command is in it wholly or not at all. Keep it short.
-pub struct View(pub(crate) MapSnapshot);
+pub struct View {
+    shard: ShardId,
+    at: MapSnapshot,
+    /// `None` where nobody holds anything.
+    pending: Option<Arc<Pending>>,
+    own: Option<TxId>,
+}
+
+impl View {
+    pub(crate) fn new(
+        shard: ShardId,
+        at: MapSnapshot,
+        pending: Option<Arc<Pending>>,
+        locking: Locking,
+    ) -> View {
+        match locking {
+            Locking::AllOthers(own) => View { shard, at, pending, own },
+            Locking::Nobody => View { shard, at, pending: None, own: None },
+        }
+    }
+
+    /// The map as it is stored, with what the host keeps in it; without regard to locks.
+    #[must_use]
+    pub fn stored(&self) -> &MapSnapshot {
+        &self.at
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&dyn OrderedMap) -> Result<T, MapError>) -> Result<T, MapError> {
+        let map = OfMachine(&self.at);
+        match &self.pending {
+            Some(pending) => ask(&Unlocked { below: &map, pending, shard: self.shard, own: self.own }),
+            None => ask(&map),
+        }
+    }
+}
 
 impl OrderedMap for View {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
-        self.0.get(key)
+        self.read(|map| map.get(key))
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.scan(from, to, visit)
+        self.read(|map| map.scan(from, to, visit))
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.scan_back(from, to, visit)
+        self.read(|map| map.scan_back(from, to, visit))
     }
 }

@@ -9,8 +9,9 @@ use openraft::EntryPayload;
 use serde::{Deserialize, Serialize};
 
 const BLANK: u8 = 0;
-const COMMANDS: u8 = 1;
 const MEMBERSHIP: u8 = 2;
+/// 1 was commands before they had kinds.
+const COMMANDS: u8 = 3;
 
 /// Version of the map's mark.
 const MARK_VERSION: u8 = 1;
@@ -117,6 +118,7 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Command;
     use openraft::impls::EmptyNode;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,7 +131,7 @@ mod tests {
     fn entries_come_back() {
         let payloads = [
             EntryPayload::Blank,
-            EntryPayload::Normal(Batch([Bytes::from_static(b"a"), Bytes::new()].into())),
+            EntryPayload::Normal(Batch([Command::of_machine(Bytes::from_static(b"a"))].into())),
             EntryPayload::Membership(membership()),
         ];
         for payload in payloads {

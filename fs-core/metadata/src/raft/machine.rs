@@ -2,19 +2,19 @@
 
 use super::encode::Mark;
 use super::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::MetadataError;
 use crate::batch::Replies;
+use crate::board::Board;
 use crate::gate::Gate;
-use crate::{MetadataError, Refused};
-use bytes::Bytes;
-use drive::map::{MARK_KEY, ShardMap};
+use crate::host::Host;
+use drive::map::ShardMap;
 use futures_util::{Stream, StreamExt};
-use map::{Machine, MapError, Overlay, WriteSet};
+use map::{MapError, Overlay, WriteSet};
 use openraft::EntryPayload;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use types::limits::COMMAND_KEYS_MAX;
 
 /// Keys beyond which the changes gathered from several entries go to the map.
 const COMMIT_KEYS: usize = 4096;
@@ -36,9 +36,10 @@ impl Since {
     }
 }
 
-/// The machine and its map under Raft.
+/// The host of the machine and its map under Raft.
 pub(crate) struct Applier {
-    machine: Arc<dyn Machine>,
+    host: Host,
+    board: Arc<Board>,
     map: ShardMap,
     gate: Arc<Gate>,
     mark: Mark,
@@ -53,12 +54,12 @@ fn locked(meta: &Mutex<Option<SnapshotMeta>>) -> MutexGuard<'_, Option<SnapshotM
 }
 
 impl Applier {
-    /// The machine over what `map` has; `purged` is how far the log relies on the map.
+    /// The host over what `map` has, which it was loaded from; `purged` is how far the log relies on the map.
     ///
     /// # Errors
     /// [`MetadataError::Damaged`] when log and map cannot belong together.
     pub(crate) fn open(
-        machine: Arc<dyn Machine>,
+        (host, board): (Host, Arc<Board>),
         map: ShardMap,
         gate: Arc<Gate>,
         (purged, last): (Option<LogId>, Option<LogId>),
@@ -81,8 +82,10 @@ impl Applier {
         }
         let membership = mark.membership.clone();
         let persisted = purged.map(|id| SnapshotMeta { last_log_id: Some(id), last_membership: membership });
+        board.show(host.pending());
         Ok(Applier {
-            machine,
+            host,
+            board,
             map,
             gate,
             mark,
@@ -95,24 +98,6 @@ impl Applier {
         self.since.clone()
     }
 
-    /// Applies one command over what `changes` already has; only a command that is applied adds to them.
-    fn command(&self, changes: &mut WriteSet, command: &Bytes) -> Result<Result<Bytes, Refused>, MapError> {
-        let mut own = WriteSet::default();
-        let reply = {
-            let below = Overlay::new(&self.map, changes);
-            self.machine.apply(&mut Overlay::new(&below, &mut own), command)?
-        };
-        if own.len() > COMMAND_KEYS_MAX {
-            return Ok(Err(Refused::TooManyKeys));
-        }
-        let bad = |key: &[u8]| key.is_empty() || key.len() > usize::from(u16::MAX) || key == MARK_KEY;
-        if own.iter().any(|(key, _)| bad(key)) {
-            return Ok(Err(Refused::BadKey));
-        }
-        changes.merge(own);
-        Ok(Ok(reply))
-    }
-
     fn entry(&mut self, changes: &mut WriteSet, entry: &Entry) -> Result<Replies, MapError> {
         let mut replies = Replies::default();
         match &entry.payload {
@@ -122,7 +107,7 @@ impl Applier {
             }
             EntryPayload::Normal(batch) => {
                 for command in batch.0.iter() {
-                    replies.0.push(self.command(changes, command)?);
+                    replies.0.push(self.host.apply(&mut Overlay::new(&self.map, changes), command)?);
                 }
                 self.since.commands.fetch_add(batch.0.len() as u64, Ordering::Relaxed);
                 self.since.bytes.fetch_add(batch.bytes(), Ordering::Relaxed);
@@ -135,6 +120,7 @@ impl Applier {
     /// Content and mark in one commit; only then does anybody hear of it.
     fn commit(&self, changes: &mut WriteSet, answers: &mut Answers) -> Result<(), MetadataError> {
         self.map.commit(&std::mem::take(changes), &self.mark.encode()?)?;
+        self.board.show(self.host.pending());
         for (responder, replies) in answers.drain(..) {
             responder.send(replies);
         }

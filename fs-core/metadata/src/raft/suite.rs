@@ -4,7 +4,9 @@ use super::types::TypeConfig;
 use super::{Applier, RaftLog};
 use crate::gate::Gate;
 use crate::{Home, MetadataError, ShardConfig, ShardOptions, homes};
+use crate::host::Host;
 use bytes::Bytes;
+use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMapMut};
@@ -30,7 +32,7 @@ type Folders = (TempDir, Vec<DriveLog>, DriveMap);
 
 async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), MetadataError> {
     let dir = tempfile::tempdir().unwrap();
-    let id = ShardId(2);
+    let id = ShardId(0);
     let mut logs = Vec::new();
     for home in 0..home_count {
         logs.push(DriveLog::open(&dir.path().join(format!("log{home}")), LogOptions::default())?);
@@ -40,6 +42,7 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
         id,
         voter: 1,
         machine: Arc::new(Nothing),
+        slots: Arc::new(SlotTable::even(1).unwrap()),
         homes: logs.iter().map(|log| Home { log: log.shard(id), incarnation: 9 }).collect(),
         home_count,
         map: map.shard(id).unwrap(),
@@ -47,7 +50,8 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
     };
     let gate = Arc::new(Gate::new(id));
     let log = RaftLog::open(homes::recover(&config).await?, gate.clone())?;
-    let applier = Applier::open(config.machine, config.map, gate, log.ends(), 1)?;
+    let host = Host::load(id, config.slots, config.machine, &config.map)?;
+    let applier = Applier::open((host, Arc::default()), config.map, gate, log.ends(), 1)?;
     Ok(((dir, logs, map), log, applier))
 }
 

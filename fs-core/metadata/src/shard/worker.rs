@@ -1,7 +1,10 @@
 //! The shard's thread: starts Raft, folds commands into entries, one entry at a time.
 
 use crate::batch::{Batch, COMMANDS_MAX};
+use crate::board::Board;
+use crate::command::Command;
 use crate::gate::Gate;
+use crate::host::Host;
 use crate::raft::{Applier, NoPeers, Node, Raft, RaftLog, Since};
 use crate::{MetadataError, ShardConfig, ShardOptions, homes, raft};
 use bytes::Bytes;
@@ -21,14 +24,14 @@ const ELECTION: Duration = Duration::from_secs(60);
 type Reply = oneshot::Sender<Result<Bytes, MetadataError>>;
 
 pub(super) enum Request {
-    Command { command: Bytes, reply: Reply, budget: OwnedSemaphorePermit },
+    Command { command: Command, reply: Reply, budget: OwnedSemaphorePermit },
     Close { done: oneshot::Sender<Result<(), MetadataError>> },
 }
 
 /// Commands of the next entry, and who waits for them.
 #[derive(Default)]
 struct Group {
-    commands: Vec<Bytes>,
+    commands: Vec<Command>,
     replies: Vec<Reply>,
     budgets: Vec<OwnedSemaphorePermit>,
     bytes: usize,
@@ -58,7 +61,7 @@ impl Drop for Ending {
 pub(super) fn thread(
     config: ShardConfig,
     requests: mpsc::Receiver<Request>,
-    gate: Arc<Gate>,
+    (gate, board): (Arc<Gate>, Arc<Board>),
     opened: oneshot::Sender<Result<(), MetadataError>>,
 ) {
     let _ending = Ending(gate.clone());
@@ -70,7 +73,7 @@ pub(super) fn thread(
         }
     };
     runtime.block_on(async move {
-        match start(config, gate.clone()).await {
+        match start(config, gate.clone(), board).await {
             Ok(running) => {
                 gate.open();
                 let _ = opened.send(Ok(()));
@@ -88,10 +91,12 @@ fn stopped(e: impl std::fmt::Display) -> MetadataError {
     MetadataError::Stopped(e.to_string())
 }
 
-async fn start(config: ShardConfig, gate: Arc<Gate>) -> Result<Running, MetadataError> {
+async fn start(config: ShardConfig, gate: Arc<Gate>, board: Arc<Board>) -> Result<Running, MetadataError> {
     let homes = homes::recover(&config).await?;
     let log = RaftLog::open(homes, gate.clone())?;
-    let applier = Applier::open(config.machine, config.map.clone(), gate.clone(), log.ends(), config.voter)?;
+    let host = Host::load(config.id, config.slots, config.machine, &config.map)?;
+    let (map, ends) = (config.map.clone(), log.ends());
+    let applier = Applier::open((host, board), map, gate.clone(), ends, config.voter)?;
     let since = applier.since();
     let settings = raft::config(true).map_err(stopped)?;
     let raft = Raft::new(config.voter, settings, NoPeers, log.clone(), applier).await.map_err(stopped)?;

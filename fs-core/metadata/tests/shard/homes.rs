@@ -2,6 +2,7 @@
 
 use crate::counter::{Counter, command, total};
 use crate::crashes::{commands, content, drop_journals, reference};
+use cluster::SlotTable;
 use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use types::ShardId;
 
-const ID: ShardId = ShardId(1);
+const ID: ShardId = ShardId(0);
 const TINY: LogOptions = LogOptions { file_bytes: 4 << 10, purge_bytes: 8 << 10 };
 
 struct Random(u64);
@@ -87,6 +88,7 @@ impl Cluster {
             id: ID,
             voter: 1,
             machine: Arc::new(Counter),
+            slots: Arc::new(SlotTable::even(1).unwrap()),
             homes,
             home_count: self.drives.len(),
             map: map.shard(ID).unwrap(),
