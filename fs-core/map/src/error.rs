@@ -18,6 +18,9 @@ pub enum MapError {
     /// never an answer to a client.
     #[error("ordered map: {0}")]
     Broken(String),
+    /// The map cannot be read now.
+    #[error("{0}")]
+    Away(String),
     /// Keys of this slot are in another map.
     #[error("slot {} is not here", .0.0)]
     Elsewhere(Slot),

@@ -29,7 +29,8 @@ pub enum Refused {
 /// A shard did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MetadataError {
-    /// The command is over [`types::limits::COMMAND_BYTES_MAX`]; nothing happened.
+    /// The command, or what it reads and writes in several shards, is over
+    /// [`types::limits::COMMAND_BYTES_MAX`] or [`types::limits::COMMAND_KEYS_MAX`]; nothing happened.
     #[error("a command of {0} bytes is too large")]
     TooLarge(usize),
     /// The command was refused; nothing changed.
@@ -42,6 +43,12 @@ pub enum MetadataError {
     /// The shard was closed.
     #[error("the shard is closed")]
     Closed,
+    /// Nothing happened: others held what the command needs for too long.
+    #[error("what the command needs is held by others")]
+    Busy,
+    /// It is not known whether the command has taken effect, or will.
+    #[error("it is not known whether the command takes effect: {0}")]
+    InDoubt(String),
     /// The configuration makes no sense.
     #[error("shard configuration: {0}")]
     Config(String),

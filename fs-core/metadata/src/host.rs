@@ -13,8 +13,8 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use pending::{Decided, Held, Pending};
 pub(crate) use pending::Unlocked;
+pub use pending::{Decided, Held, Pending};
 pub(crate) use stored::OfMachine;
 
 use crate::command::{Command, Kind};
@@ -84,10 +84,7 @@ impl Host {
         machine: Arc<dyn Machine>,
         stored: &dyn OrderedMap,
     ) -> Result<Host, MetadataError> {
-        let pending = Pending {
-            prepared: participant::load(stored)?,
-            decided: coordinator::load(stored)?,
-        };
+        let pending = Pending { prepared: participant::load(stored)?, decided: coordinator::load(stored)? };
         let (executors, elder) = (Executors::load(stored)?, Elder::load(stored)?);
         Ok(Host { shard, slots, machine, pending: Arc::new(pending), executors, elder })
     }
@@ -189,7 +186,8 @@ impl Host {
         if self.pending.prepared.is_empty() {
             return None;
         }
-        let barring = |key| self.pending.barring(None, key).map(|held| (held.tx, Bytes::copy_from_slice(key)));
+        let barring =
+            |key| self.pending.barring(None, key).map(|held| (held.tx, Bytes::copy_from_slice(key)));
         writes.iter().find_map(|(key, _)| barring(key))
     }
 

@@ -86,7 +86,8 @@ impl Shard {
     /// # Errors
     /// Those of [`Shard::submit`].
     pub async fn tell(&self, record: &Record) -> Result<Answer, MetadataError> {
-        let command = Command::of_transaction(record).ok_or(MetadataError::TooLarge(COMMAND_BYTES_MAX + 1))?;
+        let command =
+            Command::of_transaction(record).ok_or(MetadataError::TooLarge(COMMAND_BYTES_MAX + 1))?;
         Answer::decode(&self.request(command).await?)
     }
 
@@ -131,10 +132,10 @@ impl Shard {
         self.board.now()
     }
 
-    /// Sees every change of [`Shard::pending`].
+    /// Where [`Shard::pending`] is shown.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Arc<Pending>> {
-        self.board.watch()
+    pub fn board(&self) -> Arc<Board> {
+        self.board.clone()
     }
 
     async fn ended(&self) {

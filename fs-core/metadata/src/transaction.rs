@@ -12,13 +12,19 @@
 //! is not decided by then never will be. Nobody waits while it holds something an older one waits for, so that
 //! there is no deadlock; a shard keeps what the oldest one waits for, so that nobody starves.
 
+mod attempt;
 mod digest;
+#[cfg(test)]
+mod explore;
 mod foreign;
 mod id;
+mod plan;
 mod record;
 
+pub(crate) use attempt::{AfterCommit, AfterPrepare, Attempt};
 pub use digest::{Digest, DigestKey};
 pub(crate) use foreign::Foreign;
 pub use id::{Age, TxId};
-pub(crate) use record::{decode, encode};
+pub(crate) use plan::{Plan, Trial, run};
 pub use record::{Answer, Commit, Holder, Prepare, Record, Rows, Write};
+pub(crate) use record::{decode, encode};

@@ -1,8 +1,8 @@
 //! A shard's decisions about transactions that reach into others.
 
 use super::{Brought, DECIDED_MAX, Decided, Denied, Host, Ran, elder, put_all, slot_of, stored};
-use crate::transaction::{Answer, Commit, Foreign, Holder, TxId, decode, encode};
 use crate::MetadataError;
+use crate::transaction::{Answer, Commit, Foreign, Holder, TxId, decode, encode};
 use bytes::Bytes;
 use map::{MapError, OrderedMap, OrderedMapMut, WriteSet};
 use serde::{Deserialize, Serialize};
@@ -36,12 +36,13 @@ pub(super) fn load(map: &dyn OrderedMap) -> Result<BTreeMap<TxId, Arc<Decided>>,
 impl Host {
     /// See [`Commit`].
     pub(super) fn commit(&mut self, map: &mut dyn OrderedMapMut, commit: Commit) -> Result<Answer, MapError> {
-        let Commit { tx, age, participants, command, gets, ranges, guards, digest_key, foreign_writes } = commit;
+        let Commit { tx, age, participants, command, gets, ranges, guards, digest_key, foreign_writes } =
+            commit;
         if let Some(decided) = self.pending.decided.get(&tx) {
             return Ok(Answer::Committed(decided.reply.clone()));
         }
-        if self.executors.is_over(tx) {
-            return Ok(Answer::Over);
+        if let Some(ended) = self.executors.ended(tx) {
+            return Ok(ended);
         }
         let alone = participants.is_empty();
         if !alone && self.pending.decided.len() >= DECIDED_MAX {
@@ -117,11 +118,10 @@ impl Host {
     pub(super) fn resolve(&mut self, map: &mut dyn OrderedMapMut, tx: TxId) -> Answer {
         match self.pending.decided.get(&tx) {
             Some(decided) => Answer::Committed(decided.reply.clone()),
-            None if self.executors.is_over(tx) => Answer::Over,
-            None => {
+            None => self.executors.ended(tx).unwrap_or_else(|| {
                 self.executors.end(map, tx, 0);
                 Answer::Aborted
-            }
+            }),
         }
     }
 

@@ -47,7 +47,9 @@ pub(super) fn holds_back(
     age: Age,
     wants: impl Fn(&[u8]) -> bool,
 ) -> bool {
-    let Some(known) = elder.as_ref().filter(|known| known.age < age && wants(&known.key)) else { return false };
+    let Some(known) = elder.as_ref().filter(|known| known.age < age && wants(&known.key)) else {
+        return false;
+    };
     let turns = known.turns - 1;
     let new = (turns > 0).then(|| Elder { turns, ..known.clone() });
     set(elder, map, new);

@@ -82,7 +82,8 @@ impl Guard<'_> {
             return Err(self.deny(Denied::Elsewhere(first)));
         }
         let foreign = self.of_others(first)?;
-        let answer = if ascending { foreign.scan(from, to, visit) } else { foreign.scan_back(from, to, visit) };
+        let answer =
+            if ascending { foreign.scan(from, to, visit) } else { foreign.scan_back(from, to, visit) };
         answer.map_err(|_| self.deny(Denied::Changed))
     }
 }

@@ -53,8 +53,8 @@ impl Host {
         mut prepare: Prepare,
     ) -> Result<Answer, MapError> {
         let (tx, age) = (prepare.tx, prepare.age);
-        if self.executors.is_over(tx) {
-            return Ok(Answer::Over);
+        if let Some(ended) = self.executors.ended(tx) {
+            return Ok(ended);
         }
         if let Some(held) = self.pending.prepared.get(&tx)
             && held.round >= prepare.round

@@ -203,7 +203,8 @@ mod tests {
     fn held(number: u64, reads: &[u8], ranges: &[(u8, u8)], writes: &[u8]) -> Arc<Held> {
         let tx = TxId { executor: 1, epoch: 1, number };
         let range = |&(from, to): &(u8, u8)| (Bytes::copy_from_slice(&[from]), Bytes::copy_from_slice(&[to]));
-        let locks = Locks { reads: keys(reads), ranges: ranges.iter().map(range).collect(), writes: keys(writes) };
+        let locks =
+            Locks { reads: keys(reads), ranges: ranges.iter().map(range).collect(), writes: keys(writes) };
         let age = Age { born: number, executor: 1, number };
         Arc::new(Held { tx, age, coordinator: ShardId(0), round: 0, whole: true, locks })
     }

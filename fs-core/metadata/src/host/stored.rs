@@ -109,7 +109,9 @@ mod tests {
     fn a_machine_sees_its_own_keys_only_and_all_of_them() {
         let mut stored = MemoryMap::default();
         let tx = TxId { executor: 1, epoch: 2, number: 3 };
-        for key in [prepared(tx), decided(tx), executor(7), elder(), vec![HOST], vec![2], vec![MACHINE + 1, 0]] {
+        for key in
+            [prepared(tx), decided(tx), executor(7), elder(), vec![HOST], vec![2], vec![MACHINE + 1, 0]]
+        {
             stored.put(&key, Bytes::from_static(b"host"));
         }
         let long = [7; 300];

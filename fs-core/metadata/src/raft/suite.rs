@@ -3,8 +3,8 @@
 use super::types::TypeConfig;
 use super::{Applier, RaftLog};
 use crate::gate::Gate;
-use crate::{Home, MetadataError, ShardConfig, ShardOptions, homes};
 use crate::host::Host;
+use crate::{Home, MetadataError, ShardConfig, ShardOptions, homes};
 use bytes::Bytes;
 use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};

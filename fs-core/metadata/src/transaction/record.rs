@@ -122,6 +122,8 @@ pub enum Answer {
     Refused(Refused),
     /// Done.
     Done,
+    /// As `Over`, because another life of its executor has begun.
+    Fenced,
 }
 
 pub(crate) fn encode(what: &impl Serialize) -> Bytes {
