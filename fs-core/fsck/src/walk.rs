@@ -6,9 +6,8 @@ use crate::chunks::{Chunks, Doubts};
 use crate::damage::{Findings, Kind};
 use crate::keys::{self, Key};
 use crate::part::Part;
-use crate::records::{self, Counters, Filesystem, Replay, decode};
+use crate::records::{self, Counters, Filesystem, Record, Renames, Replay, decode};
 use map::{MapError, OrderedMap};
-use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashSet};
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
@@ -134,6 +133,10 @@ impl Walk<'_> {
                     self.unreadable(raw, "its key is too long");
                 }
             }
+            keys::RENAMES if key.slot == Slot(0) && key.body.is_empty() => {
+                drop(self.read::<Renames>(raw, value));
+            }
+            keys::RENAMES => self.unreadable(raw, "its place is in slot 0"),
             keys::FILESYSTEM => drop(self.read::<Filesystem>(raw, value)),
             keys::FILESYSTEM_NAME => self.filesystem_name(raw, value),
             keys::INODE => self.inode(raw, key, value),
@@ -171,7 +174,7 @@ impl Walk<'_> {
     }
 
     /// The record, or a damage.
-    pub(crate) fn read<R: DeserializeOwned>(&mut self, raw: &[u8], value: &[u8]) -> Option<R> {
+    pub(crate) fn read<R: Record>(&mut self, raw: &[u8], value: &[u8]) -> Option<R> {
         match decode(value) {
             Ok(record) => Some(record),
             Err(why) => {

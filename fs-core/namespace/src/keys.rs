@@ -9,6 +9,8 @@ use types::{Cookie, FileId, FsId, InodeId, Name, RequestId, Slot, StripeId};
 pub mod kind {
     /// Counters of a slot.
     pub const COUNTERS: u8 = 0x01;
+    /// The lease of renames, in the root's slot.
+    pub const RENAMES: u8 = 0x02;
     /// A filesystem, in slot 0 of filesystem 0.
     pub const FILESYSTEM: u8 = 0x08;
     /// A filesystem's name, in slot 0 of filesystem 0.
@@ -79,6 +81,19 @@ impl Key {
 #[must_use]
 pub fn counters(fs: FsId, slot: Slot) -> Vec<u8> {
     Key::new(slot, fs, kind::COUNTERS).end()
+}
+
+/// The lease under which directories of `fs` move to other parents.
+#[must_use]
+pub fn renames(fs: FsId) -> Vec<u8> {
+    Key::new(Slot(0), fs, kind::RENAMES).end()
+}
+
+/// The slot of a key.
+#[must_use]
+pub fn slot(key: &[u8]) -> Option<Slot> {
+    let bytes = key.get(0..2)?.try_into().ok()?;
+    Some(Slot(u16::from_be_bytes(bytes)))
 }
 
 /// The record of a filesystem.

@@ -39,8 +39,9 @@ impl Command {
         }
     }
 
-    /// The slot that the command's replay is kept in.
-    fn home(&self) -> Slot {
+    /// The slot whose shard runs the command, and where its replay is kept.
+    #[must_use]
+    pub fn home(&self) -> Slot {
         match &self.action {
             Action::Create(create) => create.dir.slot(),
             Action::Link { dir, .. } | Action::Remove { dir, .. } => dir.slot(),
@@ -49,8 +50,31 @@ impl Command {
             Action::SetAttr { ino, .. }
             | Action::SetXattr { ino, .. }
             | Action::Commit { ino, .. }
-            | Action::Space { ino, .. } => ino.slot(),
-            _ => InodeId::ROOT.slot(),
+            | Action::Space { ino, .. }
+            | Action::DropOrphan { ino }
+            | Action::Drain { ino } => ino.slot(),
+            Action::GrantStripes { near, .. } | Action::ForgetClient { near, .. } => near.slot(),
+            Action::ForgetStripes { stripes } => {
+                stripes.first().map_or(Slot(0), |stripe| InodeId(stripe.0).slot())
+            }
+            Action::MakeFilesystem { .. } => InodeId::ROOT.slot(),
+        }
+    }
+
+    /// Whether the command is likely to change slots of several shards, where every slot is a shard's own.
+    #[must_use]
+    pub fn crosses(&self) -> bool {
+        match &self.action {
+            // A directory near the root gets a slot of its own.
+            Action::Create(create) => matches!(create.node, crate::NodeSpec::Directory),
+            Action::Link { ino, dir, .. } => ino.slot() != dir.slot(),
+            Action::Remove { dir, seen, .. } => seen.0 != 0 && seen.slot() != dir.slot(),
+            Action::Rename { from_dir, to_dir, seen, .. } => {
+                let seen = seen.map_or(to_dir.slot(), InodeId::slot);
+                from_dir.slot() != to_dir.slot() || seen != to_dir.slot()
+            }
+            Action::CloneRange { from, to, .. } => from.slot() != to.slot(),
+            _ => false,
         }
     }
 }
@@ -61,7 +85,9 @@ impl Command {
 /// [`MapError`] when it is none: the machine that made it is of another version.
 pub fn reply_of(encoded: &[u8]) -> Result<Outcome, MapError> {
     match encoded.split_first() {
-        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| MapError::Broken(format!("outcome: {e}"))),
+        Some((&VERSION, rest)) => {
+            postcard::from_bytes(rest).map_err(|e| MapError::Broken(format!("outcome: {e}")))
+        }
         _ => Err(MapError::Broken("outcome of an unknown version".into())),
     }
 }

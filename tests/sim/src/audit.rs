@@ -103,7 +103,7 @@ impl Audit {
         let rest = || body.get(6..);
         match *key.get(keys::PREFIX_BYTES - 1)? {
             kind::COUNTERS => drop(self.counters.insert((fs, slot), Counters::decode(value).ok()?)),
-            kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
+            kind::RENAMES | kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
             kind::INODE => drop(self.inodes.insert(file()?, Inode::decode(value).ok()?)),
             kind::ENTRY => {
                 let cookie = Cookie(number::<8>(rest()?)?);

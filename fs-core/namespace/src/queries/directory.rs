@@ -15,7 +15,7 @@ pub fn lookup(map: &dyn OrderedMap, cred: &Cred, dir: FileId, name: &Name) -> An
     let read = reader(map, dir.fs);
     let inode = read.directory(dir.ino)?;
     allow(cred, &inode, AccessMask::EXECUTE)?;
-    let found = read.entry(dir.ino, inode.as_directory()?, &read.filesystem()?.hash_key, name)?;
+    let found = read.entry(dir.ino, inode.as_directory()?, name)?;
     let (_, entry) = found.ok_or(FsError::NotFound)?;
     Ok((entry.ino, read.inode(entry.ino)?))
 }
@@ -73,8 +73,8 @@ pub fn list(
                 return false;
             }
             let entry = Entry::decode(value).and_then(|Entry { name, ino, kind }| {
-                let cookie =
-                    keys::entry_cookie(key).ok_or_else(|| MapError::Broken("an entry's key has no cookie".into()))?;
+                let cookie = keys::entry_cookie(key)
+                    .ok_or_else(|| MapError::Broken("an entry's key has no cookie".into()))?;
                 Ok(Listed { cookie, name, file: read.file(ino), kind, attr: None })
             });
             entries.push(entry);

@@ -68,7 +68,8 @@ pub fn live_stripes(
 }
 
 fn stripe_of(key: &[u8], value: &[u8]) -> Result<(StripeId, Stripe), MapError> {
-    let id = keys::parse_inode(key).ok_or_else(|| MapError::Broken("a stripe's key has no sequence".into()))?;
+    let id =
+        keys::parse_inode(key).ok_or_else(|| MapError::Broken("a stripe's key has no sequence".into()))?;
     Ok((StripeId(id.ino.0), Stripe::decode(value)?))
 }
 
@@ -87,11 +88,7 @@ pub fn knows_stripe(map: &dyn OrderedMap, fs: FsId, stripe: StripeId) -> Answer<
 pub fn slots_with_replays(map: &dyn OrderedMap, fs: FsId, client: u128) -> Answer<Vec<Slot>> {
     let mut slots = Vec::new();
     in_every_slot(map, fs, keys::kind::REPLAY, &mut |key, _| {
-        let slot = key
-            .get(0..2)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(|bytes| Slot(u16::from_be_bytes(bytes)));
-        if let Some(slot) = slot
+        if let Some(slot) = keys::slot(key)
             .filter(|slot| key.starts_with(&keys::replays(fs, *slot, client).0) && slots.last() != Some(slot))
         {
             slots.push(slot);
@@ -140,10 +137,10 @@ fn next_slot(map: &dyn OrderedMap, slot: Slot) -> Result<Option<Slot>, MapError>
     let Some(after) = slot.0.checked_add(1) else { return Ok(None) };
     let mut next = None;
     map.scan(&after.to_be_bytes(), &[0xff; 16], &mut |key, _| {
-        next = key.get(0..2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
+        next = keys::slot(key);
         false
     })?;
-    Ok(next.map(Slot))
+    Ok(next)
 }
 
 #[cfg(test)]

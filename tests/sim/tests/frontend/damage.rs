@@ -134,9 +134,9 @@ type Plant = (&'static str, Kind, &'static str, fn(&mut Good));
 
 /// What is planted, the kind that it must be named as, a part of the sentence, and how.
 const PLANTS: &[Plant] = &[
-    ("a record of a later version", Kind::Record, "unknown version 2", |good| {
+    ("a record of a later version", Kind::Record, "unknown version 3", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();
-        good.map.put(&keys::inode(good.small), [&[2], &value[1..]].concat().into());
+        good.map.put(&keys::inode(good.small), [&[3], &value[1..]].concat().into());
     }),
     ("a record with a byte too many", Kind::Record, "bytes too many", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();
@@ -206,6 +206,12 @@ const PLANTS: &[Plant] = &[
         good.inode(good.a, |inode| {
             let Body::Directory(body) = &mut inode.body else { panic!("no directory") };
             body.displaced = 1;
+        });
+    }),
+    ("a directory with another key for its names", Kind::Cookie, "another key", |good| {
+        good.inode(good.a, |inode| {
+            let Body::Directory(body) = &mut inode.body else { panic!("no directory") };
+            body.hash_key[3] ^= 1;
         });
     }),
     ("a link too many", Kind::Links, "default/a/twice", |good| {
