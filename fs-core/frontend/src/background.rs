@@ -1,7 +1,7 @@
 //! What goes on without being asked: write-back by age, drained intents, garbage, a former life's leftovers.
 
+use crate::look::answer;
 use crate::nodes::{Held, Node, State};
-use crate::propose::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::queries::{inode, pending};
 use namespace::{Action, Reply};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
-use types::{Cred, FileId, FsError, StripeId};
+use types::{Cred, FileId, FsError, InodeId, ShardId, StripeId};
 
 /// Work that may wait its turn; what does not fit is found again by the next full look.
 pub(crate) const QUEUE: usize = 4096;
@@ -93,7 +93,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn find_missed(&self) -> Result<(), FsError> {
         let (mut orphans, mut intents) = (Vec::new(), Vec::new());
         {
-            let view = self.view()?;
+            let view = self.past_view();
             for fs in answer(inode::filesystems(&view))? {
                 if !self.0.in_orphan_grace.load(Ordering::Relaxed) {
                     orphans.extend(answer(pending::orphans(&view, fs.id))?);
@@ -123,7 +123,8 @@ async fn leftovers<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(
         tracing::warn!(%error, "no search for stripes that were never committed: they stay until the next start");
         Vec::new()
     });
-    let view = frontend.view()?;
+    // A stripe that is known stays known until a command of its own shard forgets it.
+    let view = frontend.past_view();
     let filesystems = answer(inode::filesystems(&view))?;
     let mut orphans = Vec::new();
     for fs in &filesystems {
@@ -241,17 +242,19 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         &self,
         seen: &mut HashMap<StripeId, (types::FsId, PlacedStripe)>,
     ) -> Result<(), FsError> {
-        let mut freed: HashMap<types::FsId, Vec<StripeId>> = HashMap::new();
+        // A command each for what one shard has.
+        let mut freed: HashMap<(types::FsId, ShardId), Vec<StripeId>> = HashMap::new();
         for (stripe, (fs, place)) in seen.drain() {
+            let shard = self.0.shards.shard_of(InodeId(stripe.0).slot());
             match self.0.stripes.free(place).await {
-                Ok(()) => freed.entry(fs).or_default().push(stripe),
+                Ok(()) => freed.entry((fs, shard)).or_default().push(stripe),
                 Err(error) => tracing::warn!(%error, "stripe not freed"),
             }
         }
-        for (fs, stripes) in freed {
+        for ((fs, _), stripes) in freed {
             self.propose_as(Cred::root(), fs, Action::ForgetStripes { stripes }).await?;
         }
-        let view = self.view()?;
+        let view = self.past_view();
         for fs in answer(inode::filesystems(&view))? {
             for (stripe, record) in answer(pending::garbage(&view, fs.id, GARBAGE_AT_ONCE))? {
                 seen.insert(stripe, (fs.id, PlacedStripe::of(stripe, &record)));

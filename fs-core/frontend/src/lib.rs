@@ -12,6 +12,7 @@ mod dirty;
 mod explain;
 mod flush;
 mod locks;
+mod look;
 mod nodes;
 mod opens;
 mod ops;
@@ -20,7 +21,7 @@ mod present;
 mod propose;
 mod stripe_ids;
 
-pub use parts::{PlacedStripe, Shards, StripeError, Stripes, Usage};
+pub use parts::{PlacedStripe, Shards, ShardsView, StripeError, Stripes, Usage};
 
 use background::Work;
 use env::{Clock, Random};
@@ -152,8 +153,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// [`FsError::Io`].
     pub fn filesystems(&self) -> Result<Vec<(String, types::FsId)>, FsError> {
-        let view = self.view()?;
-        let found = propose::answer(namespace::queries::inode::filesystems(&view))?;
+        let found = look::answer(namespace::queries::inode::filesystems(&self.past_view()))?;
         Ok(found.into_iter().map(|fs| (fs.name, fs.id)).collect())
     }
 

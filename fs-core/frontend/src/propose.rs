@@ -1,7 +1,7 @@
 //! Commands and queries, and what becomes of their failures.
 
 use crate::{Frontend, Shards, Stripes};
-use namespace::queries::{Answer, QueryError};
+use metadata::MetadataError;
 use namespace::{Action, Command, Failure, Outcome, Reply};
 use std::sync::atomic::Ordering;
 use types::{Cred, FileId, FsError, FsId, RequestId};
@@ -9,17 +9,6 @@ use vfs::Ctx;
 
 /// Most times that a command is proposed again because the world moved under it.
 pub(crate) const TRIES: usize = 64;
-
-/// The error for a caller; what only the log should know is logged here.
-pub(crate) fn answer<T>(answer: Answer<T>) -> Result<T, FsError> {
-    answer.map_err(|error| match error {
-        QueryError::Fs(error) => error,
-        QueryError::Map(error) => {
-            tracing::error!(%error, "metadata cannot be read");
-            FsError::Io
-        }
-    })
-}
 
 pub(crate) fn unexpected(reply: &Reply) -> FsError {
     tracing::error!(?reply, "a command gave a reply that is not its own");
@@ -41,13 +30,6 @@ pub(crate) async fn whole<T: Send + 'static>(
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
-    pub(crate) fn view(&self) -> Result<S::View, FsError> {
-        self.0.shards.view().map_err(|error| {
-            tracing::error!(%error, "shard cannot be read");
-            FsError::Delay
-        })
-    }
-
     /// Proposes once.
     pub(crate) async fn outcome(
         &self,
@@ -60,9 +42,15 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             self.0.garbage_made.store(true, Ordering::Relaxed);
         }
         let command = Command { now: self.0.clock.now(), cred, request, fs, action };
-        let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
-            tracing::error!(%error, "shard does not answer");
-            FsError::Delay
+        let (home, crosses) = (command.home(), command.crosses());
+        let submitted = self.0.shards.submit(home, command.encode()?, crosses).await;
+        let encoded = submitted.map_err(|error| match error {
+            // Over several shards: a directory is moved to where too many stand above it.
+            MetadataError::TooLarge(_) => FsError::NameTooLong,
+            error => {
+                tracing::error!(%error, "shard does not answer");
+                FsError::Delay
+            }
         })?;
         namespace::reply_of(&encoded).map_err(|error| {
             tracing::error!(%error, "shard answers in an unknown tongue");

@@ -34,10 +34,24 @@ impl MemoryShard {
         slots: Arc<SlotTable>,
         machine: Arc<dyn Machine>,
     ) -> Result<MemoryShard, MetadataError> {
-        let map = Arc::new(MemoryMap::default());
-        let host = Host::load(id, slots.clone(), machine.clone(), &*map)?;
-        let state = Mutex::new((host, map));
-        Ok(MemoryShard(Arc::new(Inner { id, slots, machine, state, board: Arc::default() })))
+        MemoryShard::over(id, slots, machine, Arc::default())
+    }
+
+    /// A shard over what [`MemoryShard::stored`] gave.
+    ///
+    /// # Errors
+    /// When the map has what cannot be.
+    pub fn over(
+        id: ShardId,
+        slots: Arc<SlotTable>,
+        machine: Arc<dyn Machine>,
+        stored: Arc<MemoryMap>,
+    ) -> Result<MemoryShard, MetadataError> {
+        let host = Host::load(id, slots.clone(), machine.clone(), &*stored)?;
+        let board = Arc::new(Board::default());
+        board.show(host.pending());
+        let state = Mutex::new((host, stored));
+        Ok(MemoryShard(Arc::new(Inner { id, slots, machine, state, board })))
     }
 
     /// The map as it is stored, with the host's own keys.

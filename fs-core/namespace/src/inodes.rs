@@ -271,10 +271,11 @@ impl Work<'_> {
         }
     }
 
-    /// Takes a name in `dir` from an inode; the last one makes it an orphan or removes it, in steps if need be.
+    /// Takes a name from an inode; the last one makes it an orphan or removes it, in steps if need be, and not
+    /// more than its record where it is not in the slot that the command is at home in.
     pub(crate) fn drop_link(
         &mut self,
-        dir: InodeId,
+        home: Slot,
         ino: InodeId,
         mut inode: Inode,
         keep: bool,
@@ -290,9 +291,8 @@ impl Work<'_> {
             self.put(&keys::orphan(file), &Orphan { since: self.now });
         } else if links == 0 {
             self.put(&keys::intent(file), &Intent::Delete);
-            // In another slot than the name, content is left to commands that need that slot only.
             let has_content = matches!(&inode.body, Body::File(body) if body.inline.is_none());
-            let away = ino.slot() != dir.slot() && (has_content || inode.xattrs > 0);
+            let away = ino.slot() != home && (has_content || inode.xattrs > 0);
             drain = away || commands::drain::step(self, ino)?;
         }
         Ok(Removed { file, kind, links, kept: links == 0 && keep, drain })

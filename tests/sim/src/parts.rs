@@ -1,94 +1,137 @@
-//! Shards and stripes in memory: the real machine over a map, and bytes in a table.
+//! Shards and stripes in memory: the real machine over maps, and bytes in a table.
 
 use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
-use frontend::{PlacedStripe, Shards, StripeError, Stripes, Usage};
-use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
+use cluster::SlotTable;
+use env::sim::SimClock;
+use env::{Clock, Random, SeededRandom};
+use frontend::{PlacedStripe, StripeError, Stripes, Usage};
+use map::{MemoryMap, OrderedMap, OrderedMapMut};
+use metadata::sim::{MemoryShard, MemoryView};
+use metadata::{Answer, Board, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig};
 use namespace::Namespace;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use types::limits::COMMAND_KEYS_MAX;
-use types::{FsId, GroupId, StripeId};
+use types::{FsId, GroupId, ShardId, StripeId};
 
-/// One shard, which applies when the weather lets it.
-#[derive(Clone, Default)]
-pub struct MemoryShard {
-    map: Arc<Mutex<Arc<MemoryMap>>>,
+/// A shard that answers when the weather lets it.
+#[derive(Clone)]
+pub struct WeatheredShard {
+    shard: MemoryShard,
     weather: Weather,
 }
 
-impl MemoryShard {
-    /// An empty shard in this weather.
-    #[must_use]
-    pub fn in_weather(weather: &Weather) -> MemoryShard {
-        MemoryShard { map: Arc::default(), weather: weather.clone() }
-    }
-
-    /// The map as it is now.
-    #[must_use]
-    pub fn map(&self) -> Arc<MemoryMap> {
-        self.map.lock().clone()
-    }
-
-    fn apply(&self, command: &Bytes) -> Result<Bytes, String> {
-        let mut map = self.map.lock();
-        let mut changes = WriteSet::default();
-        let below = map.clone();
-        let mut overlay = Overlay::new(&*below, &mut changes);
-        let reply = Namespace.apply(&mut overlay, command).map_err(|e| e.to_string())?;
-        drop(below);
-        if changes.len() > COMMAND_KEYS_MAX {
-            return Err(format!("a command changes {} keys", changes.len()));
-        }
-        let map = Arc::make_mut(&mut map);
-        for (key, change) in changes.iter() {
-            match change {
-                Some(value) => map::OrderedMapMut::put(map, key, value.clone()),
-                None => map::OrderedMapMut::delete(map, key),
-            }
-        }
-        Ok(reply)
-    }
+fn silence() -> MetadataError {
+    MetadataError::Stopped("no answer".to_owned())
 }
 
-/// A view of the map at one moment.
-pub struct MemoryView(Arc<MemoryMap>);
-
-impl OrderedMap for MemoryView {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
-        self.0.get(key)
-    }
-
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.scan(from, to, visit)
-    }
-
-    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.scan_back(from, to, visit)
-    }
-}
-
-impl Shards for MemoryShard {
-    type View = MemoryView;
-
-    async fn submit(&self, command: Bytes) -> Result<Bytes, String> {
+impl WeatheredShard {
+    async fn through<T>(
+        &self,
+        what: impl Future<Output = Result<T, MetadataError>> + Send,
+    ) -> Result<T, MetadataError> {
         self.weather.wait().await;
         if self.weather.strikes(Mishap::Command) {
-            return Err("the command did not arrive".into());
+            return Err(silence());
         }
-        let reply = self.apply(&command)?;
+        let answer = what.await?;
         self.weather.wait().await;
-        if self.weather.strikes(Mishap::Reply) {
-            return Err("the reply did not arrive".into());
-        }
-        Ok(reply)
+        if self.weather.strikes(Mishap::Reply) { Err(silence()) } else { Ok(answer) }
+    }
+}
+
+impl Member for WeatheredShard {
+    type View = MemoryView;
+
+    async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
+        self.through(self.shard.submit(command)).await
     }
 
-    fn view(&self) -> Result<MemoryView, String> {
-        Ok(MemoryView(self.map()))
+    async fn tell(&self, record: Record) -> Result<Answer, MetadataError> {
+        self.through(self.shard.tell(record)).await
+    }
+
+    fn view(&self, locking: Locking) -> Result<MemoryView, MetadataError> {
+        self.shard.view(locking)
+    }
+
+    fn board(&self) -> Result<Arc<Board>, MetadataError> {
+        self.shard.board()
+    }
+}
+
+/// Shards in memory that together hold all slots; they outlive the executors that run on them.
+#[derive(Clone)]
+pub struct MemoryShards {
+    slots: Arc<SlotTable>,
+    members: BTreeMap<ShardId, MemoryShard>,
+    weather: Weather,
+}
+
+impl MemoryShards {
+    /// So many empty ones in this weather.
+    ///
+    /// # Errors
+    /// For a number of shards that cannot be.
+    pub fn new(count: u16, weather: &Weather) -> Result<MemoryShards, MetadataError> {
+        let slots = SlotTable::even(count).map_err(|error| MetadataError::Config(error.to_string()))?;
+        let slots = Arc::new(slots);
+        let shard = |id| Ok((id, MemoryShard::new(id, slots.clone(), Arc::new(Namespace))?));
+        let members = slots.shards().into_iter().map(shard).collect::<Result<_, MetadataError>>()?;
+        Ok(MemoryShards { slots, members, weather: weather.clone() })
+    }
+
+    /// The next life of their executor; the former must have ended.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn open(
+        &self,
+        epoch: u32,
+        clock: Arc<dyn Clock>,
+        random: &dyn Random,
+    ) -> Result<ShardSet<WeatheredShard>, MetadataError> {
+        let member = |(id, shard): (&ShardId, &MemoryShard)| {
+            (*id, WeatheredShard { shard: shard.clone(), weather: self.weather.clone() })
+        };
+        let config = ShardSetConfig {
+            slots: self.slots.clone(),
+            members: self.members.iter().map(member).collect(),
+            machine: Arc::new(Namespace),
+            executor: 1,
+            epoch,
+            clock,
+        };
+        ShardSet::open(config, random).await
+    }
+
+    /// What recovery would make of them now: the machine's keys of all of them, in one map. They stay as they are.
+    ///
+    /// # Errors
+    /// When recovery fails, or leaves anything of a transaction.
+    pub async fn recovered(&self) -> Result<MemoryMap, MetadataError> {
+        let copy = |(id, shard): (&ShardId, &MemoryShard)| {
+            let copy = MemoryShard::over(*id, self.slots.clone(), Arc::new(Namespace), shard.stored())?;
+            Ok((*id, copy))
+        };
+        let members = self.members.iter().map(copy).collect::<Result<BTreeMap<_, _>, MetadataError>>()?;
+        let copies = MemoryShards { members, weather: Weather::default(), slots: self.slots.clone() };
+        let random = SeededRandom::new(0);
+        drop(copies.open(u32::MAX, Arc::new(SimClock::new()), &random).await?);
+        let mut all = MemoryMap::default();
+        for shard in copies.members.values() {
+            if !shard.board()?.now().is_empty() {
+                return Err(MetadataError::Damaged("recovery has left a transaction".to_owned()));
+            }
+            shard.view(Locking::Nobody)?.scan(&[], &[0xff; 64], &mut |key, value| {
+                all.put(key, Bytes::copy_from_slice(value));
+                true
+            })?;
+        }
+        Ok(all)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ending a client.
 
 use super::close::close_open;
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{inode, pending};
 use namespace::{Action, Reply};
@@ -23,7 +23,8 @@ pub(crate) async fn end_client<S: Shards, D: Stripes>(
     let client = request.client.0;
     let mut remembered = Vec::new();
     {
-        let view = fe.view()?;
+        // None of its changes is under way any more.
+        let view = fe.past_view();
         for fs in answer(inode::filesystems(&view))? {
             let slots = answer(pending::slots_with_replays(&view, fs.id, client))?;
             remembered.extend(slots.into_iter().map(|slot| (fs.id, InodeId::new(slot, 0))));

@@ -12,7 +12,7 @@ pub(crate) async fn lock<S: Shards, D: Stripes>(
     if let Some(open) = request.open {
         fe.0.opens.of(open, request.file)?;
     } else {
-        fe.inode(request.file)?;
+        fe.inode(request.file).await?;
     }
     fe.0.locks.lock(&request).await
 }
@@ -22,7 +22,7 @@ pub(crate) async fn test_lock<S: Shards, D: Stripes>(
     _: &Ctx,
     request: TestLock,
 ) -> Result<TestLockReply, FsError> {
-    fe.inode(request.file)?;
+    fe.inode(request.file).await?;
     Ok(TestLockReply { conflict: fe.0.locks.test(&request) })
 }
 

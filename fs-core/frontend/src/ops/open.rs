@@ -2,9 +2,11 @@
 
 use super::create::change;
 use super::may_use::{must_be_file, rights};
+use crate::look::answer;
 use crate::opens::Opened;
-use crate::propose::{TRIES, answer, unexpected};
+use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
+use map::OrderedMap;
 use namespace::queries::{directory, inode};
 use namespace::records::Inode;
 use namespace::{Action, Exists, NodeSpec, Reply};
@@ -47,7 +49,7 @@ async fn open_found<S: Shards, D: Stripes>(
     {
         // While the gate is held, the last name cannot go, nor the last open of an orphan.
         let _pass = node.gate.read().await;
-        let inode = fe.inode(file)?;
+        let inode = fe.inode(file).await?;
         if !created {
             may_open(&ctx.cred, &inode, request, size.is_some())?;
         }
@@ -59,7 +61,11 @@ async fn open_found<S: Shards, D: Stripes>(
         Some(size) => super::setattr::resize(fe, ctx, &node, size).await,
         None => Ok(()),
     };
-    match opened.and_then(|()| fe.attr(file)) {
+    let opened = match opened {
+        Ok(()) => fe.attr(file).await,
+        Err(error) => Err(error),
+    };
+    match opened {
         Ok(attr) => Ok(OpenReply { open, attr, created, dir }),
         Err(error) => {
             super::close::close_open(fe, open).await?;
@@ -82,14 +88,16 @@ async fn find<S: Shards, D: Stripes>(
 ) -> Result<Found, FsError> {
     let (dir, name) = match &request.target {
         OpenTarget::File(file) => {
-            return Ok(Found { file: *file, kind: fe.inode(*file)?.kind, dir: None, created: false });
+            return Ok(Found { file: *file, kind: fe.inode(*file).await?.kind, dir: None, created: false });
         }
         OpenTarget::Entry { dir, name } => (*dir, name),
     };
     let Some(create) = &request.create else {
-        let view = fe.view()?;
-        let (ino, found) = answer(directory::lookup(&view, &ctx.cred, dir, name))?;
-        let now = answer(inode::inode(&view, dir))?.change;
+        let look = |map: &dyn OrderedMap| {
+            let found = directory::lookup(map, &ctx.cred, dir, name)?;
+            Ok((found, inode::inode(map, dir)?.change))
+        };
+        let ((ino, found), now) = fe.unlocked(|| fe.look(look)).await?;
         let dir_change = Some(DirChange { before: now, after: now });
         return Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false });
     };
@@ -135,7 +143,7 @@ pub(crate) async fn reopen<S: Shards, D: Stripes>(
     let OpenAccess { read, write } = request.access;
     let more = OpenAccess { read: read && !opened.access.read, write: write && !opened.access.write };
     if more.read || more.write {
-        answer(inode::require(&ctx.cred, &fe.inode(opened.file)?, rights(more)))?;
+        answer(inode::require(&ctx.cred, &fe.inode(opened.file).await?, rights(more)))?;
     }
     fe.0.locks.open(opened.file, request.open, opened.client, request.access, request.deny)?;
     fe.0.opens.change(request.open, request.access);

@@ -2,7 +2,7 @@
 
 use super::create::change;
 use super::remove::Victim;
-use crate::propose::{TRIES, answer, unexpected};
+use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::directory;
 use namespace::{Action, Exists, Failure, Reply};
@@ -25,7 +25,8 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
     };
     for _ in 0..TRIES {
         // Errors of the look are those of the command too, which finds them in their right order.
-        let seen = answer(directory::lookup(&fe.view()?, &ctx.cred, to_dir, &to_name)).ok();
+        let look = || fe.look(|map| directory::lookup(map, &ctx.cred, to_dir, &to_name));
+        let seen = fe.unlocked(look).await.ok();
         let seen = seen.map(|(ino, inode)| (FileId { ino, ..to_dir }, inode.kind));
         let victim = Victim::hold(fe, seen.filter(|_| how == RenameHow::Replace)).await;
         let action = Action::Rename {

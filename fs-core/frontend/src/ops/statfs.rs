@@ -1,6 +1,6 @@
 //! Capacity and counts.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::inode;
 use std::sync::atomic::Ordering;
@@ -42,7 +42,7 @@ fn count<S: Shards, D: Stripes>(fe: &Frontend<S, D>, fs: FsId) -> Result<u64, Fs
     if let Some(kept) = kept.filter(|kept| kept.fs == fs && begin < kept.until) {
         return Ok(kept.files);
     }
-    let files = answer(inode::inodes(&fe.view()?, fs))?;
+    let files = answer(inode::inodes(&fe.past_view(), fs))?;
     if files == 0 {
         return Err(FsError::Stale);
     }

@@ -98,7 +98,8 @@ impl Host {
 
     fn check_prepare(&self, prepare: &Prepare) -> Result<(), Refused> {
         let Prepare { gets, ranges, writes, coordinator, .. } = prepare;
-        if gets.len() + ranges.len() + writes.len() > COMMAND_KEYS_MAX {
+        if gets.len() > COMMAND_KEYS_MAX || ranges.len() > COMMAND_KEYS_MAX || writes.len() > COMMAND_KEYS_MAX
+        {
             return Err(Refused::TooManyKeys);
         }
         if *coordinator == self.shard || writes.windows(2).any(|pair| pair[0].0 == pair[1].0) {

@@ -5,7 +5,7 @@ use crate::{Age, MetadataError, Refused, slot_of, slots_of_range};
 use bytes::Bytes;
 use cluster::SlotTable;
 use map::{Machine, MapError, OrderedMap, Overlay, RangeRead, Reads, Recorder, WriteSet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use types::ShardId;
 use types::limits::{COMMAND_BYTES_MAX, COMMAND_KEYS_MAX};
 
@@ -47,6 +47,23 @@ fn rows(range: RangeRead) -> Rows {
     (range.from.into(), range.to.into(), found)
 }
 
+/// Ranges that overlap or follow each other become one: they were read at the same moment.
+fn join(ranges: &mut Vec<Rows>) {
+    ranges.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let mut joined: Vec<Rows> = Vec::new();
+    for (from, to, found) in std::mem::take(ranges) {
+        match joined.last_mut() {
+            Some((_, end, rows)) if from <= *end => {
+                let more = found.into_iter().filter(|(key, _)| key >= end).collect::<Vec<_>>();
+                rows.extend(more);
+                *end = std::mem::take(end).max(to);
+            }
+            _ => joined.push((from, to, found)),
+        }
+    }
+    *ranges = joined;
+}
+
 impl Plan {
     /// Parts what was read and written.
     ///
@@ -64,15 +81,17 @@ impl Plan {
         let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
         let (mut peeks, mut guards) = (Vec::new(), BTreeMap::new());
         for (key, peek) in reads.peeks {
-            // What is read both ways is locked.
-            if away(&key).is_none() || reads.gets.contains_key(&key) {
+            if away(&key).is_none() {
                 continue;
             }
             if away(&peek.guard).is_none() {
                 let was = reads.gets.get(&peek.guard).and_then(Option::as_deref);
                 guards.insert(Bytes::from(peek.guard), digest_key.value(was));
             }
-            peeks.push((Bytes::from(key), peek.value));
+            // What is read without a guard too is locked.
+            if !reads.gets.contains_key(&key) {
+                peeks.push((Bytes::from(key), peek.value));
+            }
         }
         for (key, value) in reads.gets {
             if let Some(shard) = away(&key) {
@@ -83,13 +102,10 @@ impl Plan {
             let Some((first, last)) = slots_of_range(&range.from, &range.to) else { continue };
             let shard = slots.shard_of_all(first, last).ok_or(Refused::Elsewhere)?;
             if shard != home {
-                let range = rows(range);
-                let part = parts.entry(shard).or_default();
-                if !part.ranges.contains(&range) {
-                    part.ranges.push(range);
-                }
+                parts.entry(shard).or_default().ranges.push(rows(range));
             }
         }
+        parts.values_mut().for_each(|part| join(&mut part.ranges));
         let mut digester = digest_key.begin();
         for (key, change) in writes.iter() {
             if let Some(shard) = away(key) {
@@ -108,12 +124,12 @@ impl Plan {
         }
     }
 
-    /// Keys, and bytes of keys and values, over all parts.
+    /// Different keys, and bytes of keys and values, over all parts.
     fn size(&self) -> (usize, usize) {
         let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
-        let (mut keys, mut bytes) = (0, 0);
+        let (mut keys, mut bytes) = (HashSet::new(), 0);
         let mut count = |key: &Bytes, value: usize| {
-            keys += 1;
+            keys.insert(key.clone());
             bytes += key.len() + value;
         };
         for part in self.parts.values() {
@@ -122,7 +138,7 @@ impl Plan {
             rows.for_each(|(key, value)| count(key, value.len()));
         }
         self.peeks.iter().for_each(|(key, value)| count(key, length(value)));
-        (keys, bytes)
+        (keys.len(), bytes)
     }
 
     pub(crate) fn prepare(
@@ -168,6 +184,41 @@ impl Plan {
             guards: self.guards.clone(),
             digest_key: self.digest_key,
             foreign_writes: self.foreign_writes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use map::{MemoryMap, OrderedMapMut};
+    use proptest::prelude::*;
+
+    fn bytes(key: u8) -> Bytes {
+        Bytes::copy_from_slice(&[key])
+    }
+
+    proptest! {
+        #[test]
+        fn joined_ranges_have_the_same_rows(
+            there in prop::collection::btree_set(0u8..30, 0..20),
+            ranges in prop::collection::vec((0u8..30, 1u8..8), 0..8),
+        ) {
+            let mut map = MemoryMap::default();
+            there.iter().for_each(|key| map.put(&[*key], bytes(*key)));
+            let row = |from: u8, to: u8| {
+                let found = there.range(from..to).map(|key| (bytes(*key), bytes(*key))).collect();
+                (bytes(from), bytes(to), found)
+            };
+            let mut rows: Vec<Rows> = ranges.iter().map(|&(from, length)| row(from, from + length)).collect();
+            join(&mut rows);
+            for (from, to, found) in &rows {
+                prop_assert_eq!(&row(from[0], to[0]).2, found);
+            }
+            prop_assert!(rows.windows(2).all(|pair| pair[0].1 < pair[1].0));
+            let within = |key: u8| ranges.iter().any(|&(from, length)| (from..from + length).contains(&key));
+            let joined = |key: u8| rows.iter().any(|(from, to, _)| (from[0]..to[0]).contains(&key));
+            prop_assert!((0..40).all(|key| within(key) == joined(key)));
         }
     }
 }

@@ -233,7 +233,7 @@ fn replace(
         Some(target) => {
             let (to_ino, to) = dirs.to();
             work.remove_entry(to_ino, to, target.cookie, &target.entry)?;
-            Some(work.drop_link(args.to_dir, target.entry.ino, target.inode, args.keep)?)
+            Some(work.drop_link(args.from_dir.slot(), target.entry.ino, target.inode, args.keep)?)
         }
         None => None,
     };

@@ -43,11 +43,12 @@ pub struct Listed {
     pub file: FileId,
     /// What that is.
     pub kind: FileKind,
-    /// Its attributes, when asked for.
+    /// Its attributes, where asked for.
     pub attr: Option<Attr>,
 }
 
-/// Up to `limit` entries after `after`, and whether the directory ends there.
+/// Up to `limit` entries after `after`, and whether the directory ends there; with attributes of inodes for which
+/// `attrs` says so.
 ///
 /// # Errors
 /// [`FsError::NotDirectory`], [`FsError::AccessDenied`].
@@ -57,7 +58,7 @@ pub fn list(
     dir: FileId,
     after: Cookie,
     limit: usize,
-    attrs: bool,
+    attrs: impl Fn(InodeId) -> bool,
 ) -> Answer<(Vec<Listed>, bool)> {
     let read = reader(map, dir.fs);
     let inode = read.inode(dir.ino)?;
@@ -82,10 +83,8 @@ pub fn list(
         })?;
     }
     let mut entries = entries.into_iter().collect::<Result<Vec<_>, _>>()?;
-    if attrs {
-        for entry in &mut entries {
-            entry.attr = Some(read.attr(entry.file.ino, &read.inode(entry.file.ino)?));
-        }
+    for entry in entries.iter_mut().filter(|entry| attrs(entry.file.ino)) {
+        entry.attr = Some(read.attr(entry.file.ino, &read.inode(entry.file.ino)?));
     }
     Ok((entries, end))
 }

@@ -69,8 +69,8 @@ pub(crate) async fn good() -> Good {
     let link = Symlink { dir: a, name: name("ärger"), target, set: SetAttr::default() };
     real.symlink(&root(), link).await.unwrap();
     attr(&real, big).await.unwrap();
-    rig.audit();
-    let map = MemoryMap::clone(&rig.shard.map());
+    rig.audit().await;
+    let map = rig.shards.recovered().await.unwrap();
     Good { map, stripes: rig.stripes.ids(), fs: top.fs, a, b, c, e, big, small, gone, twice }
 }
 

@@ -4,6 +4,7 @@
 
 mod commands;
 mod concurrent;
+mod crossing;
 mod damage;
 mod degraded;
 mod large;

@@ -43,7 +43,7 @@ async fn every_step_of_the_last_request_is_remembered_over_a_restart() {
     // A client that has ended may begin anew.
     real.end_client(&root(), EndClient { client: ClientId(77) }).await.unwrap();
     mkdir(&real, &numbered(1, 0), top, "one").await.unwrap();
-    rig.audit();
+    rig.audit().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +61,7 @@ async fn a_lost_reply_is_given_to_the_retry() {
     weather.set(Mishap::Reply, 0);
     real.rmdir(&numbered(2, 0), rmdir()).await.unwrap();
     refused(real.rmdir(&root(), rmdir()).await, FsError::NotFound);
-    rig.audit();
+    rig.audit().await;
 }
 
 #[tokio::test(start_paused = true)]
