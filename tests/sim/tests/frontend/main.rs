@@ -7,6 +7,7 @@ mod concurrent;
 mod crossing;
 mod damage;
 mod degraded;
+mod history;
 mod large;
 mod narrow;
 mod random;
