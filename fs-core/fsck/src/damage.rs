@@ -69,6 +69,8 @@ kinds! {
     Garbage = "garbage",
     /// A counter that is behind, or does not count what is there.
     Counter = "counter",
+    /// What a transaction has left: locks that nobody frees, or a decision that nobody needs.
+    Transaction = "transaction",
     /// A live stripe with fewer chunks than it should have; parity makes up for them.
     Degraded = "degraded",
     /// A live stripe with fewer chunks than reading needs: content is lost.

@@ -24,6 +24,8 @@ use types::{ShardId, Slot};
 
 /// How long a command waits for what others hold.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a view for checking waits for what others have left.
+const STILL: Duration = Duration::from_secs(5);
 /// Times that a command of one shard meets what others hold before it is queued by age with them.
 const MEETINGS: u32 = 8;
 
@@ -165,36 +167,29 @@ impl<M: Member> ShardSet<M> {
         Views::new(self.inner.clone(), locking)
     }
 
-    /// A view of all shards at one moment, at which no transaction is under way: for checking. Waits for those
-    /// that are.
+    /// A view of all shards at one moment, at which no transaction of this executor is under way: for checking.
+    /// What others have under way, or what could not be ended for some seconds, is in it as it is.
     ///
     /// # Errors
-    /// [`MetadataError::Busy`] when that takes too long; those of the shards.
+    /// Those of the shards.
     pub async fn still_view(&self) -> Result<Views<M>, MetadataError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STILL;
         loop {
-            if let Some(views) = self.try_still_view().await? {
-                return Ok(views);
-            }
-            if Instant::now() > deadline {
-                return Err(MetadataError::Busy);
+            {
+                let _none = self.inner.still.write().await;
+                let mut left = false;
+                for member in self.inner.members.values() {
+                    left |= !member.board()?.now().is_empty();
+                }
+                if !left || Instant::now() > deadline {
+                    let views = self.view(Locking::Nobody);
+                    self.inner.members.keys().try_for_each(|shard| views.of(*shard).map(drop))?;
+                    return Ok(views);
+                }
             }
             self.inner.recovery.notify_one();
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(STILL / 100).await;
         }
-    }
-
-    /// `None` while something is left by others, or by transactions that ended badly.
-    async fn try_still_view(&self) -> Result<Option<Views<M>>, MetadataError> {
-        let _none = self.inner.still.write().await;
-        for member in self.inner.members.values() {
-            if !member.board()?.now().is_empty() {
-                return Ok(None);
-            }
-        }
-        let views = self.view(Locking::AllOthers(None));
-        self.inner.members.keys().try_for_each(|shard| views.of(*shard).map(drop))?;
-        Ok(Some(views))
     }
 
     /// Waits until a transaction holds nothing any more in a shard, but not for ever: look again afterwards.

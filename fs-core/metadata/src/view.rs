@@ -47,6 +47,12 @@ impl View {
         &self.at
     }
 
+    /// See [`View::stored`].
+    #[must_use]
+    pub fn into_stored(self) -> MapSnapshot {
+        self.at
+    }
+
     fn read<T>(&self, ask: impl FnOnce(&dyn OrderedMap) -> Result<T, MapError>) -> Result<T, MapError> {
         let map = OfMachine(&self.at);
         match &self.pending {

@@ -6,7 +6,8 @@ use cluster::SlotTable;
 use env::sim::SimClock;
 use env::{Clock, Random, SeededRandom};
 use frontend::{PlacedStripe, StripeError, Stripes, Usage};
-use map::{MemoryMap, OrderedMap, OrderedMapMut};
+use fsck::Shards;
+use map::{MapError, MemoryMap};
 use metadata::sim::{MemoryShard, MemoryView};
 use metadata::{Answer, Board, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig};
 use namespace::Namespace;
@@ -108,11 +109,11 @@ impl MemoryShards {
         ShardSet::open(config, random).await
     }
 
-    /// What recovery would make of them now: the machine's keys of all of them, in one map. They stay as they are.
+    /// What recovery would make of them now; they stay as they are.
     ///
     /// # Errors
     /// When recovery fails, or leaves anything of a transaction.
-    pub async fn recovered(&self) -> Result<MemoryMap, MetadataError> {
+    pub async fn recovered(&self) -> Result<Shards<MemoryMap>, MetadataError> {
         let copy = |(id, shard): (&ShardId, &MemoryShard)| {
             let copy = MemoryShard::over(*id, self.slots.clone(), Arc::new(Namespace), shard.stored())?;
             Ok((*id, copy))
@@ -121,17 +122,27 @@ impl MemoryShards {
         let copies = MemoryShards { members, weather: Weather::default(), slots: self.slots.clone() };
         let random = SeededRandom::new(0);
         drop(copies.open(u32::MAX, Arc::new(SimClock::new()), &random).await?);
-        let mut all = MemoryMap::default();
         for shard in copies.members.values() {
             if !shard.board()?.now().is_empty() {
                 return Err(MetadataError::Damaged("recovery has left a transaction".to_owned()));
             }
-            shard.view(Locking::Nobody)?.scan(&[], &[0xff; 64], &mut |key, value| {
-                all.put(key, Bytes::copy_from_slice(value));
-                true
-            })?;
         }
-        Ok(all)
+        Ok(copies.as_they_are()?)
+    }
+
+    /// The shards' maps as they are stored now.
+    ///
+    /// # Errors
+    /// None that could be: there is one for each shard.
+    pub fn as_they_are(&self) -> Result<Shards<MemoryMap>, MapError> {
+        let stored = |(id, shard): (&ShardId, &MemoryShard)| (*id, MemoryMap::clone(&shard.stored()));
+        Shards::new(SlotTable::clone(&self.slots), self.members.iter().map(stored).collect())
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn member(&self, shard: ShardId) -> Option<&MemoryShard> {
+        self.members.get(&shard)
     }
 }
 

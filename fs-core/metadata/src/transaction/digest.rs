@@ -24,6 +24,12 @@ impl DigestKey {
         Digester(SipHasher24::new_with_key(&self.0))
     }
 
+    /// Of no writes at all.
+    #[must_use]
+    pub fn none(&self) -> Digest {
+        self.begin().end()
+    }
+
     /// Of a value, or of there being none.
     pub(crate) fn value(&self, value: Option<&[u8]>) -> Digest {
         let mut digester = self.begin();

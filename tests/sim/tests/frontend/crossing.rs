@@ -4,6 +4,7 @@ use crate::history::{Answer, Dir, Entity, Event, Op, Text, Tree, check};
 use crate::rig::{Real, Rig, directory, name, root};
 use env::{Random, SeededRandom};
 use parking_lot::Mutex;
+use sim::checked::checked_shards;
 use sim::weather::{Mishap, Weather};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -249,4 +250,64 @@ async fn directories_that_are_moved_into_each_other_make_no_loop() {
         rig.audit().await;
     }
     assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
+}
+
+/// fsck looks at the shards by the formats alone, and names what recovery would find.
+#[tokio::test(start_paused = true)]
+async fn what_transactions_leave_is_named() {
+    use metadata::transaction::{Commit, Prepare};
+    use metadata::{Age, Answer, DigestKey, Member, Record, TxId};
+    use types::ShardId;
+    let mut rig = Rig::new(4096);
+    let (real, top) = rig.start().await;
+    directory(&real, top, "one").await;
+    let named = |rig: &Rig| {
+        let report = checked_shards(&rig.shards.as_they_are().unwrap(), &rig.stripes.ids()).unwrap();
+        report.damage.into_iter().map(|damage| (damage.kind, damage.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&rig), []);
+    let tx = TxId { executor: 7, epoch: 1, number: 3 };
+    let (age, digest_key) = (Age { born: 1, executor: 7, number: 1 }, DigestKey([1; 16]));
+    let key = namespace::keys::counters(types::FsId(5), types::Slot(u16::MAX));
+    let prepare = Prepare {
+        tx,
+        age,
+        round: 0,
+        coordinator: ShardId(0),
+        digest_key,
+        gets: Vec::new(),
+        ranges: Vec::new(),
+        writes: vec![(key.into(), None)],
+    };
+    let (home, other) = (rig.shards.member(ShardId(0)).unwrap(), rig.shards.member(ShardId(4)).unwrap());
+    assert_eq!(other.tell(Record::Prepare(prepare)).await.unwrap(), Answer::Prepared);
+    let found = named(&rig);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, fsck::Kind::Transaction);
+    assert_eq!(found[0].1, "shard 4 holds 1 keys for transaction 7.1.3, which its coordinator does not know");
+
+    let command = namespace::Command {
+        now: types::Time::default(),
+        cred: types::Cred::root(),
+        request: None,
+        fs: types::FsId(1),
+        action: namespace::Action::GrantStripes { near: types::InodeId::ROOT, count: 1 },
+    };
+    let commit = Commit {
+        tx,
+        age,
+        participants: vec![ShardId(4)],
+        command: command.encode().unwrap(),
+        gets: Vec::new(),
+        ranges: Vec::new(),
+        guards: Vec::new(),
+        digest_key,
+        foreign_writes: digest_key.none(),
+    };
+    assert!(matches!(home.tell(Record::Commit(commit)).await.unwrap(), Answer::Committed(_)));
+    assert!(named(&rig)[0].1.ends_with("which is decided and not finished"), "{:?}", named(&rig));
+    other.tell(Record::Finish { tx, commit: true, floor: 0 }).await.unwrap();
+    assert_eq!(named(&rig)[0].1, "shard 0 keeps a decision about transaction 7.1.3 that nobody needs");
+    home.tell(Record::Forget { tx, floor: 0 }).await.unwrap();
+    assert_eq!(named(&rig), []);
 }

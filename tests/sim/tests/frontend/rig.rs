@@ -6,7 +6,7 @@ use env::{Clock, SeededRandom};
 use frontend::{Frontend, Options};
 use metadata::ShardSet;
 use sim::audit::{Audit, audit};
-use sim::checked::checked;
+use sim::checked::checked_shards;
 use sim::parts::{MemoryShards, MemoryStripes, WeatheredShard};
 use sim::weather::Weather;
 use std::sync::Arc;
@@ -76,7 +76,8 @@ impl Rig {
         let ids = self.stripes.ids();
         // What was never committed, or is freed and not yet forgotten, may be left.
         let beside = |damage: &fsck::Damage| damage.kind != fsck::Kind::OrphanChunk;
-        let damage = checked(&map, &ids).unwrap().damage.into_iter().filter(beside).collect::<Vec<_>>();
+        let damage =
+            checked_shards(&map, &ids).unwrap().damage.into_iter().filter(beside).collect::<Vec<_>>();
         assert!(damage.is_empty(), "{damage:#?}");
         for (stripe, length) in Audit::read(&map).unwrap().known_stripes() {
             assert_eq!(ids.get(&stripe), Some(&length), "{stripe:?} is not as the map knows it");
