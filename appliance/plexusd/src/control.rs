@@ -2,7 +2,7 @@
 
 use crate::bays::{Bay, BayError, bay_of};
 use crate::core::{Core, Files};
-use crate::drives::{DriveChangeError, Drives, map_losses_survived};
+use crate::drives::{DriveChangeError, Drives};
 use crate::fsck::Checker;
 use admin::{
     Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, ErrorKind,
@@ -95,13 +95,13 @@ impl Control for Daemon {
         let now = self.drives.now();
         let parity = now.recorded.map.scheme.parity();
         let damage = now.worst_damage();
-        let homes_away = now.recorded.homes.len() - now.homes().len();
-        let left = |away: usize| u8::try_from(parity.saturating_sub(away)).unwrap_or(u8::MAX);
-        let health = match damage.max(homes_away) {
-            0 => Health::Healthy,
-            n if n <= parity => Health::Degraded,
+        let metadata = self.drives.metadata_left();
+        let health = match (damage, metadata) {
+            (0, Some(left)) if left >= parity => Health::Healthy,
+            (n, Some(_)) if n <= parity => Health::Degraded,
             _ => Health::Lost,
         };
+        let small = |left: usize| u8::try_from(left).unwrap_or(u8::MAX);
         let open = now.bays.iter().filter_map(|bay| bay.open.as_ref().ok());
         let stats = open.map(|open| open.chunks.stat());
         let (total, free, held) = stats.fold((0, 0, 0), |(total, free, held), stat| {
@@ -110,10 +110,9 @@ impl Control for Daemon {
         let counters = self.drives.store().counters();
         Ok(Status {
             health,
-            // The map of names is on one drive only so far: its loss is survived by none.
             failures_left: FailuresLeft {
-                data: left(damage),
-                metadata: left(homes_away).min(map_losses_survived(&now.recorded.map)),
+                data: small(parity.saturating_sub(damage)),
+                metadata: small(metadata.unwrap_or(0)),
             },
             capacity: Capacity { total, used: total - free, reserved: Some(held), ..Capacity::default() },
             integrity: Integrity { found: counters.found, repaired: counters.repaired },

@@ -8,6 +8,7 @@ mod args;
 mod bays;
 mod cluster_map;
 mod control;
+mod copies;
 mod core;
 mod daemon;
 mod drives;

@@ -7,7 +7,7 @@ use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMapMut};
-use metadata::{Home, Shard, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, Shard, ShardConfig, ShardOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ async fn open(dir: &Path, shards: u64, homes: usize) -> Result<Vec<(Slot, Arc<Sh
             slots: slots.clone(),
             homes: homes.collect(),
             home_count: logs.len(),
-            map: map.shard(id)?,
+            maps: vec![MapSeat { map: map.clone(), incarnation: 1 }],
             options: ShardOptions::default(),
         };
         opened.push((slot, Arc::new(Shard::open(config).await?)));

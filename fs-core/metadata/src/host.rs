@@ -67,6 +67,20 @@ pub struct Host {
     elder: Option<Elder>,
 }
 
+/// What a host is made of, over any copy of its map.
+#[derive(Clone)]
+pub(crate) struct Hosting {
+    pub(crate) shard: ShardId,
+    pub(crate) slots: Arc<SlotTable>,
+    pub(crate) machine: Arc<dyn Machine>,
+}
+
+impl Hosting {
+    pub(crate) fn over(&self, stored: &dyn OrderedMap) -> Result<Host, MetadataError> {
+        Host::load(self.shard, self.slots.clone(), self.machine.clone(), stored)
+    }
+}
+
 /// What a command of the machine did, before it counts.
 enum Ran {
     Did(Bytes, WriteSet),
@@ -98,7 +112,8 @@ impl Host {
     /// Applies a command: its reply, or why it changed nothing.
     ///
     /// # Errors
-    /// [`MapError::Broken`] when the map cannot be read: the shard stops.
+    /// [`MapError::Broken`] when the map cannot be read: the host is as it was, and what was written to `stored`
+    /// does not count.
     pub fn apply(
         &mut self,
         stored: &mut dyn OrderedMapMut,
@@ -189,6 +204,11 @@ impl Host {
         let barring =
             |key| self.pending.barring(None, key).map(|held| (held.tx, Bytes::copy_from_slice(key)));
         writes.iter().find_map(|(key, _)| barring(key))
+    }
+
+    /// The transaction has ended here.
+    fn end(&mut self, stored: &mut dyn OrderedMapMut, tx: TxId, floor: u64) {
+        self.executors.end(stored, tx, floor);
     }
 
     /// To be changed; views that were taken before keep what they have.

@@ -4,11 +4,12 @@ mod worker;
 
 use crate::board::Board;
 use crate::gate::Gate;
+use crate::maps::Shared;
+use crate::roll::Roll;
 use crate::transaction::{Answer, Record};
 use crate::view::Locking;
-use crate::{Command, MetadataError, Pending, ShardConfig, View};
+use crate::{Command, MetadataError, Pending, ShardConfig, Standing, View};
 use bytes::Bytes;
-use drive::map::ShardMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use types::ShardId;
@@ -24,8 +25,9 @@ pub struct Shard {
     id: ShardId,
     queue: mpsc::Sender<Request>,
     budget: Arc<Semaphore>,
-    map: ShardMap,
+    maps: Arc<Shared>,
     gate: Arc<Gate>,
+    roll: Arc<Roll>,
     board: Arc<Board>,
     /// Has no value ever; its other end goes when the thread has let go of everything.
     ended: watch::Receiver<()>,
@@ -42,11 +44,11 @@ impl Shard {
         let id = config.id;
         let gate = Arc::new(Gate::new(id));
         let budget = Arc::new(Semaphore::new(config.options.queue_bytes as usize));
-        let map = config.map.clone();
+        let roll = Arc::new(Roll::new(id));
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
         let board = Arc::new(Board::default());
-        let of_thread = (gate.clone(), board.clone());
+        let of_thread = (gate.clone(), roll.clone(), board.clone());
         let (ending, ended) = watch::channel(());
         std::thread::Builder::new()
             .name(format!("shard-{}", id.0))
@@ -55,13 +57,13 @@ impl Shard {
                 drop(ending);
             })
             .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
-        let opened = opening.await.unwrap_or_else(|_| Err(gate.reason()));
-        let shard = Shard { id, queue, budget, map, gate, board, ended };
-        if let Err(e) = opened {
-            shard.ended().await;
-            return Err(e);
+        match opening.await.unwrap_or_else(|_| Err(gate.reason())) {
+            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, board, ended }),
+            Err(e) => {
+                wait_for_end(ended).await;
+                Err(e)
+            }
         }
-        Ok(shard)
     }
 
     /// Which shard.
@@ -123,7 +125,7 @@ impl Shard {
         self.gate.check()?;
         // The locks first: what they do not have any more is in the snapshot.
         let pending = self.board.some();
-        Ok(View::new(self.id, self.map.snapshot(), pending, locking))
+        Ok(View::new(self.id, self.maps.clone(), pending, locking))
     }
 
     /// The transactions that have not ended here.
@@ -138,24 +140,35 @@ impl Shard {
         self.board.clone()
     }
 
-    async fn ended(&self) {
-        let mut ended = self.ended.clone();
-        while ended.changed().await.is_ok() {}
+    /// Whether it is open: its views are right, and it takes commands.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.gate.check().is_ok()
     }
 
-    /// Finishes what is queued, makes the map durable, and stops; the next opening has nothing to
+    /// Which of the homes and copies of the map that the shard was opened with take part, now and as it changes.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.roll.watch()
+    }
+
+    /// Finishes what is queued, makes all copies of the map durable, and stops; the next opening has nothing to
     /// apply again. Commands that come later are refused. Afterwards, also after an error, the
-    /// shard's thread holds neither log nor map any more.
+    /// shard's threads hold neither log nor map any more.
     ///
     /// # Errors
-    /// [`MetadataError`]: it had stopped before, or the map is not known to be durable.
+    /// [`MetadataError`]: it had stopped before, or no copy of the map is known to be durable.
     pub async fn close(&self) -> Result<(), MetadataError> {
         let (done, closed) = oneshot::channel();
         let outcome = match self.queue.send(Request::Close { done }).await {
             Ok(()) => closed.await.unwrap_or_else(|_| Err(self.gate.reason())),
             Err(_) => Err(self.gate.reason()),
         };
-        self.ended().await;
+        wait_for_end(self.ended.clone()).await;
         outcome
     }
+}
+
+async fn wait_for_end(mut ended: watch::Receiver<()>) {
+    while ended.changed().await.is_ok() {}
 }

@@ -1,6 +1,7 @@
 //! A consistent read of a shard.
 
 use crate::host::{OfMachine, Pending, Unlocked};
+use crate::maps::Shared;
 use crate::transaction::TxId;
 use bytes::Bytes;
 use drive::map::MapSnapshot;
@@ -23,6 +24,9 @@ pub enum Locking {
 pub struct View {
     shard: ShardId,
     at: MapSnapshot,
+    /// Whose copy of the map it is of.
+    incarnation: u128,
+    maps: Arc<Shared>,
     /// `None` where nobody holds anything.
     pending: Option<Arc<Pending>>,
     own: Option<TxId>,
@@ -31,14 +35,16 @@ pub struct View {
 impl View {
     pub(crate) fn new(
         shard: ShardId,
-        at: MapSnapshot,
+        maps: Arc<Shared>,
         pending: Option<Arc<Pending>>,
         locking: Locking,
     ) -> View {
-        match locking {
-            Locking::AllOthers(own) => View { shard, at, pending, own },
-            Locking::Nobody => View { shard, at, pending: None, own: None },
-        }
+        let (at, incarnation) = maps.snapshot();
+        let (pending, own) = match locking {
+            Locking::AllOthers(own) => (pending, own),
+            Locking::Nobody => (None, None),
+        };
+        View { shard, at, incarnation, maps, pending, own }
     }
 
     /// The map as it is stored, with what the host keeps in it; without regard to locks.
@@ -53,12 +59,18 @@ impl View {
         self.at
     }
 
+    /// After an error of the map the next view is of another copy of it, if there is one.
     fn read<T>(&self, ask: impl FnOnce(&dyn OrderedMap) -> Result<T, MapError>) -> Result<T, MapError> {
         let map = OfMachine(&self.at);
-        match &self.pending {
+        let read = match &self.pending {
             Some(pending) => ask(&Unlocked { below: &map, pending, shard: self.shard, own: self.own }),
             None => ask(&map),
-        }
+        };
+        read.inspect_err(|error| {
+            if let MapError::Broken(_) = error {
+                self.maps.suspect(self.incarnation);
+            }
+        })
     }
 }
 

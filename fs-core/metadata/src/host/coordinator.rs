@@ -109,7 +109,7 @@ impl Host {
     /// The transaction ends without effect; nothing that is still on its way shall change that.
     fn end_undone(&mut self, map: &mut dyn OrderedMapMut, tx: TxId, alone: bool, answer: Answer) -> Answer {
         if !alone {
-            self.executors.end(map, tx, 0);
+            self.end(map, tx, 0);
         }
         answer
     }
@@ -119,7 +119,7 @@ impl Host {
         match self.pending.decided.get(&tx) {
             Some(decided) => Answer::Committed(decided.reply.clone()),
             None => self.executors.ended(tx).unwrap_or_else(|| {
-                self.executors.end(map, tx, 0);
+                self.end(map, tx, 0);
                 Answer::Aborted
             }),
         }
@@ -131,7 +131,7 @@ impl Host {
             map.delete(&stored::decided(tx));
             self.pending_mut().decided.remove(&tx);
         }
-        self.executors.end(map, tx, floor);
+        self.end(map, tx, floor);
         Answer::Done
     }
 }

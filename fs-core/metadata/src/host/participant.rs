@@ -84,8 +84,9 @@ impl Host {
         if is_new && self.pending.prepared.len() >= PREPARED_MAX {
             return Ok(Answer::Full);
         }
-        elder::come(&mut self.elder, map, age);
         let whole = as_it_was(&stored::OfMachine(map), &prepare)?;
+        // Nothing fails from here on.
+        elder::come(&mut self.elder, map, age);
         let Prepare { round, coordinator, writes, .. } = prepare;
         let writes = if whole { writes } else { writes.into_iter().map(|(key, _)| (key, None)).collect() };
         let Locks { reads, ranges, .. } = locks.clone();
@@ -127,7 +128,7 @@ impl Host {
         floor: u64,
     ) -> Result<Answer, MapError> {
         let Some(held) = self.pending.prepared.get(&tx) else {
-            self.executors.end(map, tx, floor);
+            self.end(map, tx, floor);
             return Ok(Answer::Done);
         };
         if commit && !held.whole {
@@ -147,7 +148,7 @@ impl Host {
             }
         }
         map.delete(&key);
-        self.executors.end(map, tx, floor);
+        self.end(map, tx, floor);
         self.pending_mut().prepared.remove(&tx);
         Ok(Answer::Done)
     }

@@ -7,7 +7,7 @@ use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MemoryMap, OrderedMap};
-use metadata::{Home, MetadataError, Shard, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, MetadataError, Shard, ShardConfig, ShardOptions};
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -24,6 +24,17 @@ pub(crate) fn content(map: &dyn OrderedMap) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut all = Vec::new();
     map.scan(&[1], &[0xff; 9], &mut |k, v| {
         all.push((k.to_vec(), v.to_vec()));
+        true
+    })
+    .unwrap();
+    all
+}
+
+/// The machine's content of a map as it is stored.
+pub(crate) fn stored(map: &dyn OrderedMap) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all = Vec::new();
+    map.scan(&[1], &[2], &mut |k, v| {
+        all.push((k[1..].to_vec(), v.to_vec()));
         true
     })
     .unwrap();
@@ -60,7 +71,7 @@ impl Site {
             slots: Arc::new(SlotTable::even(1).unwrap()),
             homes: vec![Home { log: self.log.shard(ID), incarnation: 1 }],
             home_count: 1,
-            map: self.map.shard(ID).unwrap(),
+            maps: vec![MapSeat { map: self.map.clone(), incarnation: 1 }],
             options,
         })
         .await
