@@ -134,7 +134,7 @@ impl Walk<'_> {
                 }
             }
             keys::RENAMES if key.slot == Slot(0) && key.body.is_empty() => {
-                drop(self.read::<Renames>(raw, value));
+                self.read::<Renames>(raw, value);
             }
             keys::RENAMES => self.unreadable(raw, "its place is in slot 0"),
             keys::FILESYSTEM => drop(self.read::<Filesystem>(raw, value)),

@@ -2,7 +2,7 @@
 
 use super::machine::{Persisted, Since};
 use super::mark::Progress;
-use super::types::{Snapshot, SnapshotMeta, TypeConfig};
+use super::types::{Snapshot, TypeConfig};
 use crate::gate::Gate;
 use crate::maps::Maps;
 use openraft::storage::RaftSnapshotBuilder;
@@ -32,7 +32,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Persist {
                 self.progress.meta()
             }
             // Raft has this one already, so nothing more is purged.
-            Ok(false) => self.persisted.get().unwrap_or_else(SnapshotMeta::default),
+            Ok(false) => self.persisted.get().unwrap_or_default(),
             Err(e) => {
                 self.gate.stop(&e);
                 return Err(io::Error::other(e));

@@ -183,7 +183,8 @@ async fn nobody_starves() {
     for worker in workers {
         all.push(worker.await.unwrap());
     }
-    current.read().clone().finish().await;
+    let set = current.read().clone();
+    set.finish().await;
     assert!(all.iter().all(|(done, longest)| *done > 5 && *longest < Duration::from_millis(500)), "{all:?}");
     site.nothing_is_left();
 }
@@ -221,7 +222,8 @@ async fn views_show_one_moment_or_say_that_they_do_not() {
         tokio::time::sleep(Duration::from_micros(100)).await;
     }
     assert!(good > 5 && torn > 5, "{good} moments, {torn} others");
-    let still = current.read().clone().still_view().await.unwrap();
+    let set = current.read().clone();
+    let still = set.still_view().await.unwrap();
     assert_eq!(still.asked().len(), 4);
     site.nothing_is_left();
 }
