@@ -60,8 +60,12 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         if view.asked() <= 1 {
             return found.map_err(stop);
         }
-        // Several shards were asked one after the other: what was read of the first must still be so when the
-        // last is asked, also where it led to an error.
+        self.look_far(query)
+    }
+
+    /// As [`Self::look`], for what is likely to need several shards: they are asked one after the other, and what
+    /// was read of the first must still be so when the last is asked, also where it led to an error.
+    pub(crate) fn look_far<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
         for _ in 0..LOOKS_MAX {
             let view = self.0.shards.view(Locking::AllOthers(None));
             let recorder = Recorder::new(&view);

@@ -11,7 +11,8 @@ pub(crate) async fn lookup<S: Shards, D: Stripes>(
     request: Lookup,
 ) -> Result<LookupReply, FsError> {
     fe.steady(|| {
-        let (ino, inode) = fe.look(|map| directory::lookup(map, &ctx.cred, request.dir, &request.name))?;
+        let (ino, inode) =
+            fe.look_far(|map| directory::lookup(map, &ctx.cred, request.dir, &request.name))?;
         let file = FileId { ino, ..request.dir };
         Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)) })
     })
@@ -23,7 +24,7 @@ pub(crate) async fn lookup_parent<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: LookupParent,
 ) -> Result<LookupReply, FsError> {
-    let look = || fe.look(|map| directory::parent(map, &ctx.cred, request.dir));
+    let look = || fe.look_far(|map| directory::parent(map, &ctx.cred, request.dir));
     let (ino, inode) = fe.unlocked(look).await?;
     Ok(LookupReply { attr: inode::attr_of(FileId { ino, ..request.dir }, &inode) })
 }

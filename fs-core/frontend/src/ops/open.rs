@@ -97,7 +97,7 @@ async fn find<S: Shards, D: Stripes>(
             let found = directory::lookup(map, &ctx.cred, dir, name)?;
             Ok((found, inode::inode(map, dir)?.change))
         };
-        let ((ino, found), now) = fe.unlocked(|| fe.look(look)).await?;
+        let ((ino, found), now) = fe.unlocked(|| fe.look_far(look)).await?;
         let dir_change = Some(DirChange { before: now, after: now });
         return Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false });
     };
