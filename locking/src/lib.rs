@@ -3,11 +3,12 @@
 //! [`Locks`] is the state of one inode: an [`Event`] goes in, an [`Outcome`] comes out. [`Waits`]
 //! is the graph of who waits for whom over all inodes of one owner of this state, so that a wait
 //! that would never end is refused. No clock, no randomness, no I/O: what expires and when is said
-//! by whoever holds the state.
+//! by whoever holds the state. [`Grace`] tells what has to wait after a restart until others have claimed what they had.
 
 #![forbid(unsafe_code)]
 
 mod event;
+mod grace;
 mod held;
 pub mod limits;
 mod locks;
@@ -16,6 +17,7 @@ mod share;
 mod waits;
 
 pub use event::{Answer, Conflict, Event, Outcome, Request};
+pub use grace::{Grace, Holds};
 pub use locks::Locks;
 pub use owner::{Client, LockMode, OpenKey, Owner, Space, WaitId};
 pub use share::{Share, ShareAccess};

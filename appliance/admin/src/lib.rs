@@ -19,8 +19,9 @@ mod token;
 pub use client::{Client, ClientError};
 pub use control::{Control, ControlError, ErrorKind};
 pub use report::{
-    Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, Damage, Drive, DriveState, Drives, ExportReport,
-    Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport, Health, Integrity, Status,
+    Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, Damage, Drive, DriveState, Drives,
+    ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport, Health, Integrity, Job,
+    Recounted, Status,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

@@ -24,23 +24,63 @@ pub struct FailuresLeft {
     pub metadata: u8,
 }
 
-/// Bytes on all drives together. `live + garbage + orphan + metadata = used`.
+/// Bytes on all drives together. `live + garbage + orphan + metadata = used`. What each of them counts to the
+/// byte is in `docs/reference/capacity.md`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Capacity {
-    /// What the drives have.
+    /// What the drives have for chunks, and what logs and maps take beside.
     pub total: u64,
     /// What is occupied.
     pub used: u64,
-    /// Chunks that files need.
+    /// Chunks of stripes that files need.
     pub live: Option<u64>,
-    /// Chunks that no file needs, not freed yet.
+    /// Chunks of stripes that no file needs, not freed yet.
     pub garbage: Option<u64>,
-    /// Chunks of writes that never came to an end.
+    /// Chunks that no map knows: of writes on their way, or that never came to an end.
     pub orphan: Option<u64>,
     /// Logs and maps.
     pub metadata: Option<u64>,
     /// Kept back so that removing always works, and promised to data not yet written.
     pub reserved: Option<u64>,
+    /// Bytes of data in live stripes that no file needs any more, before protection.
+    pub dead: Option<u64>,
+    /// Chunks that stripes should have and no drive has now.
+    pub missing: Option<u64>,
+}
+
+/// What a background job has done since the start, in bytes, and what it has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Job {
+    /// Done.
+    pub bytes: u64,
+    /// To do; absent while nobody knows.
+    pub left: Option<u64>,
+}
+
+/// What counting everything again has found since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Recounted {
+    /// Passes over everything.
+    pub passes: u64,
+    /// Accounts that were wrong.
+    pub differences: u64,
+    /// Bytes of chunks that no map knew in the last pass.
+    pub orphan: Option<u64>,
+    /// Bytes of chunks that stripes lacked in the last pass.
+    pub missing: Option<u64>,
+}
+
+/// What goes on without being asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Background {
+    /// Chunks of garbage freed.
+    pub freed: Job,
+    /// Bytes of small writes moved from the metadata into stripes.
+    pub folded: Job,
+    /// Chunks written anew in the place of drives that are gone.
+    pub rebuilt: Job,
+    /// Everything counted again.
+    pub recounted: Recounted,
 }
 
 /// Damage since the data folder was made.
@@ -63,6 +103,8 @@ pub struct Status {
     pub capacity: Capacity,
     /// Damage.
     pub integrity: Integrity,
+    /// What goes on beside.
+    pub background: Background,
     /// The daemon's version.
     pub version: String,
     /// Where the NFS head listens; absent when it does not.

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use admin::{
-    AdminDoors, Capacity, ChunkPlaces, Client, ClientError, Control, ControlError, CreateFilesystem,
-    ErrorKind, ExportReport, FailuresLeft, FilesystemReport, Health, Integrity, Status,
+    AdminDoors, Background, Capacity, ChunkPlaces, Client, ClientError, Control, ControlError,
+    CreateFilesystem, ErrorKind, ExportReport, FailuresLeft, FilesystemReport, Health, Integrity, Status,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -26,6 +26,7 @@ impl Control for Small {
             failures_left: FailuresLeft { data: 2, metadata: 2 },
             capacity: Capacity { total: 10, used: 3, live: Some(3), ..Capacity::default() },
             integrity: Integrity::default(),
+            background: Background::default(),
             version: "test".to_owned(),
             nfs: None,
             uptime_seconds: 1,

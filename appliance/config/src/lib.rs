@@ -48,6 +48,8 @@ pub struct Config {
     pub memory_cache: Size,
     /// Bytes for data that are written and not yet durable.
     pub memory_dirty: Size,
+    /// How long a file must not have changed before its small writes are folded into stripes.
+    pub fold_age: Duration,
     /// What NFS clients may mount, by path.
     pub exports: Vec<Export>,
 }

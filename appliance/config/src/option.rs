@@ -85,6 +85,7 @@ impl Default for Config {
             admin_listen: listen(8420),
             memory_cache: Size(256 << 20),
             memory_dirty: Size(64 << 20),
+            fold_age: Duration::from_secs(10),
             exports: vec![Export::default_filesystem()],
         }
     }
@@ -169,7 +170,7 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         flag: None,
         default: "90",
         unit: "seconds",
-        meaning: "How long an NFS client may be silent before its opens and locks are dropped.",
+        meaning: "How long a client may be silent before its opens and locks are dropped.",
         fits: "a number from 2 to 3600",
         reload: Reload::Cold,
         read: |config, value| {
@@ -183,8 +184,8 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         flag: None,
         default: "90",
         unit: "seconds",
-        meaning: "The longest time after a restart in which NFS clients reclaim what they had; it ends \
-                  with the last of them. Not shorter than nfs.lease, whose value it has when only that is given.",
+        meaning: "The longest time after a restart in which clients, FUSE mounts too, reclaim what they had; it \
+                  ends with the last of them, and does not begin when none had anything. Not shorter than nfs.lease, whose value it has when only that is given.",
         fits: "a number from 2 to 3600",
         reload: Reload::Cold,
         read: |config, value| {
@@ -234,6 +235,21 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| format!("\"{}\"", config.memory_dirty),
+    },
+    OptionSpec {
+        key: "fold.age",
+        flag: None,
+        default: "10",
+        unit: "seconds",
+        meaning: "Small writes are kept with the metadata, on P + 1 drives, until their file has not changed for \
+                  so long; then they are folded into stripes. 0 folds at once.",
+        fits: "a number from 0 to 3600",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.fold_age = Duration::from_secs(value.number(0..=SECONDS_MAX)?);
+            Some(())
+        },
+        show: |config| config.fold_age.as_secs().to_string(),
     },
 ];
 

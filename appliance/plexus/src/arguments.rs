@@ -19,7 +19,38 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Mounts a filesystem for mount(8).
+#[derive(Parser, Debug)]
+#[command(name = "mount.plexus", version)]
+pub(crate) struct HelperArguments {
+    /// The filesystem, or plexus:FS
+    #[arg(value_name = "FS")]
+    pub(crate) source: String,
+    /// Where; a folder that is there
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Options, with commas between: data=DIR (the daemon's data folder), log=FILE, ro, nosuid, nodev, noexec
+    #[arg(short = 'o', value_name = "OPTIONS", default_value = "")]
+    pub(crate) options: String,
+    /// Only say whether the options are right
+    #[arg(short)]
+    pub(crate) fake: bool,
+    /// Accept unknown options
+    #[arg(short)]
+    pub(crate) sloppy: bool,
+    /// Passed by mount(8); there is no mtab to leave alone, and nothing more to tell
+    #[arg(short = 'n', hide = true)]
+    no_mtab: bool,
+    #[arg(short = 'v', hide = true)]
+    verbose: bool,
+}
+
 impl Arguments {
+    /// What a program would have given.
+    pub(crate) fn of(data: Option<PathBuf>, command: Command) -> Arguments {
+        Arguments { data, json: false, command }
+    }
+
     /// The data folder: the flag, else the environment, else the default.
     pub(crate) fn data(&self) -> PathBuf {
         let from_environment = || std::env::var_os("PLEXUS_DATA").filter(|value| !value.is_empty());
@@ -59,6 +90,12 @@ pub(crate) enum Command {
         /// Return once it is mounted
         #[arg(long)]
         background: bool,
+        /// Where messages go once it is mounted [default: standard error; in the background nowhere]
+        #[arg(long, value_name = "FILE")]
+        log: Option<PathBuf>,
+        /// Options as of mount(8), with commas between: ro, nosuid, nodev, noexec
+        #[arg(short = 'o', value_name = "OPTIONS", default_value = "")]
+        options: String,
     },
 }
 

@@ -3,20 +3,39 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod called_by_mount;
 mod mount;
+mod mount_options;
 mod run;
 mod text;
 
 use clap::Parser;
 use std::process::ExitCode;
 
+/// What mount(8) takes as "the mount failed".
+const MOUNT_FAILED: u8 = 32;
+
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
-    match run::run(arguments) {
-        Ok(code) => code,
-        Err(err) => {
-            eprintln!("plexus: {err}");
+    if std::env::args_os().next().is_some_and(|program| called_by_mount::is_helper(&program)) {
+        return as_helper();
+    }
+    finish(run::run(arguments::Arguments::parse()), 1)
+}
+
+fn as_helper() -> ExitCode {
+    match called_by_mount::arguments(arguments::HelperArguments::parse()) {
+        Ok(Some(arguments)) => finish(run::run(arguments), MOUNT_FAILED),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("mount.plexus: {why}");
             ExitCode::from(1)
         }
     }
+}
+
+fn finish(ran: Result<ExitCode, run::Failure>, failure: u8) -> ExitCode {
+    ran.unwrap_or_else(|error| {
+        eprintln!("plexus: {error}");
+        ExitCode::from(failure)
+    })
 }

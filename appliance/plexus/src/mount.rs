@@ -1,12 +1,13 @@
 //! Mounting a filesystem here through FUSE.
 
+use crate::mount_options::Options;
 use crate::run::Failure;
 use env::{Random, SystemRandom};
 use fuse::{Mount, MountOptions, Session};
 use remote::{Address, RemoteOptions, RemoteVfs};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -14,32 +15,50 @@ use tokio::signal::unix::{SignalKind, signal};
 use types::Cred;
 use vfs::{Ctx, Filesystem, Vfs};
 
-/// Mounts `filesystem` of the daemon of `data` at `folder`, and returns when it is unmounted, or at
-/// once when it is mounted and `background` is set.
-pub(crate) async fn mount(
-    data: &Path,
-    filesystem: &str,
-    folder: &Path,
-    background: bool,
-) -> Result<(), Failure> {
-    if background {
-        return in_background(data, filesystem, folder);
-    }
+/// Where messages of a mount in the background go that nobody asked for: whoever started it has gone.
+const NOWHERE: &str = "/dev/null";
+
+/// What to mount, and how.
+pub(crate) struct Request {
+    /// The daemon's data folder.
+    pub(crate) data: PathBuf,
+    pub(crate) filesystem: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) options: Options,
+    /// Where messages go once it is mounted.
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// Mounts, and returns when it is unmounted.
+pub(crate) async fn mount(request: &Request) -> Result<(), Failure> {
+    telemetry::init().map_err(|error| Failure::Mount(error.to_string()))?;
+    let Request { data, filesystem, folder, .. } = request;
     let mut session = [0; 16];
     SystemRandom.fill(&mut session);
     let options = RemoteOptions::new(u128::from_be_bytes(session));
     let client = options.client();
     let vfs = Arc::new(RemoteVfs::connect(Address::Unix(data.join(remote::SOCKET)), options).await?);
-    let name = filesystem.to_owned();
+    let name = filesystem.clone();
     let found = vfs.filesystem(&Ctx::new(Cred::root()), Filesystem { name }).await;
     let root = found.map_err(|error| Failure::Mount(format!("filesystem {filesystem}: {error}")))?.root;
-    let options = MountOptions { source: format!("plexus:{filesystem}"), client, ..MountOptions::default() };
+    let options = MountOptions {
+        source: format!("plexus:{filesystem}"),
+        client,
+        read_only: request.options.read_only,
+        suid: !request.options.no_suid,
+        dev: !request.options.no_dev,
+        exec: !request.options.no_exec,
+        ..MountOptions::default()
+    };
     let mount = Mount::new(vfs.clone(), root, options, Handle::current());
-    let target = folder.to_owned();
+    let target = folder.clone();
     let session = tokio::task::spawn_blocking(move || mount.mount(&target)).await;
     let session = session.map_err(|error| Failure::Mount(error.to_string()))??;
     println!("{filesystem} is mounted at {}", session.path().display());
     std::io::stdout().flush()?;
+    if let Some(log) = &request.log {
+        telemetry::into_file(log)?;
+    }
     let ended = until_unmounted(&session).await;
     vfs.flush().await.map_err(|error| Failure::Mount(format!("data were not written: {error}")))?;
     ended
@@ -63,22 +82,25 @@ async fn until_unmounted(session: &Session) -> Result<(), Failure> {
 }
 
 /// Runs the same in a process of its own, and returns when that has mounted.
-fn in_background(data: &Path, filesystem: &str, folder: &Path) -> Result<(), Failure> {
-    let program = std::env::current_exe()?;
-    let mut child = Command::new(program)
-        .arg("--data")
-        .args([data.as_os_str(), "mount".as_ref(), filesystem.as_ref(), folder.as_os_str()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
+pub(crate) fn in_background(request: &Request) -> Result<(), Failure> {
+    let Request { data, filesystem, folder, options, log } = request;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--data").arg(data).arg("mount").arg(filesystem).arg(folder);
+    let log = log.as_deref().unwrap_or(Path::new(NOWHERE));
+    command.args(["-o", &options.list(), "--log"]).arg(log).process_group(0);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
     let mut line = String::new();
-    if let Some(output) = child.stdout.take() {
+    if let Some(output) = output {
         BufReader::new(output).read_line(&mut line)?;
     }
     if line.is_empty() {
-        let status = child.wait()?;
-        return Err(Failure::Mount(format!("the mount ended at once ({status})")));
+        let mut why = String::new();
+        if let Some(mut errors) = errors {
+            errors.read_to_string(&mut why)?;
+        }
+        child.wait()?;
+        return Err(Failure::Mount(why.trim_end().trim_start_matches("plexus: ").to_owned()));
     }
     print!("{line}");
     Ok(())

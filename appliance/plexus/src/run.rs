@@ -1,6 +1,7 @@
 //! From a command to requests and from replies to text.
 
 use crate::arguments::{Arguments, Command, DriveCommand, ExplainCommand, ExportCommand, FilesystemCommand};
+use crate::mount_options::Options;
 use crate::{mount, text};
 use admin::{Client, ClientError, CreateFilesystem, ExportReport};
 use fuse::FuseError;
@@ -81,8 +82,11 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
             client.export_set(&export).await?;
             out.done(&format!("{} is exported", export.path))?;
         }
-        Command::Mount { filesystem, folder, background } => {
-            mount::mount(&data, &filesystem, &folder, background).await?;
+        Command::Mount { filesystem, folder, background, log, options } => {
+            let options: Options = options.parse().map_err(Failure::Mount)?;
+            let (data, log) = (options.data.clone().unwrap_or(data), log.or_else(|| options.log.clone()));
+            let request = mount::Request { data, filesystem, folder, options, log };
+            if background { mount::in_background(&request)? } else { mount::mount(&request).await? }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -63,9 +63,23 @@ pub(crate) fn status(status: &Status) -> String {
         ("orphan", capacity.orphan),
         ("metadata", capacity.metadata),
         ("reserved", capacity.reserved),
+        ("dead", capacity.dead),
+        ("missing", capacity.missing),
     ] {
         let _ = writeln!(text, "  {name:<9}{}", maybe_bytes(value));
     }
+    let background = &status.background;
+    for (name, job) in
+        [("freed", background.freed), ("folded", background.folded), ("rebuilt", background.rebuilt)]
+    {
+        let _ = writeln!(text, "{name:<11}{}, {} left", bytes(job.bytes), maybe_bytes(job.left));
+    }
+    let recounted = &background.recounted;
+    let _ = writeln!(
+        text,
+        "recounted  {} times, {} accounts were wrong",
+        recounted.passes, recounted.differences
+    );
     let integrity = &status.integrity;
     let _ = writeln!(text, "damage     {} blocks found, {} repaired", integrity.found, integrity.repaired);
     let _ = writeln!(text, "nfs        {}", status.nfs.as_deref().unwrap_or("not served"));

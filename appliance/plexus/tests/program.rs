@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use admin::{
-    AdminDoors, Capacity, Control, ControlError, Damage, FailuresLeft, FsckReport, Health, Integrity, Status,
+    AdminDoors, Background, Capacity, Control, ControlError, Damage, FailuresLeft, FsckReport, Health,
+    Integrity, Status,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -29,6 +30,7 @@ impl Control for Damaged {
             failures_left: FailuresLeft { data: 1, metadata: 2 },
             capacity: Capacity { total: 100, used: 7, ..Capacity::default() },
             integrity: Integrity { found: 2, repaired: 1 },
+            background: Background::default(),
             version: "v".to_owned(),
             nfs: None,
             uptime_seconds: 0,

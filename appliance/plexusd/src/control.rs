@@ -1,18 +1,23 @@
 //! What administrators can ask of this daemon.
 
 use crate::bays::{Bay, BayError, bay_of};
+use crate::capacity::Sums;
 use crate::core::{Core, Files};
-use crate::drives::{DriveChangeError, Drives};
+use crate::drives::{DriveChangeError, Drives, Now};
 use crate::fsck::Checker;
+use crate::rebuild;
 use admin::{
-    Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState, ErrorKind,
-    ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Status,
+    Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState,
+    ErrorKind, ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job,
+    Recounted, Status,
 };
 use config::Export;
 use drive::ChunkKey;
+use drive::footprint::metadata_bytes;
 use env::Random;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use types::limits::BLOCK_BYTES;
 use types::{ChunkId, Cred, FileId, FsError, Name};
@@ -27,6 +32,7 @@ pub(crate) struct Daemon {
     nfs: String,
     started: Instant,
     checker: Checker,
+    rebuilt: Arc<rebuild::Progress>,
 }
 
 impl Daemon {
@@ -39,12 +45,54 @@ impl Daemon {
             nfs,
             started: Instant::now(),
             checker: Checker::new(core.drives.clone()),
+            rebuilt: core.rebuilt.clone(),
         }
     }
 
     /// The configuration was read again.
     pub(crate) fn set_exports(&self, exports: Vec<Export>) {
         *self.exports.lock() = exports;
+    }
+
+    async fn capacity(&self, now: &Now, degraded: bool) -> Result<Capacity, ControlError> {
+        // First the map and then the drives: chunks are there before the map says so, and gone before.
+        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+        let open = || now.bays.iter().filter_map(|bay| bay.open.as_ref().ok().map(|open| (bay, open)));
+        let (mut total, mut chunks, mut held_back) = (0, 0, 0);
+        for stat in open().map(|(_, open)| open.chunks.stat()) {
+            total += stat.total;
+            chunks += stat.total - stat.free;
+            held_back += stat.held_back;
+        }
+        let folders: Vec<_> = open().map(|(bay, _)| bay.path.clone()).collect();
+        let metadata = tokio::task::spawn_blocking(move || {
+            folders.iter().map(|path| metadata_bytes(path)).sum::<std::io::Result<u64>>()
+        });
+        let metadata = metadata.await.map_err(|error| error.to_string());
+        let metadata = metadata.and_then(|sum| sum.map_err(|error| error.to_string()));
+        let metadata = metadata.map_err(|error| ControlError::new(ErrorKind::Failed, error))?;
+        let orphan = self.files.background().checks.drives.map_or(0, |drives| drives.orphan);
+        let (live, garbage) = (taken.live, taken.garbage);
+        let sums = Sums { total, chunks, metadata, live, garbage, orphan, degraded };
+        Ok(Capacity { reserved: Some(held_back), dead: Some(taken.dead), ..sums.capacity() })
+    }
+
+    fn background(&self) -> Result<Background, ControlError> {
+        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+        let frontend::Background { freed, folded, checks } = self.files.background();
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let job = |bytes, left| Job { bytes, left: Some(left) };
+        Ok(Background {
+            freed: job(freed, taken.garbage),
+            folded: job(folded, taken.unfolded),
+            rebuilt: job(get(&self.rebuilt.written), get(&self.rebuilt.left)),
+            recounted: Recounted {
+                passes: checks.passes,
+                differences: checks.differences,
+                orphan: checks.drives.map(|drives| drives.orphan),
+                missing: checks.drives.map(|drives| drives.missing),
+            },
+        })
     }
 
     async fn find(&self, path: &str) -> Result<FileId, FsError> {
@@ -102,11 +150,7 @@ impl Control for Daemon {
             _ => Health::Lost,
         };
         let small = |left: usize| u8::try_from(left).unwrap_or(u8::MAX);
-        let open = now.bays.iter().filter_map(|bay| bay.open.as_ref().ok());
-        let stats = open.map(|open| open.chunks.stat());
-        let (total, free, held) = stats.fold((0, 0, 0), |(total, free, held), stat| {
-            (total + stat.total, free + stat.free, held + stat.held_back)
-        });
+        let capacity = self.capacity(&now, damage > 0).await?;
         let counters = self.drives.store().counters();
         Ok(Status {
             health,
@@ -114,8 +158,9 @@ impl Control for Daemon {
                 data: small(parity.saturating_sub(damage)),
                 metadata: small(metadata.unwrap_or(0)),
             },
-            capacity: Capacity { total, used: total - free, reserved: Some(held), ..Capacity::default() },
+            capacity,
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
+            background: self.background()?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             nfs: Some(self.nfs.clone()),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -190,8 +235,11 @@ impl Control for Daemon {
 
     async fn filesystems(&self) -> Result<Filesystems, ControlError> {
         let found = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
-        let report =
-            |(name, id): (String, types::FsId)| FilesystemReport { id: id.0, name, used: None, inodes: None };
+        let report = |(name, id): (String, types::FsId)| {
+            let usage = self.files.usage_of(id).ok();
+            let (used, inodes) = (usage.map(|usage| usage.used), usage.map(|usage| usage.inodes));
+            FilesystemReport { id: id.0, name, used, inodes }
+        };
         Ok(Filesystems { filesystems: found.into_iter().map(report).collect() })
     }
 
@@ -205,7 +253,8 @@ impl Control for Daemon {
             ));
         }
         let fs = self.files.make_filesystem(&name, &*self.random).await.map_err(|e| failed(&name, e))?;
-        Ok(FilesystemReport { id: fs.0, name, used: None, inodes: None })
+        // Its root is all there is.
+        Ok(FilesystemReport { id: fs.0, name, used: Some(0), inodes: Some(1) })
     }
 
     async fn exports(&self) -> Result<Exports, ControlError> {

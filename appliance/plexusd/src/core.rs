@@ -30,6 +30,7 @@ pub(crate) type Files = Frontend<Shards, DataPlane>;
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
     pub(crate) drives: Arc<Drives>,
+    pub(crate) rebuilt: Arc<rebuild::Progress>,
     background: [JoinHandle<()>; 2],
 }
 
@@ -64,7 +65,8 @@ impl Core {
         let store = StripeStore::open(StripeStoreConfig { map, peers, writer, random: random.clone() })?;
         let options = Options {
             dirty_bytes_max: config.memory_dirty.0,
-            orphan_grace: config.nfs_grace * 2,
+            grace: config.nfs_grace,
+            fold_age: config.fold_age,
             ..Options::default()
         };
         let plane = DataPlane::start(store.clone()).await;
@@ -72,11 +74,12 @@ impl Core {
         files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await?;
         let files = Arc::new(files);
         let drives = Arc::new(Drives::new(settings, writer, now, store, shards));
+        let rebuilt = Arc::new(rebuild::Progress::default());
         let background = [
-            tokio::spawn(rebuild::run(drives.clone(), files.clone())),
+            tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone())),
             tokio::spawn(copies::run(drives.clone())),
         ];
-        Ok(Core { files, drives, background })
+        Ok(Core { files, drives, rebuilt, background })
     }
 
     /// Writes back what waits and closes everything in order.

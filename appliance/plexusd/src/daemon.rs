@@ -13,7 +13,6 @@ use remote::ServeOptions;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,9 +31,8 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let mut nfs = NfsConfig::new(exports::table(&config.exports)?, random.next());
     nfs.lease = config.nfs_lease;
     nfs.courtesy = config.nfs_lease;
-    // Nobody can reclaim anything from the first life.
-    nfs.grace = if folder.state.starts > 1 { config.nfs_grace } else { Duration::ZERO };
-    let server = Server::new(core.files.clone(), nfs);
+    nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
+    let server = Server::open(core.files.clone(), nfs).await?;
     let address = listener.local_addr()?;
     let (trigger, shutdown) = serve::shutdown();
     let serving = server.serve(listener, shutdown);

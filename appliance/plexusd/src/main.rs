@@ -6,6 +6,7 @@
 
 mod args;
 mod bays;
+mod capacity;
 mod cluster_map;
 mod control;
 mod copies;

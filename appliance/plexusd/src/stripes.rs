@@ -3,16 +3,15 @@
 use bytes::Bytes;
 use cluster::Scheme;
 use data::{DataError, StripeCursor, StripePlace, StripeStore};
-use frontend::{PlacedStripe, StripeError, Usage};
+use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Usage};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use types::{FsId, StripeId};
 
-/// Stripes of one listing.
-const LIST: usize = 4096;
 /// How old what is known of the capacity may be.
 const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
 
@@ -84,6 +83,10 @@ impl frontend::Stripes for DataPlane {
         self.store.stripe_bytes_max().min(self.narrow.load(Ordering::Relaxed)) as usize
     }
 
+    fn stripe_bytes_full(&self) -> usize {
+        self.store.stripe_bytes_max() as usize / CHUNK_BYTES_MAX * BLOCK_BYTES
+    }
+
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
         let group = self.store.pick_group();
         let written = self.store.write(stripe, group, data).await;
@@ -97,19 +100,27 @@ impl frontend::Stripes for DataPlane {
         self.store.read(&place(at)?, range).await.map_err(|e| failed(at.stripe, e))
     }
 
-    async fn free(&self, at: PlacedStripe) -> Result<(), StripeError> {
-        self.store.free(&place(at)?).await.map_err(|e| failed(at.stripe, e))
+    async fn free(&self, at: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
+        let places: Vec<Result<StripePlace, StripeError>> = at.iter().map(|at| place(*at)).collect();
+        let good: Vec<StripePlace> = places.iter().filter_map(|place| place.clone().ok()).collect();
+        let mut freed = self.store.free_all(&good).await.into_iter();
+        let mut result = |place: Result<StripePlace, StripeError>| {
+            let at = place?;
+            freed.next().unwrap_or(Ok(())).map_err(|error| failed(at.stripe, error))
+        };
+        places.into_iter().map(&mut result).collect()
     }
 
-    async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
-        let mut stripes = Vec::new();
-        let mut from = Some(StripeCursor::START);
-        while let Some(at) = from {
-            let listing = self.store.list_stripes(at, LIST).await.map_err(|e| failed(StripeId(0), e))?;
-            stripes.extend(listing.stripes.into_iter().map(placed));
-            from = listing.next;
-        }
-        Ok(stripes)
+    async fn list(&self, from: Option<ListFrom>, limit: usize) -> Result<StripePage, StripeError> {
+        let from = from.map_or(StripeCursor::START, |at| StripeCursor { group: at.group, stripe: at.stripe });
+        let listing = self.store.list_stripes(from, limit).await;
+        let listing = listing.map_err(|error| StripeError::Failed(error.to_string()))?;
+        let listed = |listed: data::ListedStripe| {
+            let data::ListedStripe { place, present, strays } = listed;
+            ListedStripe { place: placed(place), present, strays }
+        };
+        let next = listing.next.map(|at| ListFrom { group: at.group, stripe: at.stripe });
+        Ok(StripePage { stripes: listing.stripes.into_iter().map(listed).collect(), next })
     }
 
     fn usage(&self) -> Usage {

@@ -9,4 +9,4 @@ mod counter;
 mod log;
 
 pub use counter::{Counter, counters};
-pub use log::{LogError, init};
+pub use log::{LogError, init, into_file};

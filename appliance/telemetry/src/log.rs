@@ -1,6 +1,8 @@
 //! Where logs go and which.
 
-use std::io::IsTerminal;
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -42,4 +44,14 @@ pub fn init() -> Result<(), LogError> {
         .with_ansi(std::io::stderr().is_terminal())
         .try_init()
         .map_err(|_| LogError::Twice)
+}
+
+/// Sends standard error, and the logs with it, to the end of `file` from now on: for who goes on in the
+/// background when the terminal has gone.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn into_file(file: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().create(true).append(true).open(file)?;
+    Ok(rustix::stdio::dup2_stderr(file)?)
 }

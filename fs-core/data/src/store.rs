@@ -27,7 +27,7 @@ use types::limits::CHUNK_BYTES_MAX;
 use types::{DriveId, GroupId, StripeId};
 
 pub use capacity::{Capacity, Reservation};
-pub use list::{StripeCursor, StripeListing};
+pub use list::{ListedStripe, StripeCursor, StripeListing};
 pub use repair::RepairReport;
 
 /// A drive that does not answer within this has failed.
@@ -203,14 +203,12 @@ impl StripeStore {
     /// # Errors
     /// `Fenced`, `Unavailable`, `BadPlace`.
     pub async fn free(&self, place: &StripePlace) -> Result<(), DataError> {
-        self.free_all(std::slice::from_ref(place)).await
+        self.free_all(std::slice::from_ref(place)).await.into_iter().collect()
     }
 
-    /// Frees many stripes with one request per drive and 512 chunks. As [`StripeStore::free`].
-    ///
-    /// # Errors
-    /// As [`StripeStore::free`].
-    pub async fn free_all(&self, places: &[StripePlace]) -> Result<(), DataError> {
+    /// Frees many stripes with one request per drive and 512 chunks. What came of each comes back in their
+    /// order, as from [`StripeStore::free`]; the chunks on drives that answer are freed in any case.
+    pub async fn free_all(&self, places: &[StripePlace]) -> Vec<Result<(), DataError>> {
         write::free(&self.inner, places).await
     }
 

@@ -4,6 +4,7 @@
 
 pub mod chunk;
 pub mod directory;
+pub mod footprint;
 mod index;
 mod journal;
 pub mod log;

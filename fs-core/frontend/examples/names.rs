@@ -7,7 +7,7 @@ use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use env::{SeededRandom, SystemClock};
-use frontend::{Frontend, Options, PlacedStripe, StripeError, Stripes, Usage};
+use frontend::{Frontend, ListFrom, Options, PlacedStripe, StripeError, StripePage, Stripes, Usage};
 use metadata::{Home, MapSeat, Shard, ShardConfig, ShardOptions, ShardSet, ShardSetConfig};
 use namespace::Namespace;
 use std::collections::BTreeMap;
@@ -26,6 +26,10 @@ impl Stripes for NoStripes {
         1 << 20
     }
 
+    fn stripe_bytes_full(&self) -> usize {
+        1 << 20
+    }
+
     async fn write(&self, _: FsId, _: StripeId, _: Bytes) -> Result<PlacedStripe, StripeError> {
         Err(StripeError::NoSpace)
     }
@@ -34,12 +38,12 @@ impl Stripes for NoStripes {
         Err(StripeError::Gone(place.stripe))
     }
 
-    async fn free(&self, _: PlacedStripe) -> Result<(), StripeError> {
-        Ok(())
+    async fn free(&self, places: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
+        places.iter().map(|_| Ok(())).collect()
     }
 
-    async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
-        Ok(Vec::new())
+    async fn list(&self, _: Option<ListFrom>, _: usize) -> Result<StripePage, StripeError> {
+        Ok(StripePage { stripes: Vec::new(), next: None })
     }
 
     fn usage(&self) -> Usage {

@@ -1,29 +1,34 @@
-//! What goes on without being asked: write-back by age, drained intents, garbage, a former life's leftovers.
+//! What goes on without being asked: write-back by age, drained intents, a former life's leftovers, garbage,
+//! folding, counting again.
 
+mod folding;
+mod garbage;
+mod leftovers;
+mod progress;
+mod recount;
+
+pub(crate) use progress::Progress;
+pub use progress::{Background, Checks, Taken};
+pub use recount::{Check, OnDrives};
+
+use crate::grace;
 use crate::look::answer;
 use crate::nodes::{Held, Node, State};
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::queries::{inode, pending};
-use namespace::{Action, Reply};
-use std::collections::HashMap;
+use namespace::{Action, NewStripe, Reply};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
-use types::{Cred, FileId, FsError, InodeId, ShardId, StripeId};
+use types::limits::BLOCK_BYTES;
+use types::{Cred, FileId, FsError, StripeId};
 
 /// Work that may wait its turn; what does not fit is found again by the next full look.
 pub(crate) const QUEUE: usize = 4096;
 /// Files worked on at the same time.
 const AT_ONCE: usize = 8;
-/// Time between two looks for garbage. What one look finds is freed by the next, when readers that saw the
-/// old extents are done.
-const GARBAGE_PERIOD: Duration = Duration::from_secs(2);
-/// Stripes freed in one look.
-const GARBAGE_AT_ONCE: usize = 512;
-/// Looks for garbage that somebody's work announced, between looks that are made anyway.
-const QUIET_LOOKS: u32 = 30;
 
 /// Doublings of the patience with a file whose write-back fails.
 const BACK_OFF_MAX: u32 = 6;
@@ -37,15 +42,18 @@ pub(crate) enum Work {
 }
 
 /// Starts the tasks; they end with the frontend.
-pub(crate) async fn start<S: Shards, D: Stripes>(
+pub(crate) fn start<S: Shards, D: Stripes>(
     frontend: &Frontend<S, D>,
     receiver: mpsc::Receiver<Work>,
 ) -> Result<(), FsError> {
-    leftovers(frontend).await?;
-    let weak = Arc::downgrade(&frontend.0);
+    leftovers::take_over(frontend)?;
+    let (weak, options) = (Arc::downgrade(&frontend.0), &frontend.0.options);
     tokio::spawn(work(weak.clone(), receiver));
-    tokio::spawn(age(weak.clone(), frontend.0.options.dirty_age));
-    tokio::spawn(garbage(weak));
+    tokio::spawn(age(weak.clone(), options.dirty_age));
+    tokio::spawn(garbage::run(weak.clone()));
+    tokio::spawn(folding::run(weak.clone(), options.fold_age));
+    tokio::spawn(recount::run(weak.clone()));
+    tokio::spawn(grace::run(weak, frontend.0.clients.clone(), options.grace));
     Ok(())
 }
 
@@ -69,6 +77,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// As [`Self::drop_orphan`], for who holds the gate.
     pub(crate) async fn drop_orphan_held(&self, node: &Node) {
+        // It is found at the end of the time of grace.
+        if self.0.clients.keep_orphans() {
+            return;
+        }
         {
             let mut state = node.state.lock();
             if !state.orphan || state.opens > 0 {
@@ -91,84 +103,19 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Looks for work that did not fit the queue or failed.
     async fn find_missed(&self) -> Result<(), FsError> {
-        let (mut orphans, mut intents) = (Vec::new(), Vec::new());
+        self.drop_unclaimed().await?;
+        let mut intents = Vec::new();
         {
             let view = self.past_view();
             for fs in answer(inode::filesystems(&view))? {
-                if !self.0.in_orphan_grace.load(Ordering::Relaxed) {
-                    orphans.extend(answer(pending::orphans(&view, fs.id))?);
-                }
                 intents.extend(answer(pending::intents(&view, fs.id))?);
             }
-        }
-        for file in orphans {
-            let node = self.0.nodes.get(file);
-            let _still = node.gate.write().await;
-            // With the gate held, nobody is between having taken the last name and knowing of it.
-            node.state.lock().orphan = true;
-            self.drop_orphan_held(&node).await;
         }
         for file in intents {
             self.drain(file).await?;
         }
         Ok(())
     }
-}
-
-/// What a former life left: orphans, intents, stripes that nobody committed.
-async fn leftovers<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
-    // Nothing has been granted in this life yet: what is listed and unknown was never committed, and
-    // cannot be any more.
-    let listed = frontend.0.stripes.list().await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no search for stripes that were never committed: they stay until the next start");
-        Vec::new()
-    });
-    // A stripe that is known stays known until a command of its own shard forgets it.
-    let view = frontend.past_view();
-    let filesystems = answer(inode::filesystems(&view))?;
-    let mut orphans = Vec::new();
-    for fs in &filesystems {
-        for file in answer(pending::orphans(&view, fs.id))? {
-            frontend.0.nodes.get(file).state.lock().orphan = true;
-            orphans.push(file);
-        }
-        for file in answer(pending::intents(&view, fs.id))? {
-            frontend.later(Work::Drain(file));
-        }
-    }
-    let mut unknown = Vec::new();
-    for place in listed {
-        let mut known = false;
-        for fs in &filesystems {
-            known = known || answer(pending::knows_stripe(&view, fs.id, place.stripe))?;
-        }
-        if !known {
-            unknown.push(place);
-        }
-    }
-    drop(view);
-    let this = frontend.clone();
-    tokio::spawn(async move {
-        for place in unknown {
-            tracing::info!(stripe = place.stripe.0, "freeing a stripe that was never committed");
-            if let Err(error) = this.0.stripes.free(place).await {
-                tracing::warn!(%error, "stripe not freed");
-            }
-        }
-    });
-    let weak = Arc::downgrade(&frontend.0);
-    let grace = frontend.0.options.orphan_grace;
-    tokio::spawn(async move {
-        tokio::time::sleep(grace).await;
-        let Some(inner) = weak.upgrade() else { return };
-        let this = Frontend(inner);
-        this.0.in_orphan_grace.store(false, Ordering::Relaxed);
-        for file in orphans {
-            let node = this.0.nodes.get(file);
-            this.drop_orphan(&node).await;
-        }
-    });
-    Ok(())
 }
 
 async fn work<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, mut receiver: mpsc::Receiver<Work>) {
@@ -210,57 +157,12 @@ async fn age<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, limit: Duration) {
     }
 }
 
-async fn garbage<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
-    let mut ticks = tokio::time::interval(GARBAGE_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen: HashMap<StripeId, (types::FsId, PlacedStripe)> = HashMap::new();
-    let mut quiet = QUIET_LOOKS;
-    loop {
-        ticks.tick().await;
-        let Some(inner) = weak.upgrade() else { return };
-        let this = Frontend(inner);
-        if this.0.missed.swap(false, Ordering::Relaxed)
-            && let Err(error) = this.find_missed().await
-        {
-            tracing::warn!(%error, "work is left; it is looked for again");
-            this.0.missed.store(true, Ordering::Relaxed);
-        }
-        quiet += 1;
-        if seen.is_empty() && quiet < QUIET_LOOKS && !this.0.garbage_made.swap(false, Ordering::Relaxed) {
-            continue;
-        }
-        quiet = 0;
-        if let Err(error) = this.free_garbage(&mut seen).await {
-            // Fails closed: what could not be listed or freed stays.
-            tracing::warn!(%error, "garbage not freed");
-        }
-    }
-}
-
-impl<S: Shards, D: Stripes> Frontend<S, D> {
-    async fn free_garbage(
-        &self,
-        seen: &mut HashMap<StripeId, (types::FsId, PlacedStripe)>,
-    ) -> Result<(), FsError> {
-        // A command each for what one shard has.
-        let mut freed: HashMap<(types::FsId, ShardId), Vec<StripeId>> = HashMap::new();
-        for (stripe, (fs, place)) in seen.drain() {
-            let shard = self.0.shards.shard_of(InodeId(stripe.0).slot());
-            match self.0.stripes.free(place).await {
-                Ok(()) => freed.entry((fs, shard)).or_default().push(stripe),
-                Err(error) => tracing::warn!(%error, "stripe not freed"),
-            }
-        }
-        for ((fs, _), stripes) in freed {
-            self.propose_as(Cred::root(), fs, Action::ForgetStripes { stripes }).await?;
-        }
-        let view = self.past_view();
-        for fs in answer(inode::filesystems(&view))? {
-            for (stripe, record) in answer(pending::garbage(&view, fs.id, GARBAGE_AT_ONCE))? {
-                seen.insert(stripe, (fs.id, PlacedStripe::of(stripe, &record)));
-            }
-        }
-        Ok(())
+/// What became of a task.
+fn ended(task: Option<Result<Result<(), FsError>, tokio::task::JoinError>>) -> Result<(), FsError> {
+    match task {
+        Some(Ok(result)) => result,
+        Some(Err(_)) => Err(FsError::Io),
+        None => Ok(()),
     }
 }
 
@@ -269,5 +171,28 @@ impl PlacedStripe {
     pub(crate) fn of(stripe: StripeId, record: &namespace::records::Stripe) -> PlacedStripe {
         let &namespace::records::Stripe { group, data_chunks, parity_chunks, cells, length, .. } = record;
         PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length }
+    }
+
+    /// A stripe that a command brings.
+    pub(crate) fn of_new(new: &NewStripe) -> PlacedStripe {
+        let &NewStripe { stripe, group, data_chunks, parity_chunks, cells, length } = new;
+        PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length }
+    }
+
+    /// As a command brings it.
+    pub(crate) fn as_new(&self) -> NewStripe {
+        let &PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = self;
+        NewStripe { stripe, group, data_chunks, parity_chunks, cells, length }
+    }
+
+    /// Number of its chunks.
+    pub(crate) fn width(&self) -> u64 {
+        u64::from(self.data_chunks) + u64::from(self.parity_chunks)
+    }
+
+    /// Bytes that each of its chunks takes on its drive: a header block, and the data filled up to blocks.
+    pub(crate) fn chunk_stored_bytes(&self) -> u64 {
+        let block = BLOCK_BYTES as u64;
+        (u64::from(self.length).div_ceil(u64::from(self.data_chunks.max(1)) * block) + 1) * block
     }
 }

@@ -261,10 +261,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Frees the stripes of batches that were never proposed, or were refused.
     async fn give_up(&self, batches: &VecDeque<Batch>) {
-        for stripe in batches.iter().flat_map(|batch| &batch.stripes) {
-            let &NewStripe { stripe, group, data_chunks, parity_chunks, cells, length } = stripe;
-            let place = PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length };
-            if let Err(error) = self.0.stripes.free(place).await {
+        let new = batches.iter().flat_map(|batch| &batch.stripes);
+        let places: Vec<PlacedStripe> = new.map(PlacedStripe::of_new).collect();
+        for result in self.0.stripes.free(&places).await {
+            if let Err(error) = result {
                 tracing::warn!(%error, "a stripe that was not committed is left until the next start");
             }
         }
@@ -272,9 +272,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     async fn commit_action(&self, file: FileId, action: Action) -> Result<Committed, FsError> {
         // On nobody's behalf but with nobody's privileges: the writer's right was decided at its write.
-        let nobody = Cred::user(u32::MAX, u32::MAX);
+        let nobody = vfs::Ctx::new(Cred::user(u32::MAX, u32::MAX));
         for _ in 0..TRIES {
-            match self.outcome(nobody.clone(), None, file.fs, action.clone()).await? {
+            match self.outcome(&nobody, file.fs, action.clone()).await? {
                 Ok(Reply::Attr { attr, .. }) => return Ok(Committed::Done(attr.change)),
                 Ok(reply) => return Err(unexpected(&reply)),
                 Err(Failure::Split { at }) => return Ok(Committed::SplitAt(at)),
@@ -364,8 +364,7 @@ fn pack(stretches: Vec<(u64, Vec<Bytes>)>, max: usize) -> Vec<Packed> {
 }
 
 fn batches_of(place: PlacedStripe, runs: &[(u64, u32, u32)]) -> Vec<Batch> {
-    let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = place;
-    let new = NewStripe { stripe, group, data_chunks, parity_chunks, cells, length };
+    let (stripe, new) = (place.stripe, place.as_new());
     let extent = |&(offset, at, length): &(u64, u32, u32)| Extent {
         offset,
         source: Changed::Stripe { stripe, at, length },

@@ -8,9 +8,12 @@
 #![forbid(unsafe_code)]
 
 mod background;
+mod clients;
 mod dirty;
 mod explain;
 mod flush;
+mod grace;
+mod ledger;
 mod locks;
 mod look;
 mod nodes;
@@ -21,11 +24,18 @@ mod present;
 mod propose;
 mod stripe_ids;
 
-pub use parts::{PlacedStripe, Shards, ShardsView, StripeError, Stripes, Usage};
+pub use background::{Background, Check, Checks, OnDrives, Taken};
+pub use ops::FilesystemUsage;
+pub use parts::{
+    ListFrom, ListedStripe, PlacedStripe, Shards, ShardsView, StripeError, StripePage, Stripes, Usage,
+};
 
-use background::Work;
+use background::{Progress, Work};
+use clients::Clients;
 use env::{Clock, Random};
+use ledger::Ledger;
 use locks::LockTable;
+use metadata::Locking;
 use nodes::Nodes;
 use opens::Opens;
 use parking_lot::Mutex;
@@ -46,8 +56,12 @@ pub struct Options {
     pub dirty_file_bytes: u64,
     /// Age that starts write-back.
     pub dirty_age: Duration,
-    /// How long orphans of a former life are kept for clients that claim their opens again.
-    pub orphan_grace: Duration,
+    /// How long clients of a former life may take to claim again what they had.
+    pub grace: Duration,
+    /// How long a file must not have changed before its small writes are folded into stripes.
+    pub fold_age: Duration,
+    /// Bytes of small writes in one slot of which none is too young to be folded.
+    pub fold_bytes: u64,
 }
 
 impl Default for Options {
@@ -56,7 +70,9 @@ impl Default for Options {
             dirty_bytes_max: 256 << 20,
             dirty_file_bytes: 16 << 20,
             dirty_age: Duration::from_secs(1),
-            orphan_grace: Duration::from_secs(90),
+            grace: Duration::from_secs(90),
+            fold_age: Duration::from_secs(10),
+            fold_bytes: 4 << 20,
         }
     }
 }
@@ -88,10 +104,13 @@ struct Inner<S, D> {
     written_back: AtomicU64,
     /// Work did not fit the queue: look for it.
     missed: AtomicBool,
-    /// Orphans of a former life may still be claimed.
-    in_orphan_grace: AtomicBool,
+    clients: Arc<Clients>,
     counted: Mutex<Option<ops::Counted>>,
-    garbage_made: AtomicBool,
+    /// What files take.
+    ledger: Ledger,
+    progress: Progress,
+    /// The key of digests in commands of this life.
+    fold_key: [u8; 16],
     work: mpsc::Sender<Work>,
 }
 
@@ -108,7 +127,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         clock: Arc<dyn Clock>,
         random: &dyn Random,
     ) -> Result<Self, FsError> {
+        let clients = Arc::new(Clients::recall(&shards.view(Locking::Nobody))?);
         let (sender, receiver) = mpsc::channel(background::QUEUE);
+        let mut fold_key = [0; 16];
+        random.fill(&mut fold_key);
         let inner = Inner {
             shards,
             stripes,
@@ -123,13 +145,15 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             making_room: AsyncMutex::default(),
             written_back: AtomicU64::new(0),
             missed: AtomicBool::new(false),
-            in_orphan_grace: AtomicBool::new(true),
+            clients,
             counted: Mutex::default(),
-            garbage_made: AtomicBool::new(true),
+            ledger: Ledger::default(),
+            progress: Progress::default(),
+            fold_key,
             work: sender,
         };
         let frontend = Frontend(Arc::new(inner));
-        background::start(&frontend, receiver).await?;
+        background::start(&frontend, receiver)?;
         Ok(frontend)
     }
 
@@ -185,9 +209,16 @@ macro_rules! implement {
         let (this, ctx) = ($this.clone(), $ctx.clone());
         propose::whole(async move { ops::$method(&this, &ctx, $request).await }).await
     }};
+    (@unremembered $this:ident, $ctx:ident, $request:ident, $method:ident) => {
+        if $ctx.again { Err(FsError::NotDone) } else { ops::$method($this, $ctx, $request).await }
+    };
+    (@unremembered_whole $this:ident, $ctx:ident, $request:ident, $method:ident) => {
+        if $ctx.again { Err(FsError::NotDone) } else { implement!(@whole $this, $ctx, $request, $method) }
+    };
 }
 
-// Whole are those that have something to do here after their command has taken effect.
+// Whole are those that have something to do here after their command has taken effect; unremembered are changes
+// whose replies are not kept.
 implement! {
     may_end_early filesystem(Filesystem) -> vfs::FilesystemReply;
     may_end_early statfs(StatFs) -> vfs::StatFsReply;
@@ -206,20 +237,24 @@ implement! {
     whole rename(Rename) -> vfs::RenameReply;
     may_end_early readdir(ReadDir) -> vfs::ReadDirReply;
     whole open(Open) -> vfs::OpenReply;
-    may_end_early reopen(Reopen) -> ();
-    whole close(Close) -> ();
+    unremembered reopen(Reopen) -> ();
+    unremembered_whole close(Close) -> ();
     may_end_early read(Read) -> vfs::ReadReply;
-    may_end_early write(Write) -> vfs::WriteReply;
+    unremembered write(Write) -> vfs::WriteReply;
     may_end_early commit(Commit) -> vfs::CommitReply;
-    whole allocate(Allocate) -> ();
+    unremembered_whole allocate(Allocate) -> ();
     may_end_early seek(Seek) -> vfs::SeekReply;
-    whole clone_range(CloneRange) -> ();
+    unremembered_whole clone_range(CloneRange) -> ();
     may_end_early getxattr(GetXattr) -> vfs::GetXattrReply;
     whole setxattr(SetXattr) -> vfs::SetXattrReply;
     may_end_early listxattr(ListXattr) -> vfs::ListXattrReply;
     whole removexattr(RemoveXattr) -> vfs::SetXattrReply;
-    may_end_early lock(Lock) -> ();
+    unremembered lock(Lock) -> ();
     may_end_early test_lock(TestLock) -> vfs::TestLockReply;
-    may_end_early release_owner(ReleaseOwner) -> ();
-    whole end_client(EndClient) -> ();
+    unremembered release_owner(ReleaseOwner) -> ();
+    unremembered_whole end_client(EndClient) -> ();
+    unremembered_whole keep_client(KeepClient) -> ();
+    may_end_early kept_clients(KeptClients) -> vfs::KeptClientsReply;
+    unremembered reclaimed(Reclaimed) -> ();
+    unremembered_whole forget_requests(ForgetRequests) -> ();
 }

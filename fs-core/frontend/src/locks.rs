@@ -158,6 +158,13 @@ impl LockTable {
         settle(self.0.lock().apply(file, Event::Open { open: OpenKey(open.0), share }))
     }
 
+    /// What an open denies to others.
+    pub(crate) fn denied_by(&self, file: FileId, open: OpenId) -> ShareAccess {
+        let table = self.0.lock();
+        let share = table.inodes.get(&file).and_then(|locks| locks.share(OpenKey(open.0)));
+        share.map_or(ShareAccess::NONE, |share| share.deny)
+    }
+
     pub(crate) fn close(&self, file: FileId, open: OpenId) {
         self.0.lock().apply(file, Event::Close { open: OpenKey(open.0) });
     }
@@ -198,6 +205,6 @@ fn mode(kind: LockKind) -> Option<LockMode> {
     }
 }
 
-fn share(access: OpenAccess) -> ShareAccess {
+pub(crate) fn share(access: OpenAccess) -> ShareAccess {
     ShareAccess { read: access.read, write: access.write }
 }

@@ -85,6 +85,18 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         self.0.shards.view(Locking::Nobody)
     }
 
+    /// As [`Self::past_view`], of all shards as they are now, and not when they are first asked.
+    pub(crate) fn view_of_all(&self) -> Result<S::View, FsError> {
+        let view = self.past_view();
+        match view.ask_all() {
+            Ok(()) => Ok(view),
+            Err(error) => {
+                tracing::error!(%error, "shard cannot be read");
+                Err(FsError::Delay)
+            }
+        }
+    }
+
     /// Looks until nothing of what is looked at is held by a transaction.
     pub(crate) async fn unlocked<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, FsError> {
         let deadline = Instant::now() + PATIENCE;

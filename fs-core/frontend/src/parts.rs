@@ -31,12 +31,21 @@ pub trait Shards: Send + Sync + 'static {
 
     /// The shard of a slot.
     fn shard_of(&self, slot: Slot) -> ShardId;
+
+    /// Slots in which a transaction is about to write, also one that was acknowledged.
+    fn held(&self) -> Vec<Slot>;
 }
 
 /// A view of all shards, each as it is when it is first asked.
 pub trait ShardsView: OrderedMap + Send + Sync {
     /// How many shards were asked.
     fn asked(&self) -> usize;
+
+    /// Asks all shards now.
+    ///
+    /// # Errors
+    /// Those of the shards.
+    fn ask_all(&self) -> Result<(), MetadataError>;
 
     /// See [`Views::hold`].
     ///
@@ -63,11 +72,19 @@ impl<M: Member> Shards for ShardSet<M> {
     fn shard_of(&self, slot: Slot) -> ShardId {
         ShardSet::shard_of(self, slot)
     }
+
+    fn held(&self) -> Vec<Slot> {
+        ShardSet::held(self)
+    }
 }
 
 impl<M: Member> ShardsView for Views<M> {
     fn asked(&self) -> usize {
         Views::asked(self).len()
+    }
+
+    fn ask_all(&self) -> Result<(), MetadataError> {
+        Views::ask_all(self)
     }
 
     fn hold(&self, reads: Reads) -> Result<bool, MapError> {
@@ -90,6 +107,35 @@ pub struct PlacedStripe {
     pub cells: u32,
     /// Bytes of data.
     pub length: u32,
+}
+
+/// Where a listing of stripes goes on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ListFrom {
+    /// The group.
+    pub group: GroupId,
+    /// The first stripe of it.
+    pub stripe: StripeId,
+}
+
+/// A stripe that drives have chunks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListedStripe {
+    /// As its chunks describe it.
+    pub place: PlacedStripe,
+    /// The chunks that are where they belong, one bit for each index.
+    pub present: u32,
+    /// Chunks of it that are elsewhere.
+    pub strays: u32,
+}
+
+/// A part of a listing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StripePage {
+    /// In order of group and stripe; one that was begun at several places stands there several times.
+    pub stripes: Vec<ListedStripe>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<ListFrom>,
 }
 
 /// Why stripes could not be written, read or freed.
@@ -126,6 +172,10 @@ pub trait Stripes: Send + Sync + 'static {
     /// Bytes of the largest stripe that is likely to be taken now.
     fn stripe_bytes_max(&self) -> usize;
 
+    /// Bytes of the shortest stripe that has a block in each of its data chunks: shorter ones take more space
+    /// than they hold.
+    fn stripe_bytes_full(&self) -> usize;
+
     /// Writes a stripe; durable when it comes back. `fs` is kept with it. An id is for one call.
     ///
     /// # Errors
@@ -147,17 +197,18 @@ pub trait Stripes: Send + Sync + 'static {
         range: Range<u32>,
     ) -> impl Future<Output = Result<Bytes, StripeError>> + Send;
 
-    /// Frees a stripe; one that is not there is fine.
-    ///
-    /// # Errors
-    /// [`StripeError`]; chunks may be left.
-    fn free(&self, place: PlacedStripe) -> impl Future<Output = Result<(), StripeError>> + Send;
+    /// Frees stripes; one that is not there is fine. What came of each comes back in their order.
+    fn free(&self, places: &[PlacedStripe]) -> impl Future<Output = Vec<Result<(), StripeError>>> + Send;
 
-    /// Every stripe that a drive has a chunk of, for the search for those that metadata do not know.
+    /// Stripes that drives have chunks of, in order, from `from` or the beginning on; about as many as `limit`.
     ///
     /// # Errors
-    /// [`StripeError`]; nothing must be concluded from a partial list.
-    fn list(&self) -> impl Future<Output = Result<Vec<PlacedStripe>, StripeError>> + Send;
+    /// [`StripeError`]: a drive cannot be asked, and nothing must be concluded.
+    fn list(
+        &self,
+        from: Option<ListFrom>,
+        limit: usize,
+    ) -> impl Future<Output = Result<StripePage, StripeError>> + Send;
 
     /// Capacity.
     fn usage(&self) -> Usage;

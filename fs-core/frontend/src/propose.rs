@@ -1,10 +1,10 @@
 //! Commands and queries, and what becomes of their failures.
 
 use crate::{Frontend, Shards, Stripes};
+use map::OrderedMap;
 use metadata::MetadataError;
-use namespace::{Action, Command, Failure, Outcome, Reply};
-use std::sync::atomic::Ordering;
-use types::{Cred, FileId, FsError, FsId, RequestId};
+use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
+use types::{Cred, FileId, FsError, FsId};
 use vfs::Ctx;
 
 /// Most times that a command is proposed again because the world moved under it.
@@ -30,18 +30,14 @@ pub(crate) async fn whole<T: Send + 'static>(
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
-    /// Proposes once.
-    pub(crate) async fn outcome(
-        &self,
-        cred: Cred,
-        request: Option<RequestId>,
-        fs: FsId,
-        action: Action,
-    ) -> Result<Outcome, FsError> {
-        if makes_garbage(&action) {
-            self.0.garbage_made.store(true, Ordering::Relaxed);
-        }
+    /// Proposes once, or finds the first answer where only that is wanted.
+    pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
+        let Ctx { cred, request, again, .. } = ctx.clone();
         let command = Command { now: self.0.clock.now(), cred, request, fs, action };
+        if again {
+            let first = |map: &dyn OrderedMap| Ok(namespace::first_answer(map, &command)?);
+            return self.unlocked(|| self.look(first)).await?.ok_or(FsError::NotDone);
+        }
         let (home, crosses) = (command.home(), command.crosses());
         let submitted = self.0.shards.submit(home, command.encode()?, crosses).await;
         let encoded = submitted.map_err(|error| match error {
@@ -49,13 +45,16 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             MetadataError::TooLarge(_) => FsError::NameTooLong,
             error => {
                 tracing::error!(%error, "shard does not answer");
+                self.0.ledger.mark_all();
                 FsError::Delay
             }
         })?;
-        namespace::reply_of(&encoded).map_err(|error| {
+        let Applied { outcome, accounts } = namespace::applied(&encoded).map_err(|error| {
             tracing::error!(%error, "shard answers in an unknown tongue");
             FsError::Io
-        })
+        })?;
+        self.0.ledger.mark(&accounts);
+        Ok(outcome)
     }
 
     /// Proposes on a caller's behalf until the command neither meets another inode than `action` saw nor
@@ -69,7 +68,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         for _ in 0..TRIES {
             let action = action()?;
             let drained = drained_by(&action, fs);
-            match self.outcome(ctx.cred.clone(), ctx.request, fs, action).await? {
+            match self.outcome(ctx, fs, action).await? {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Fs(error)) => return Err(error),
                 Err(Failure::DrainFirst) => {
@@ -92,25 +91,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Does what is left to be done about an inode, to the end.
     pub(crate) async fn drain(&self, file: FileId) -> Result<(), FsError> {
         loop {
-            match self.outcome(Cred::root(), None, file.fs, Action::Drain { ino: file.ino }).await? {
+            match self.outcome(&Ctx::new(Cred::root()), file.fs, Action::Drain { ino: file.ino }).await? {
                 Ok(Reply::Drained { more: true }) => {}
                 Ok(_) => return Ok(()),
                 Err(Failure::Fs(error)) => return Err(error),
                 Err(_) => return Err(FsError::Delay),
             }
         }
-    }
-}
-
-/// Whether an action may take the last reference from a stripe.
-fn makes_garbage(action: &Action) -> bool {
-    match action {
-        Action::Commit { .. } | Action::Space { .. } | Action::CloneRange { .. } => true,
-        Action::Remove { .. } | Action::Rename { .. } | Action::Drain { .. } | Action::DropOrphan { .. } => {
-            true
-        }
-        Action::SetAttr { set, .. } => set.size.is_some(),
-        _ => false,
     }
 }
 

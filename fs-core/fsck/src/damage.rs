@@ -71,6 +71,10 @@ kinds! {
     Counter = "counter",
     /// What a transaction has left: locks that nobody frees, or a decision that nobody needs.
     Transaction = "transaction",
+    /// An account that does not say what the files of its slot take.
+    Account = "account",
+    /// An extent that holds its bytes itself and is not known to be folded, or the other way.
+    Unfolded = "unfolded",
     /// A live stripe with fewer chunks than it should have; parity makes up for them.
     Degraded = "degraded",
     /// A live stripe with fewer chunks than reading needs: content is lost.

@@ -274,10 +274,11 @@ impl Walk<'_> {
         self.findings.must(links == 0 || !leaves, Kind::Pending, file, || {
             format!("inode {file} waits to be closed or removed, and says {links} links")
         });
-        let both = seen.orphan && seen.intent == Some(Intent::Delete);
+        let both = seen.orphan && seen.intent.is_some_and(Intent::deletes);
         self.findings.must(!both, Kind::Pending, file, || format!("inode {file} is open and being removed"));
-        let cut = seen.intent == Some(Intent::Cut);
-        let right = says.cut.is_some() == cut || seen.intent == Some(Intent::Delete);
+        let deletes = seen.intent.is_some_and(Intent::deletes);
+        let cut = seen.intent.is_some() && !deletes;
+        let right = says.cut.is_some() == cut || deletes;
         self.findings.must(right, Kind::Pending, file, || match cut {
             true => format!("inode {file} is to be cut, and does not say where"),
             false => format!("inode {file} says where it is to be cut, and nothing is going to do it"),

@@ -3,13 +3,15 @@
 use types::{Cookie, FileId, FsId, InodeId, Slot, StripeId};
 
 pub(crate) const COUNTERS: u8 = 0x01;
-pub(crate) const RENAMES: u8 = 0x02;
+pub(crate) const ACCOUNT: u8 = 0x02;
+pub(crate) const RENAMES: u8 = 0x03;
 pub(crate) const FILESYSTEM: u8 = 0x08;
 pub(crate) const FILESYSTEM_NAME: u8 = 0x09;
 pub(crate) const INODE: u8 = 0x10;
 pub(crate) const ENTRY: u8 = 0x20;
 pub(crate) const ENTRY_NAME: u8 = 0x21;
 pub(crate) const EXTENT: u8 = 0x30;
+pub(crate) const UNFOLDED: u8 = 0x31;
 pub(crate) const PIECE: u8 = 0x40;
 pub(crate) const STRIPE: u8 = 0x41;
 pub(crate) const GARBAGE: u8 = 0x42;
@@ -17,6 +19,7 @@ pub(crate) const XATTR: u8 = 0x50;
 pub(crate) const ORPHAN: u8 = 0x60;
 pub(crate) const INTENT: u8 = 0x68;
 pub(crate) const REPLAY: u8 = 0x70;
+pub(crate) const CLIENT: u8 = 0x78;
 
 const PREFIX: usize = 11;
 /// The only branch and layer that there are.
@@ -121,6 +124,18 @@ pub(crate) fn entries(dir: FileId) -> (Vec<u8>, Vec<u8>) {
 pub(crate) fn entry_name(dir: FileId, name: &[u8], is_directory: bool) -> Vec<u8> {
     let end: &[u8] = if is_directory { b"/\0" } else { b"\0" };
     whole(dir.ino.slot(), dir.fs, ENTRY_NAME, &[&sequence(dir.ino.0), name, end])
+}
+
+fn of_offset(file: FileId, kind: u8, offset: u64) -> Vec<u8> {
+    whole(file.ino.slot(), file.fs, kind, &[&sequence(file.ino.0), &offset.to_be_bytes()])
+}
+
+pub(crate) fn extent(file: FileId, offset: u64) -> Vec<u8> {
+    of_offset(file, EXTENT, offset)
+}
+
+pub(crate) fn unfolded(file: FileId, offset: u64) -> Vec<u8> {
+    of_offset(file, UNFOLDED, offset)
 }
 
 fn of_stripe(fs: FsId, kind: u8, stripe: StripeId) -> Vec<u8> {

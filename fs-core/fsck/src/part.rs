@@ -1,6 +1,6 @@
 //! What is remembered of one slot of one filesystem while its records go by in the order of their keys.
 
-use crate::records::{Body, Counters, Inode, Intent, Kind};
+use crate::records::{Account, Body, Counters, Inode, Intent, Kind};
 use std::collections::{BTreeMap, HashMap};
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
@@ -71,7 +71,7 @@ impl Seen {
 
     /// It has no name any more, and is open or being removed.
     pub(crate) fn leaves(&self) -> bool {
-        self.orphan || self.intent == Some(Intent::Delete)
+        self.orphan || self.intent.is_some_and(Intent::deletes)
     }
 }
 
@@ -109,6 +109,9 @@ pub(crate) struct Part {
     pub(crate) slot: Slot,
     pub(crate) fs: FsId,
     pub(crate) counters: Option<Counters>,
+    /// What its account says, and what there is.
+    pub(crate) account: Option<Account>,
+    pub(crate) counted: Account,
     /// In order.
     pub(crate) inodes: Vec<Seen>,
     pub(crate) uses: HashMap<(StripeId, u32), Uses>,
@@ -120,7 +123,8 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn new(slot: Slot, fs: FsId) -> Part {
         let (inodes, uses, sums) = (Vec::new(), HashMap::new(), BTreeMap::new());
-        Part { slot, fs, counters: None, inodes, uses, sums, extents_end: (u64::MAX, 0) }
+        let (account, counted, extents_end) = (None, Account::default(), (u64::MAX, 0));
+        Part { slot, fs, counters: None, account, counted, inodes, uses, sums, extents_end }
     }
 
     pub(crate) fn file(&self, ino: InodeId) -> FileId {

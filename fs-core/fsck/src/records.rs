@@ -15,7 +15,7 @@ macro_rules! records {
 }
 
 records! {
-    Counters Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+    Counters Account Unfolded Client Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
 }
 
 impl Record for Inode {
@@ -56,6 +56,25 @@ pub(crate) struct Counters {
 pub(crate) struct Renames {
     #[expect(dead_code, reason = "any number will do")]
     count: u64,
+}
+
+/// What the files of a filesystem in a slot take.
+#[derive(Deserialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Account {
+    pub(crate) used: u64,
+    pub(crate) unfolded: u64,
+    pub(crate) unfolded_bytes: u64,
+    pub(crate) stripes: u64,
+    pub(crate) data: u64,
+    pub(crate) live: u64,
+    pub(crate) stored: u64,
+    pub(crate) garbage: u64,
+    pub(crate) garbage_stored: u64,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Unfolded {
+    pub(crate) bytes: u32,
 }
 
 #[derive(Deserialize, PartialEq, Eq)]
@@ -180,8 +199,20 @@ pub(crate) struct Orphan {
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Intent {
-    Cut,
-    Delete,
+    Cut(Progress),
+    Delete(Progress),
+}
+
+/// How far it is done: any offset will do, as an extent that is left without its inode is found by itself.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Progress {
+    from: u64,
+}
+
+impl Intent {
+    pub(crate) fn deletes(self) -> bool {
+        matches!(self, Intent::Delete(_))
+    }
 }
 
 #[derive(Deserialize)]
@@ -189,6 +220,13 @@ pub(crate) struct Replay {
     #[expect(dead_code, reason = "any number will do")]
     sequence: u64,
     pub(crate) replies: Vec<(u16, Bytes)>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Client {
+    pub(crate) holds: (bool, bool, bool),
+    /// The number of a head, and what it keeps.
+    pub(crate) kept: Option<(u8, Bytes)>,
 }
 
 #[cfg(test)]

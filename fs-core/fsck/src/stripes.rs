@@ -2,19 +2,67 @@
 
 use crate::across::missing_piece;
 use crate::damage::Kind;
-use crate::keys::Key;
+use crate::keys::{self, Key};
 use crate::part::Uses;
-use crate::records::{self, Extent, Piece, Source, Stripe};
+use crate::records::{self, Extent, Piece, Source, Stripe, Unfolded, decode};
 use crate::walk::Walk;
-use types::limits::{FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};
+use map::MapError;
+use types::limits::{BLOCK_BYTES, FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};
 use types::{FileId, InodeId, StripeId};
 
 impl Walk<'_> {
-    pub(crate) fn extent(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+    pub(crate) fn extent(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) -> Result<(), MapError> {
         let Some((ino, offset)) = key.inode_and_number() else {
-            return self.unreadable(raw, "its key has another length");
+            self.unreadable(raw, "its key has another length");
+            return Ok(());
         };
-        let Some(Extent { length, source }) = self.read(raw, value) else { return };
+        let Some(Extent { length, source }) = self.read(raw, value) else { return Ok(()) };
+        if let Source::Inline(bytes) = &source {
+            self.holds_bytes(self.part.file(ino), offset, bytes.len() as u64)?;
+        }
+        self.run(ino, offset, length, &source);
+        Ok(())
+    }
+
+    /// An extent that holds its bytes itself must be known to be folded.
+    fn holds_bytes(&mut self, file: FileId, offset: u64, bytes: u64) -> Result<(), MapError> {
+        let counted = &mut self.part.counted;
+        counted.unfolded += 1;
+        counted.unfolded_bytes = counted.unfolded_bytes.saturating_add(bytes);
+        let known = self.view.get(&keys::unfolded(file, offset))?;
+        let known = known.is_some_and(|value| {
+            decode::<Unfolded>(&value).is_ok_and(|unfolded| u64::from(unfolded.bytes) == bytes)
+        });
+        self.findings.must(known, Kind::Unfolded, file, || {
+            format!(
+                "the extent of inode {file} at {offset} holds its {bytes} bytes and is not known to be folded"
+            )
+        });
+        Ok(())
+    }
+
+    pub(crate) fn unfolded(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) -> Result<(), MapError> {
+        let Some((ino, offset)) = key.inode_and_number() else {
+            self.unreadable(raw, "its key has another length");
+            return Ok(());
+        };
+        if self.read::<Unfolded>(raw, value).is_none() {
+            return Ok(());
+        }
+        let file = self.part.file(ino);
+        let extent = self.view.get(&keys::extent(file, offset))?.map(|value| decode::<Extent>(&value));
+        // One that cannot be read is named already.
+        let holds = extent.is_some_and(|extent| match extent {
+            Ok(extent) => matches!(extent.source, Source::Inline(_)),
+            Err(_) => true,
+        });
+        self.findings.must(holds, Kind::Unfolded, file, || {
+            format!("the extent of inode {file} at {offset} is to be folded and holds no bytes")
+        });
+        Ok(())
+    }
+
+    fn run(&mut self, ino: InodeId, offset: u64, length: u64, source: &Source) {
         let file = self.part.file(ino);
         let end = offset.checked_add(length).filter(|end| *end <= FILE_BYTES_MAX && length > 0);
         let Some(end) = end else {
@@ -50,7 +98,7 @@ impl Walk<'_> {
                 )
             });
         }
-        self.source(file, (offset, length), &source);
+        self.source(file, (offset, length), source);
     }
 
     fn source(&mut self, file: FileId, (offset, length): (u64, u64), source: &Source) {
@@ -134,6 +182,11 @@ impl Walk<'_> {
             return self.chunks.garbage(stripe);
         };
         let (id, fs) = (InodeId(stripe.0), key.fs);
+        let counted = &mut self.part.counted;
+        counted.stripes += 1;
+        counted.data += u64::from(record.length);
+        counted.live += u64::from(record.live);
+        counted.stored = counted.stored.saturating_add(stored(&record));
         let mut wrong = |what: String| {
             self.findings.add(Kind::Stripe, None, || format!("stripe {id} of filesystem {} {what}", fs.0));
         };
@@ -164,6 +217,9 @@ impl Walk<'_> {
         self.number(Kind::Garbage, stripe);
         self.chunks.garbage(stripe);
         let Some(record) = self.read::<Stripe>(raw, value) else { return };
+        let counted = &mut self.part.counted;
+        counted.garbage += 1;
+        counted.garbage_stored = counted.garbage_stored.saturating_add(stored(&record));
         if sums.pieces > 0 || record.pieces > 0 || record.live > 0 {
             self.findings.add(Kind::Garbage, None, || {
                 let (id, fs) = (InodeId(stripe.0), key.fs.0);
@@ -188,4 +244,12 @@ impl Walk<'_> {
             });
         }
     }
+}
+
+/// What the chunks of a stripe take on drives: a header block each, and its data divided and filled up to blocks.
+fn stored(record: &Stripe) -> u64 {
+    let (data, parity) = (u64::from(record.data_chunks), u64::from(record.parity_chunks));
+    let block = BLOCK_BYTES as u64;
+    // A stripe without data chunks is named as impossible.
+    (u64::from(record.length).div_ceil(data.max(1) * block) + 1) * block * (data + parity)
 }

@@ -6,9 +6,10 @@ use crate::chunks::{Chunks, Doubts};
 use crate::damage::{Findings, Kind};
 use crate::keys::{self, Key};
 use crate::part::Part;
-use crate::records::{self, Counters, Filesystem, Record, Renames, Replay, decode};
+use crate::records::{self, Client, Counters, Filesystem, Record, Renames, Replay, decode};
 use map::{MapError, OrderedMap};
 use std::collections::{BTreeMap, HashSet};
+use types::limits::CLIENT_RECORD_BYTES_MAX;
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
 /// Steps of one request that a replay remembers.
@@ -18,6 +19,8 @@ const REPLY_VERSION: u8 = 1;
 /// The only folding table there is.
 const FOLD_VERSION: u8 = 1;
 const FILESYSTEM_NAME_BYTES_MAX: usize = 255;
+/// Heads that keep records of clients.
+const HEADS: u8 = 1;
 /// Holds filesystems and the counters of stripes.
 const CLUSTER: FsId = FsId(0);
 
@@ -116,7 +119,7 @@ impl Walk<'_> {
         if (key.slot, key.fs) != (self.part.slot, self.part.fs) {
             self.begin_part(key.slot, key.fs);
         }
-        let of_cluster = matches!(key.kind, keys::FILESYSTEM | keys::FILESYSTEM_NAME);
+        let of_cluster = matches!(key.kind, keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT);
         let of_both = matches!(key.kind, keys::COUNTERS | keys::REPLAY);
         if !of_both && of_cluster != (key.fs == CLUSTER) {
             self.unreadable(raw, "a record of this kind does not belong into this filesystem");
@@ -137,12 +140,20 @@ impl Walk<'_> {
                 self.read::<Renames>(raw, value);
             }
             keys::RENAMES => self.unreadable(raw, "its place is in slot 0"),
+            keys::ACCOUNT => {
+                if key.body.is_empty() {
+                    self.part.account = self.read(raw, value);
+                } else {
+                    self.unreadable(raw, "its key is too long");
+                }
+            }
             keys::FILESYSTEM => drop(self.read::<Filesystem>(raw, value)),
             keys::FILESYSTEM_NAME => self.filesystem_name(raw, value),
             keys::INODE => self.inode(raw, key, value),
             keys::ENTRY => self.entry(raw, key, value)?,
             keys::ENTRY_NAME => self.entry_name(raw, key, value)?,
-            keys::EXTENT => self.extent(raw, key, value),
+            keys::EXTENT => self.extent(raw, key, value)?,
+            keys::UNFOLDED => self.unfolded(raw, key, value)?,
             keys::PIECE => self.piece(raw, key, value),
             keys::STRIPE => self.stripe(raw, key, value),
             keys::GARBAGE => self.garbage(raw, key, value),
@@ -150,6 +161,7 @@ impl Walk<'_> {
             keys::ORPHAN => self.orphan(raw, key, value),
             keys::INTENT => self.intent(raw, key, value),
             keys::REPLAY => self.replay(raw, key, value),
+            keys::CLIENT => self.client(raw, key, value),
             _ => self.unreadable(raw, "its kind is unknown"),
         }
         Ok(())
@@ -201,6 +213,7 @@ impl Walk<'_> {
     /// All records of the part were seen.
     fn finish_part(&mut self) {
         self.counters();
+        self.account();
         self.finish_inodes();
         self.finish_stripes();
     }
@@ -229,6 +242,21 @@ impl Walk<'_> {
         }
     }
 
+    fn account(&mut self) {
+        let used = self.part.inodes.iter().filter_map(|seen| seen.says).map(|says| says.used);
+        let used = used.fold(0, u64::saturating_add);
+        let counted = records::Account { used, ..self.part.counted };
+        let says = self.part.account.take().unwrap_or_default();
+        if counted != says {
+            let (slot, fs) = (self.part.slot.0, self.part.fs.0);
+            self.findings.add(Kind::Account, None, || {
+                format!(
+                    "the account of slot {slot} of filesystem {fs} says {says:?}, and there is {counted:?}"
+                )
+            });
+        }
+    }
+
     fn filesystem_name(&mut self, raw: &[u8], value: &[u8]) {
         let Some(record) = self.read::<Filesystem>(raw, value) else { return };
         let right = raw == keys::filesystem_name(record.name.as_bytes())
@@ -246,6 +274,16 @@ impl Walk<'_> {
         let known = replies.iter().all(|(_, reply)| reply.first() == Some(&REPLY_VERSION));
         if key.body.len() != 20 || !in_order || !known || !(1..=REPLAY_STEPS_MAX).contains(&replies.len()) {
             self.unreadable(raw, "it is no replay");
+        }
+    }
+
+    fn client(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+        let Some(Client { holds, kept }) = self.read(raw, value) else { return };
+        let small =
+            kept.as_ref().is_none_or(|(head, data)| *head < HEADS && data.len() <= CLIENT_RECORD_BYTES_MAX);
+        let something = holds != (false, false, false) || kept.is_some();
+        if key.slot != Slot(0) || key.body.len() != 16 || !small || !something {
+            self.unreadable(raw, "it is no client");
         }
     }
 

@@ -167,6 +167,20 @@ impl<M: Member> ShardSet<M> {
         Views::new(self.inner.clone(), locking)
     }
 
+    /// Slots in which a transaction that is prepared is about to write. What was acknowledged before this is asked
+    /// is in every later view, or its slots are among these.
+    #[must_use]
+    pub fn held(&self) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        for board in self.inner.members.values().filter_map(|member| member.board().ok()) {
+            let held = board.now();
+            slots.extend(held.prepared.values().flat_map(|held| held.written_slots()));
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
     /// A view of all shards at one moment, at which no transaction of this executor is under way: for checking.
     /// What others have under way, or what could not be ended for some seconds, is in it as it is.
     ///
@@ -183,7 +197,7 @@ impl<M: Member> ShardSet<M> {
                 }
                 if !left || Instant::now() > deadline {
                     let views = self.view(Locking::Nobody);
-                    self.inner.members.keys().try_for_each(|shard| views.of(*shard).map(drop))?;
+                    views.ask_all()?;
                     return Ok(views);
                 }
             }

@@ -1,6 +1,8 @@
 //! Commands, their replies, and how both travel.
 
+use crate::records::Kept;
 use bytes::Bytes;
+use locking::Holds;
 use serde::{Deserialize, Serialize};
 use types::{
     Attr, ByteRange, Cred, Device, FileId, FileKind, FsError, FsId, GroupId, InodeId, Mode, Name, RequestId,
@@ -141,6 +143,18 @@ pub enum Action {
         /// Bytes.
         length: u64,
     },
+    /// Moves bytes of files into a stripe, which must be durable before this is proposed. Nobody sees a
+    /// change: neither size nor times nor change attribute. What is not any more as it was seen stays where it is.
+    Relocate {
+        /// The key of the digests in `moves`, drawn at random by the proposer.
+        key: [u8; 16],
+        /// Where they go, in the slot of the files.
+        stripe: StripeId,
+        /// The stripe itself, in the first command that refers to it; taken over if any move has an effect.
+        new: Option<NewStripe>,
+        /// What goes where in the stripe, in order and without overlap.
+        moves: Vec<Move>,
+    },
     /// Grants stripe identities in the slot of an inode.
     GrantStripes {
         /// The inode whose slot they are of.
@@ -163,12 +177,34 @@ pub enum Action {
         /// The stripes.
         stripes: Vec<StripeId>,
     },
-    /// The client will not retry any more: its replays in the slot of `near` are forgotten.
-    ForgetClient {
+    /// The client will not retry what it sent on these channels: its replays in the slot of `near` are forgotten.
+    ForgetReplays {
         /// The client.
         client: u128,
+        /// The first and the last channel.
+        channels: (u32, u32),
         /// An inode of the slot.
         near: InodeId,
+    },
+    /// Remembers a client over restarts; what is `None` stays as it is. A client of whom there is nothing to know is
+    /// forgotten.
+    KeepClient {
+        /// The client.
+        client: u128,
+        /// The kinds of state that it may have.
+        holds: Option<Holds>,
+        /// What a head has to know of it.
+        kept: Option<Kept>,
+    },
+    /// These clients have nothing any more; what heads keep of them stays.
+    DisownClients {
+        /// At most [`types::limits::COMMAND_KEYS_MAX`].
+        clients: Vec<u128>,
+    },
+    /// The client has ended, and is not remembered any more.
+    DropClient {
+        /// The client.
+        client: u128,
     },
 }
 
@@ -285,6 +321,33 @@ impl Extent {
     }
 }
 
+/// Bytes of a file that are in a stripe, too.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Move {
+    /// The file.
+    pub ino: InodeId,
+    /// Where in it.
+    pub offset: u64,
+    /// How many.
+    pub length: u32,
+    /// What was seen there.
+    pub seen: Seen,
+    /// Where in the stripe.
+    pub at: u32,
+}
+
+/// What stood in the place of bytes that are to be moved.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Seen {
+    /// Extents that hold their bytes themselves, without a gap: [`crate::digest`] of all.
+    Unfolded {
+        /// Of the bytes, under the key of the command.
+        digest: [u8; 16],
+        /// Number of extents.
+        extents: u32,
+    },
+}
+
 /// What a command did, or why it did nothing.
 pub type Outcome = Result<Reply, Failure>;
 
@@ -383,6 +446,11 @@ pub enum Reply {
         first: StripeId,
         /// How many.
         count: u32,
+    },
+    /// Bytes were moved.
+    Relocated {
+        /// How many; none, and a stripe that was new is nobody's.
+        bytes: u64,
     },
     /// Work was done; more may be left. Stripes that became garbage are to be freed.
     Drained {

@@ -1,11 +1,13 @@
 //! One command, one file.
 
+pub(crate) mod client;
 pub(crate) mod clone_range;
 pub(crate) mod commit;
 pub(crate) mod create;
 pub(crate) mod drain;
 pub(crate) mod filesystem;
 pub(crate) mod link;
+pub(crate) mod relocate;
 pub(crate) mod remove;
 pub(crate) mod rename;
 pub(crate) mod setattr;

@@ -3,15 +3,22 @@
 use crate::command::{Changed, Failure, NewStripe};
 use crate::inodes::{Reader, Step, Work};
 use crate::keys;
-use crate::records::{Extent, Inode, Piece, Record, Source, Stripe};
+use crate::records::{Extent, Inode, Piece, Record, Source, Stripe, Unfolded};
 use bytes::Bytes;
 use map::MapError;
 use types::{ByteRange, FsError, InodeId, StripeId};
 
-/// Most extents that one command removes, and most that it adds: one changes up to four keys, the other two.
-pub(crate) const EXTENTS_PER_COMMAND: usize = 150;
+/// Most extents that one command removes, and most that it adds: one changes up to five keys (itself, its piece,
+/// its stripe that turns into garbage, the account of that one's slot), the other two.
+pub(crate) const EXTENTS_PER_COMMAND: usize = 130;
+/// Most stripes that one command brings.
+pub(crate) const STRIPES_PER_COMMAND: usize = 16;
+/// Keys that a command changes beside: inodes, counters, accounts, attributes, its replay.
+const KEYS_BESIDE: usize = 20;
 
-const _: () = assert!(EXTENTS_PER_COMMAND * (4 + 2) < types::limits::COMMAND_KEYS_MAX);
+const _: () = assert!(
+    EXTENTS_PER_COMMAND * (5 + 2) + STRIPES_PER_COMMAND * 2 + KEYS_BESIDE < types::limits::COMMAND_KEYS_MAX
+);
 
 /// An extent with its offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    fn decode(key: &[u8], value: &[u8]) -> Result<Run, MapError> {
+        let offset = keys::extent_offset(key);
+        let offset = offset.ok_or_else(|| MapError::Broken("an extent's key has no offset".into()))?;
+        Ok(Run { offset, extent: Extent::decode(value)? })
+    }
+
     pub(crate) fn range(&self) -> ByteRange {
         ByteRange::new(self.offset, self.extent.length)
     }
@@ -59,50 +72,83 @@ impl Run {
 impl Reader<'_> {
     /// The extents of `ino` that meet `range`, whole, in order, at most `limit`.
     pub(crate) fn runs(&self, ino: InodeId, range: ByteRange, limit: usize) -> Result<Vec<Run>, MapError> {
-        let file = self.file(ino);
-        let mut runs = Vec::new();
-        let mut broken = None;
-        let mut take = |key: &[u8], value: &[u8]| match (keys::extent_offset(key), Extent::decode(value)) {
-            (Some(offset), Ok(extent)) => Some(Run { offset, extent }),
-            (_, Err(error)) => {
-                broken = Some(error);
-                None
-            }
-            (None, _) => {
-                broken = Some(MapError::Broken("an extent's key has no offset".into()));
-                None
-            }
-        };
-        let (from, to) = keys::extents(file, 0, range.offset);
+        let mut before = None;
+        let (from, to) = keys::extents(self.file(ino), 0, range.offset);
         self.map.scan_back(&from, &to, &mut |key, value| {
-            runs.extend(take(key, value).filter(|run| run.range().end > range.offset));
+            before = Some(Run::decode(key, value));
             false
         })?;
-        let (from, to) = keys::extents(file, range.offset, range.end);
+        let straddles = |run: &Run| run.range().end > range.offset;
+        let mut runs: Vec<Run> = before.transpose()?.into_iter().filter(straddles).collect();
         if runs.len() < limit {
-            self.map.scan(&from, &to, &mut |key, value| match take(key, value) {
-                Some(run) => {
-                    runs.push(run);
-                    runs.len() < limit
-                }
-                None => false,
-            })?;
+            self.add_runs(ino, range, limit, &mut runs)?;
         }
-        match broken {
-            Some(error) => Err(error),
-            None => Ok(runs),
-        }
+        Ok(runs)
+    }
+
+    /// The extents of `ino` that begin at or after `from`, in order, at most `limit`.
+    pub(crate) fn runs_from(&self, ino: InodeId, from: u64, limit: usize) -> Result<Vec<Run>, MapError> {
+        let mut runs = Vec::new();
+        self.add_runs(ino, ByteRange { offset: from, end: u64::MAX }, limit, &mut runs)?;
+        Ok(runs)
+    }
+
+    fn add_runs(
+        &self,
+        ino: InodeId,
+        within: ByteRange,
+        limit: usize,
+        runs: &mut Vec<Run>,
+    ) -> Result<(), MapError> {
+        let mut broken = Ok(());
+        let (from, to) = keys::extents(self.file(ino), within.offset, within.end);
+        self.map.scan(&from, &to, &mut |key, value| match Run::decode(key, value) {
+            Ok(run) => {
+                runs.push(run);
+                runs.len() < limit
+            }
+            Err(error) => {
+                broken = Err(error);
+                false
+            }
+        })?;
+        broken
     }
 }
 
 impl Work<'_> {
     fn put_run(&mut self, ino: InodeId, run: &Run) {
-        self.put(&keys::extent(self.file(ino), run.offset), &run.extent);
+        let file = self.file(ino);
+        self.put(&keys::extent(file, run.offset), &run.extent);
+        if let Source::Inline(content) = &run.extent.source {
+            // At most 16 KiB.
+            self.put(&keys::unfolded(file, run.offset), &Unfolded { bytes: content.len() as u32 });
+            let account = self.gain(ino.slot());
+            account.unfolded += 1;
+            account.unfolded_bytes += content.len() as u64;
+        }
+    }
+
+    fn take_run(&mut self, ino: InodeId, run: &Run) {
+        let file = self.file(ino);
+        self.map.delete(&keys::extent(file, run.offset));
+        if let Source::Inline(content) = &run.extent.source {
+            self.map.delete(&keys::unfolded(file, run.offset));
+            let account = self.lose(ino.slot());
+            account.unfolded += 1;
+            account.unfolded_bytes += content.len() as u64;
+        }
+    }
+
+    /// Changes the bytes that the file uses to `used`.
+    pub(crate) fn set_used(&mut self, ino: InodeId, inode: &mut Inode, used: u64) {
+        self.change_used(ino.slot(), inode.used, used);
+        inode.used = used;
     }
 
     /// Adds a run that overlaps no other, counting its bytes; references are the caller's.
     pub(crate) fn add_run(&mut self, ino: InodeId, inode: &mut Inode, run: &Run) {
-        inode.used = inode.used.saturating_add(run.extent.length);
+        self.set_used(ino, inode, inode.used.saturating_add(run.extent.length));
         self.put_run(ino, run);
     }
 
@@ -125,16 +171,21 @@ impl Work<'_> {
         Ok(runs.len())
     }
 
-    fn punch_run(&mut self, ino: InodeId, inode: &mut Inode, run: &Run, range: ByteRange) -> Step<()> {
+    /// Makes the part of `run`, an extent of the file, that is in `range` a hole.
+    pub(crate) fn punch_run(
+        &mut self,
+        ino: InodeId,
+        inode: &mut Inode,
+        run: &Run,
+        range: ByteRange,
+    ) -> Step<()> {
         let own = run.range();
         let left = run.clip(ByteRange { offset: own.offset, end: range.offset });
         let right = run.clip(ByteRange { offset: range.end, end: own.end });
         let kept = [&left, &right].into_iter().flatten();
         let gone = run.extent.length - kept.clone().map(|run| run.extent.length).sum::<u64>();
-        inode.used = less(inode.used, gone)?;
-        if left.is_none() {
-            self.map.delete(&keys::extent(self.file(ino), run.offset));
-        }
+        self.set_used(ino, inode, less(inode.used, gone)?);
+        self.take_run(ino, run);
         let references = kept.clone().count();
         for part in kept {
             self.put_run(ino, part);
@@ -179,13 +230,19 @@ impl Work<'_> {
             .read()
             .record(&stripe_key)?
             .ok_or_else(|| MapError::Broken(format!("piece of {stripe:?}, which has no record")))?;
-        owner.pieces = less(owner.pieces, 1)?;
-        owner.live = less(owner.live, record.length)?;
-        if owner.pieces > 0 {
+        let slot = InodeId(stripe.0).slot();
+        if owner.pieces > 1 {
+            owner.pieces -= 1;
+            owner.live = less(owner.live, record.length)?;
             self.put(&stripe_key, &owner);
+            self.lose(slot).live += u64::from(record.length);
         } else {
+            self.lose(slot).add_live(&owner);
+            owner.pieces = less(owner.pieces, 1)?;
+            owner.live = less(owner.live, record.length)?;
             self.map.delete(&stripe_key);
             self.put(&keys::garbage(self.fs, stripe), &owner);
+            self.gain(slot).add_garbage(&owner);
         }
         Ok(())
     }
@@ -193,7 +250,7 @@ impl Work<'_> {
     /// Turns content kept in the inode into an extent, so that others can stand beside it.
     pub(crate) fn spill_inline(&mut self, ino: InodeId, inode: &mut Inode) -> Step<()> {
         let Some(content) = inode.as_file_mut()?.inline.take() else { return Ok(()) };
-        inode.used = less(inode.used, content.len() as u64)?;
+        self.set_used(ino, inode, less(inode.used, content.len() as u64)?);
         if !content.is_empty() {
             let extent = Extent { length: content.len() as u64, source: Source::Inline(content) };
             self.add_run(ino, inode, &Run { offset: 0, extent });
@@ -203,6 +260,9 @@ impl Work<'_> {
 
     /// Takes over stripes that a commit brings.
     pub(crate) fn adopt(&mut self, stripes: &[NewStripe]) -> Step<()> {
+        if stripes.len() > STRIPES_PER_COMMAND {
+            return Err(FsError::Invalid.into());
+        }
         for new in stripes {
             let key = keys::stripe(self.fs, new.stripe);
             let known =
@@ -213,7 +273,9 @@ impl Work<'_> {
                 return Err(FsError::Invalid.into());
             }
             let &NewStripe { group, data_chunks, parity_chunks, cells, length, .. } = new;
-            self.put(&key, &Stripe { group, data_chunks, parity_chunks, cells, length, pieces: 0, live: 0 });
+            let stripe = Stripe { group, data_chunks, parity_chunks, cells, length, pieces: 0, live: 0 };
+            self.put(&key, &stripe);
+            self.gain(InodeId(new.stripe.0).slot()).add_live(&stripe);
         }
         Ok(())
     }
@@ -236,6 +298,7 @@ impl Work<'_> {
             owner.live.checked_add(length).filter(|live| *live <= owner.length).ok_or(FsError::Invalid)?;
         self.put(&key, &owner);
         self.put(&piece_key, &Piece { length, references: 1 });
+        self.gain(InodeId(stripe.0).slot()).live += u64::from(length);
         Ok(Source::Piece { stripe, piece: at, within: 0, codec: 0, key_id: 0, raw_length: 0 })
     }
 }

@@ -1,5 +1,6 @@
 //! What commands and queries share: typed access to the records of one filesystem.
 
+use crate::accounts::Accounts;
 use crate::command::{DirChange, Failure, Removed};
 use crate::cookie::natural;
 use crate::extents::less;
@@ -163,6 +164,7 @@ pub(crate) struct Work<'a> {
     pub(crate) fs: FsId,
     pub(crate) now: Time,
     pub(crate) cred: Cred,
+    pub(crate) accounts: Accounts,
 }
 
 impl Work<'_> {
@@ -290,7 +292,7 @@ impl Work<'_> {
         if links == 0 && keep {
             self.put(&keys::orphan(file), &Orphan { since: self.now });
         } else if links == 0 {
-            self.put(&keys::intent(file), &Intent::Delete);
+            self.put(&keys::intent(file), &Intent::Delete { from: 0 });
             let has_content = matches!(&inode.body, Body::File(body) if body.inline.is_none());
             let away = ino.slot() != home && (has_content || inode.xattrs > 0);
             drain = away || commands::drain::step(self, ino)?;

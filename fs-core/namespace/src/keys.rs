@@ -9,8 +9,10 @@ use types::{Cookie, FileId, FsId, InodeId, Name, RequestId, Slot, StripeId};
 pub mod kind {
     /// Counters of a slot.
     pub const COUNTERS: u8 = 0x01;
+    /// What a slot's files take.
+    pub const ACCOUNT: u8 = 0x02;
     /// The lease of renames, in the root's slot.
-    pub const RENAMES: u8 = 0x02;
+    pub const RENAMES: u8 = 0x03;
     /// A filesystem, in slot 0 of filesystem 0.
     pub const FILESYSTEM: u8 = 0x08;
     /// A filesystem's name, in slot 0 of filesystem 0.
@@ -23,6 +25,8 @@ pub mod kind {
     pub const ENTRY_NAME: u8 = 0x21;
     /// A run of a file's bytes.
     pub const EXTENT: u8 = 0x30;
+    /// An extent that holds its bytes itself: to be folded into a stripe.
+    pub const UNFOLDED: u8 = 0x31;
     /// A run of bytes of a stripe.
     pub const PIECE: u8 = 0x40;
     /// A stripe.
@@ -37,6 +41,8 @@ pub mod kind {
     pub const INTENT: u8 = 0x68;
     /// The reply to a client's last change on a channel.
     pub const REPLAY: u8 = 0x70;
+    /// A client that is remembered over restarts, in slot 0 of filesystem 0.
+    pub const CLIENT: u8 = 0x78;
 }
 
 /// The only branch and layer until there are clones and snapshots.
@@ -89,11 +95,10 @@ pub fn renames(fs: FsId) -> Vec<u8> {
     Key::new(Slot(0), fs, kind::RENAMES).end()
 }
 
-/// The slot of a key.
+/// What the files of `fs` in `slot` take.
 #[must_use]
-pub fn slot(key: &[u8]) -> Option<Slot> {
-    let bytes = key.get(0..2)?.try_into().ok()?;
-    Some(Slot(u16::from_be_bytes(bytes)))
+pub fn account(fs: FsId, slot: Slot) -> Vec<u8> {
+    Key::new(slot, fs, kind::ACCOUNT).end()
 }
 
 /// The record of a filesystem.
@@ -167,6 +172,18 @@ pub fn extent_offset(key: &[u8]) -> Option<u64> {
     entry_cookie(key).map(|cookie| cookie.0)
 }
 
+/// That the extent of `file` at `offset` holds its bytes itself.
+#[must_use]
+pub fn unfolded(file: FileId, offset: u64) -> Vec<u8> {
+    Key::of(file, kind::UNFOLDED).bytes(&offset.to_be_bytes()).end()
+}
+
+/// The place in a key made by [`unfolded`].
+#[must_use]
+pub fn unfolded_at(key: &[u8]) -> Option<(FileId, u64)> {
+    Some((parse_inode(key)?, extent_offset(key)?))
+}
+
 fn of_stripe(fs: FsId, stripe: StripeId, kind: u8) -> Key {
     let id = InodeId(stripe.0);
     Key::new(id.slot(), fs, kind).sequence(id.sequence())
@@ -234,17 +251,67 @@ pub fn replay(fs: FsId, slot: Slot, request: &RequestId) -> Vec<u8> {
     key.bytes(&request.channel.to_be_bytes()).end()
 }
 
-/// The keys of all replays of a client in a slot.
+/// The keys of a client's replays in a slot, from one channel to another: from, to.
 #[must_use]
-pub fn replays(fs: FsId, slot: Slot, client: u128) -> (Vec<u8>, Vec<u8>) {
-    let key = || Key::new(slot, fs, kind::REPLAY).bytes(&client.to_be_bytes());
-    (key().0, key().bytes(&[0xff; 9]).0)
+pub fn replays(fs: FsId, slot: Slot, client: u128, (first, last): (u32, u32)) -> (Vec<u8>, Vec<u8>) {
+    let key = |channel: u32| {
+        Key::new(slot, fs, kind::REPLAY).bytes(&client.to_be_bytes()).bytes(&channel.to_be_bytes())
+    };
+    (key(first).0, key(last).bytes(&[0xff; SUFFIX_BYTES + 1]).0)
+}
+
+fn of_client(client: u128) -> Key {
+    Key::new(Slot(0), FsId(0), kind::CLIENT).bytes(&client.to_be_bytes())
+}
+
+/// What is remembered of a client.
+#[must_use]
+pub fn client(client: u128) -> Vec<u8> {
+    of_client(client).end()
+}
+
+/// The keys of the clients after this one, or of all: from, to.
+#[must_use]
+pub fn clients_after(after: Option<u128>) -> (Vec<u8>, Vec<u8>) {
+    let from = match after {
+        // Longer than the client's own key, and before that of the next.
+        Some(client) => of_client(client).bytes(&[0xff; SUFFIX_BYTES + 1]).0,
+        None => Key::new(Slot(0), FsId(0), kind::CLIENT).0,
+    };
+    (from, Key::new(Slot(0), FsId(0), kind::CLIENT + 1).0)
+}
+
+/// The client in a key made by [`client`].
+#[must_use]
+pub fn client_id(key: &[u8]) -> Option<u128> {
+    let bytes = key.get(PREFIX_BYTES..key.len().checked_sub(SUFFIX_BYTES)?)?;
+    Some(u128::from_be_bytes(bytes.try_into().ok()?))
 }
 
 /// All keys of `kind` in one slot of one filesystem.
 #[must_use]
 pub fn all_of(fs: FsId, slot: Slot, kind: u8) -> (Vec<u8>, Vec<u8>) {
     (Key::new(slot, fs, kind).0, Key::new(slot, fs, kind + 1).0)
+}
+
+/// First and one past the last key of `slot`, from filesystem `fs` on.
+#[must_use]
+pub fn slot_from(fs: FsId, slot: Slot) -> (Vec<u8>, Vec<u8>) {
+    let end = slot.0.checked_add(1).map_or_else(|| vec![0xff; 64], |next| next.to_be_bytes().to_vec());
+    (Key::new(slot, fs, 0).0, end)
+}
+
+/// The filesystem and the kind in a key.
+#[must_use]
+pub fn parse_kind(key: &[u8]) -> Option<(FsId, u8)> {
+    let fs = u32::from_be_bytes(key.get(2..6)?.try_into().ok()?);
+    Some((FsId(fs), *key.get(PREFIX_BYTES - 1)?))
+}
+
+/// The slot in a key.
+#[must_use]
+pub fn parse_slot(key: &[u8]) -> Option<Slot> {
+    Some(Slot(u16::from_be_bytes(key.get(0..2)?.try_into().ok()?)))
 }
 
 /// The inode in a key whose body begins with its sequence.
@@ -277,6 +344,34 @@ mod tests {
             entry_name(DIR, &name("a"), true).as_slice(),
             b"\0\x03\0\0\0\x07\0\0\0\0\x21\0\0\0\0\0\x09a/\0\xff\xff\xff\xff"
         );
+        assert_eq!(
+            client(0x0102).as_slice(),
+            b"\0\0\0\0\0\0\0\0\0\0\x78\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02\xff\xff\xff\xff"
+        );
+    }
+
+    #[test]
+    fn ranges_begin_and_end_where_they_say() {
+        let within =
+            |key: &[u8], (from, to): (Vec<u8>, Vec<u8>)| from.as_slice() <= key && key < to.as_slice();
+        for (id, after, listed) in
+            [(7, None, true), (7, Some(6), true), (7, Some(7), false), (7, Some(8), false)]
+        {
+            assert_eq!(within(&client(id), clients_after(after)), listed, "{id} after {after:?}");
+        }
+        let last = u32::MAX;
+        for (channel, channels, listed) in
+            [(5, (5, 5), true), (5, (6, last), false), (5, (0, 4), false), (last, (0, last), true)]
+        {
+            let request = RequestId { client: 9, channel, sequence: 1, step: 0 };
+            let key = replay(FsId(1), Slot(2), &request);
+            assert_eq!(
+                within(&key, replays(FsId(1), Slot(2), 9, channels)),
+                listed,
+                "{channel} in {channels:?}"
+            );
+            assert!(!within(&key, replays(FsId(1), Slot(2), 8, (0, last))));
+        }
     }
 
     #[test]
@@ -296,5 +391,15 @@ mod tests {
         assert_eq!(xattr_name(&xattr(DIR, &name("user.x"))), Some(name("user.x")));
         assert_eq!(capability(DIR), xattr(DIR, &name("security.capability")));
         assert_eq!(parse_inode(&inode(DIR)), Some(DIR));
+        assert_eq!(client_id(&client(1 << 100 | 5)), Some(1 << 100 | 5));
+        assert_eq!(unfolded_at(&unfolded(DIR, 1 << 40)), Some((DIR, 1 << 40)));
+        assert_eq!(parse_kind(&account(DIR.fs, Slot(3))), Some((DIR.fs, kind::ACCOUNT)));
+        assert_eq!(parse_slot(&account(DIR.fs, Slot(3))), Some(Slot(3)));
+        for slot in [Slot(3), Slot(u16::MAX)] {
+            let (from, to) = slot_from(FsId(0), slot);
+            let inside = |key: Vec<u8>| from <= key && key < to;
+            assert!(inside(account(FsId(0), slot)) && inside(account(FsId(u32::MAX), slot)));
+            assert!(!inside(account(FsId(0), Slot(2))));
+        }
     }
 }

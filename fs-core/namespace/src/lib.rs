@@ -6,9 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod command;
 mod commands;
 mod cookie;
+mod digest;
 mod extents;
 mod fold;
 mod inodes;
@@ -18,7 +20,8 @@ pub mod queries;
 pub mod records;
 
 pub use command::{
-    Action, Changed, Command, Create, DirChange, Exists, Extent, Failure, NewStripe, NodeSpec, Outcome,
-    Removed, Reply, Space,
+    Action, Changed, Command, Create, DirChange, Exists, Extent, Failure, Move, NewStripe, NodeSpec, Outcome,
+    Removed, Reply, Seen, Space,
 };
-pub use machine::{Namespace, reply_of};
+pub use digest::digest;
+pub use machine::{Applied, Namespace, applied, first_answer, reply_of};

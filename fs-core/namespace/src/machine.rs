@@ -1,8 +1,10 @@
 //! The state machine of a shard: decodes, recognises retries, dispatches, encodes.
 
+use crate::accounts::Accounts;
 use crate::command::{Action, Command, Failure, Outcome, Reply};
 use crate::commands::{
-    clone_range, commit, create, drain, filesystem, link, remove, rename, setattr, space, stripes, xattr,
+    client, clone_range, commit, create, drain, filesystem, link, relocate, remove, rename, setattr, space,
+    stripes, xattr,
 };
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
@@ -51,13 +53,18 @@ impl Command {
             | Action::SetXattr { ino, .. }
             | Action::Commit { ino, .. }
             | Action::Space { ino, .. }
+            | Action::GrantStripes { near: ino, .. }
+            | Action::ForgetReplays { near: ino, .. }
             | Action::DropOrphan { ino }
             | Action::Drain { ino } => ino.slot(),
-            Action::GrantStripes { near, .. } | Action::ForgetClient { near, .. } => near.slot(),
+            Action::Relocate { stripe, .. } => InodeId(stripe.0).slot(),
             Action::ForgetStripes { stripes } => {
-                stripes.first().map_or(Slot(0), |stripe| InodeId(stripe.0).slot())
+                stripes.first().map_or(InodeId::ROOT.slot(), |first| InodeId(first.0).slot())
             }
-            Action::MakeFilesystem { .. } => InodeId::ROOT.slot(),
+            Action::MakeFilesystem { .. }
+            | Action::KeepClient { .. }
+            | Action::DisownClients { .. }
+            | Action::DropClient { .. } => InodeId::ROOT.slot(),
         }
     }
 
@@ -79,17 +86,35 @@ impl Command {
     }
 }
 
-/// Reads an encoded outcome.
+/// What came of a command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// The slots whose accounts it changed; none where the answer is that of an earlier try.
+    pub accounts: Vec<Slot>,
+}
+
+/// Reads what the machine answered.
 ///
 /// # Errors
-/// [`MapError`] when it is none: the machine that made it is of another version.
+/// [`MapError`] when it is no answer: the machine that made it is of another version.
+pub fn applied(encoded: &[u8]) -> Result<Applied, MapError> {
+    let wrong = |error: postcard::Error| MapError::Broken(format!("outcome: {error}"));
+    let Some((&VERSION, rest)) = encoded.split_first() else {
+        return Err(MapError::Broken("outcome of an unknown version".into()));
+    };
+    let (outcome, rest) = postcard::take_from_bytes(rest).map_err(wrong)?;
+    let accounts = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest).map_err(wrong)? };
+    Ok(Applied { outcome, accounts })
+}
+
+/// The outcome in what the machine answered.
+///
+/// # Errors
+/// As [`applied`].
 pub fn reply_of(encoded: &[u8]) -> Result<Outcome, MapError> {
-    match encoded.split_first() {
-        Some((&VERSION, rest)) => {
-            postcard::from_bytes(rest).map_err(|e| MapError::Broken(format!("outcome: {e}")))
-        }
-        _ => Err(MapError::Broken("outcome of an unknown version".into())),
-    }
+    applied(encoded).map(|applied| applied.outcome)
 }
 
 fn encode_outcome(outcome: &Outcome) -> Bytes {
@@ -98,6 +123,15 @@ fn encode_outcome(outcome: &Outcome) -> Bytes {
         reason = "postcard fails only on types without a length; outcomes have none"
     )]
     postcard::to_extend(outcome, vec![VERSION]).map(Bytes::from).expect("an outcome encodes")
+}
+
+/// An encoded outcome with the slots whose accounts have changed behind it.
+fn with_accounts(outcome: &Bytes, accounts: &[Slot]) -> Bytes {
+    if accounts.is_empty() {
+        return outcome.clone();
+    }
+    #[expect(clippy::expect_used, reason = "a list of numbers encodes")]
+    postcard::to_extend(accounts, outcome.to_vec()).map(Bytes::from).expect("a list encodes")
 }
 
 impl Machine for Namespace {
@@ -116,12 +150,13 @@ impl Machine for Namespace {
         let below: &dyn OrderedMap = map;
         let mut overlay = Overlay::new(below, &mut changes);
         let Command { now, cred, fs, action, .. } = command;
-        let mut work = Work { map: &mut overlay, fs, now, cred };
+        let mut work = Work { map: &mut overlay, fs, now, cred, accounts: Accounts::default() };
         let outcome = match run(&mut work, action) {
             Ok(reply) => Ok(reply),
             Err(Stop::Fail(failure)) => return Ok(encode_outcome(&Err(failure))),
             Err(Stop::Map(error)) => return Err(error),
         };
+        let accounts = work.keep_accounts()?;
         let reply = encode_outcome(&outcome);
         if let Some((key, request)) = replay {
             let record = remembering(map, &key, request, reply.clone())?;
@@ -133,7 +168,7 @@ impl Machine for Namespace {
                 None => map.delete(key),
             }
         }
-        Ok(reply)
+        Ok(with_accounts(&reply, &accounts))
     }
 }
 
@@ -154,6 +189,22 @@ fn remembered(map: &dyn OrderedMap, key: &[u8], request: &RequestId) -> Result<O
     let full = last.replies.len() == Replay::STEPS_MAX;
     let oldest = last.replies.first().is_some_and(|(step, _)| request.step < *step);
     Ok(if full && oldest { forgotten() } else { None })
+}
+
+/// The outcome that the command's request had when it took effect, if it did. Of the request's sequence the low 32 bits
+/// count, which is all that some clients say of it.
+///
+/// # Errors
+/// Those of the map.
+pub fn first_answer(map: &dyn OrderedMap, command: &Command) -> Result<Option<Outcome>, MapError> {
+    let Some(request) = &command.request else { return Ok(None) };
+    let Some(value) = map.get(&keys::replay(command.fs, command.home(), request))? else { return Ok(None) };
+    let last = Replay::decode(&value)?;
+    if last.sequence as u32 != request.sequence as u32 {
+        return Ok(None);
+    }
+    let reply = last.replies.iter().find(|(step, _)| *step == request.step);
+    reply.map(|(_, reply)| reply_of(reply)).transpose()
 }
 
 /// What is remembered once `reply` is the answer to `request`: the steps of one request stay together, as
@@ -197,25 +248,20 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
             work,
             &clone_range::CloneRange { from, from_offset, to, to_offset, length },
         ),
+        Action::Relocate { key, stripe, new, moves } => {
+            relocate::relocate(work, &key, stripe, new.as_ref(), &moves)
+        }
         Action::GrantStripes { near, count } => stripes::grant(work, near, count),
         Action::DropOrphan { ino } => drain::drop_orphan(work, ino),
         Action::Drain { ino } => drain::drain(work, ino),
         Action::ForgetStripes { stripes } => stripes::forget(work, &stripes),
-        Action::ForgetClient { client, near } => forget_client(work, client, near),
+        Action::ForgetReplays { client, channels, near } => {
+            client::forget_replays(work, client, channels, near)
+        }
+        Action::KeepClient { client, holds, kept } => client::keep(work, client, holds, kept),
+        Action::DisownClients { clients } => client::disown(work, &clients),
+        Action::DropClient { client } => client::drop_client(work, client),
     }
-}
-
-fn forget_client(work: &mut Work<'_>, client: u128, near: InodeId) -> Step<Reply> {
-    let (from, to) = keys::replays(work.fs, near.slot(), client);
-    let mut found = Vec::new();
-    work.map.scan(&from, &to, &mut |key, _| {
-        found.push(key.to_vec());
-        found.len() < types::limits::COMMAND_KEYS_MAX
-    })?;
-    for key in &found {
-        work.map.delete(key);
-    }
-    Ok(Reply::Drained { more: found.len() == types::limits::COMMAND_KEYS_MAX })
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What can be asked of a shard's map. One question, one file.
 
+pub mod accounts;
+pub mod client;
 pub mod content;
 pub mod directory;
 pub mod inode;
 pub mod pending;
+pub mod unfolded;
 pub mod xattr;
 
 use crate::command::Failure;

@@ -1,9 +1,11 @@
 //! What stands behind the keys. Every value is a version byte and postcard; an unknown version is refused.
 
 use bytes::Bytes;
+use locking::Holds;
 use map::MapError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use types::limits::BLOCK_BYTES;
 use types::{Cookie, Device, FileKind, FsId, GroupId, InodeId, Mode, Name, StripeId, Time};
 
 /// A record with its place in the line of versions.
@@ -47,6 +49,72 @@ pub struct Counters {
     pub stripe: u64,
     /// Inodes that exist.
     pub inodes: u64,
+}
+
+/// What the files of a filesystem in one slot take; there is none where all is zero. What of it is kept on
+/// drives is counted as the formats have it, whether the drives are there or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Bytes of files: the sum of `used` of the inodes.
+    pub used: u64,
+    /// Extents that hold their bytes themselves.
+    pub unfolded: u64,
+    /// Bytes in these.
+    pub unfolded_bytes: u64,
+    /// Stripes with live pieces.
+    pub stripes: u64,
+    /// Bytes of data in these stripes.
+    pub data: u64,
+    /// Of `data`, the bytes in live pieces.
+    pub live: u64,
+    /// Bytes that the chunks of these stripes take on drives.
+    pub stored: u64,
+    /// Stripes without live pieces, not freed yet.
+    pub garbage: u64,
+    /// Bytes that the chunks of these take on drives.
+    pub garbage_stored: u64,
+}
+
+impl Account {
+    fn each(&self, other: &Account, with: impl Fn(u64, u64) -> u64) -> Account {
+        Account {
+            used: with(self.used, other.used),
+            unfolded: with(self.unfolded, other.unfolded),
+            unfolded_bytes: with(self.unfolded_bytes, other.unfolded_bytes),
+            stripes: with(self.stripes, other.stripes),
+            data: with(self.data, other.data),
+            live: with(self.live, other.live),
+            stored: with(self.stored, other.stored),
+            garbage: with(self.garbage, other.garbage),
+            garbage_stored: with(self.garbage_stored, other.garbage_stored),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Account) -> Account {
+        self.each(other, u64::saturating_add)
+    }
+
+    /// What is left without `other`; nothing falls below zero.
+    #[must_use]
+    pub fn minus(&self, other: &Account) -> Account {
+        self.each(other, u64::saturating_sub)
+    }
+
+    /// Adds a stripe with live pieces.
+    pub fn add_live(&mut self, stripe: &Stripe) {
+        self.stripes += 1;
+        self.data += u64::from(stripe.length);
+        self.live += u64::from(stripe.live);
+        self.stored = self.stored.saturating_add(stripe.stored_bytes());
+    }
+
+    /// Adds a stripe that is to be freed.
+    pub fn add_garbage(&mut self, stripe: &Stripe) {
+        self.garbage += 1;
+        self.garbage_stored = self.garbage_stored.saturating_add(stripe.stored_bytes());
+    }
 }
 
 /// A filesystem.
@@ -196,6 +264,13 @@ pub enum Source {
     },
 }
 
+/// That an extent, whose place is in the key, holds its bytes itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfolded {
+    /// How many.
+    pub bytes: u32,
+}
+
 /// A run of a stripe's bytes that extents refer to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
@@ -238,13 +313,37 @@ pub struct Orphan {
     pub since: Time,
 }
 
-/// Work that is left to be done in steps.
+/// Work that is left to be done in steps. Extents before `from` are dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Intent {
     /// Remove extents at and beyond the inode's `cut`.
-    Cut,
+    Cut {
+        /// An offset in the file, not before `cut`.
+        from: u64,
+    },
     /// Remove everything of the inode.
-    Delete,
+    Delete {
+        /// An offset in the file.
+        from: u64,
+    },
+}
+
+impl Intent {
+    /// Where to go on.
+    #[must_use]
+    pub fn from(&self) -> u64 {
+        let (Intent::Cut { from } | Intent::Delete { from }) = *self;
+        from
+    }
+
+    /// The same, to go on at `from`.
+    #[must_use]
+    pub fn at(&self, from: u64) -> Intent {
+        match self {
+            Intent::Cut { .. } => Intent::Cut { from },
+            Intent::Delete { .. } => Intent::Delete { from },
+        }
+    }
 }
 
 /// The changes of a client's last request on a channel.
@@ -262,8 +361,39 @@ impl Replay {
     pub const STEPS_MAX: usize = 64;
 }
 
+/// What is remembered of a client over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The kinds of state that it may have.
+    pub holds: Holds,
+    /// What a head has to know of it.
+    pub kept: Option<Kept>,
+}
+
+/// A head's own record of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The number of the head.
+    pub head: u8,
+    /// What only the head understands.
+    pub data: Bytes,
+}
+
+impl Record for Client {}
+impl Stripe {
+    /// Bytes that the chunks of the stripe take on drives when all are there: a header block and the data of
+    /// each, filled up to whole blocks (docs/formats/chunks.md).
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let (data, block) = (u64::from(self.data_chunks.max(1)), BLOCK_BYTES as u64);
+        let blocks = u64::from(self.length).div_ceil(data * block);
+        (blocks + 1) * block * (u64::from(self.data_chunks) + u64::from(self.parity_chunks))
+    }
+}
+
 impl Record for Counters {}
 impl Record for Renames {}
+impl Record for Account {}
 impl Record for Filesystem {}
 impl Record for Inode {
     const VERSION: u8 = 2;
@@ -271,6 +401,7 @@ impl Record for Inode {
 impl Record for Entry {}
 impl Record for EntryName {}
 impl Record for Extent {}
+impl Record for Unfolded {}
 impl Record for Piece {}
 impl Record for Stripe {}
 impl Record for Xattr {}
@@ -342,6 +473,7 @@ mod tests {
         let source =
             Source::Piece { stripe: StripeId(1), piece: 2, within: 3, codec: 0, key_id: 0, raw_length: 0 };
         frozen(&Extent { length: 300, source }, b"\x01\xac\x02\x02\x01\x02\x03\0\0\0");
+        frozen(&Unfolded { bytes: 300 }, b"\x01\xac\x02");
         frozen(&Piece { length: 300, references: 2 }, b"\x01\xac\x02\x02");
         let (data_chunks, parity_chunks, cells) = (4, 2, 0x3f);
         let stripe = Stripe {
@@ -356,18 +488,47 @@ mod tests {
         frozen(&stripe, b"\x01\x01\x04\x02\x3f\xac\x02\x01\xac\x02");
         frozen(&Xattr { value: Bytes::from_static(b"v") }, b"\x01\x01v");
         frozen(&Orphan { since: Time { seconds: 1, nanoseconds: 2 } }, b"\x01\x02\x02");
-        frozen(&Intent::Cut, b"\x01\0");
-        frozen(&Intent::Delete, b"\x01\x01");
+        frozen(&Intent::Cut { from: 300 }, b"\x01\0\xac\x02");
+        frozen(&Intent::Delete { from: 0 }, b"\x01\x01\0");
         frozen(
             &Replay { sequence: 5, replies: vec![(1, Bytes::from_static(b"r"))] },
             b"\x01\x05\x01\x01\x01r",
         );
+        let kept = Some(Kept { head: 1, data: Bytes::from_static(b"k") });
+        let holds = Holds { opens: true, denies: false, locks: true };
+        frozen(&Client { holds, kept }, b"\x01\x01\0\x01\x01\x01\x01k");
         let filesystem =
             Filesystem { id: FsId(1), name: "fs".into(), hash_key: *b"0123456789abcdef", fold_version: 1 };
         frozen(&filesystem, b"\x01\x01\x02fs0123456789abcdef\x01");
         frozen(&Renames { count: 300 }, b"\x01\xac\x02");
         let counters = Counters { inode: 1, stripe: 2, inodes: 3 };
         assert_eq!(counters.encode().as_ref(), b"\x01\x01\x02\x03");
+        let account = Account {
+            used: 300,
+            unfolded: 1,
+            unfolded_bytes: 2,
+            stripes: 3,
+            data: 4,
+            live: 5,
+            stored: 6,
+            garbage: 7,
+            garbage_stored: 8,
+        };
+        frozen(&account, b"\x01\xac\x02\x01\x02\x03\x04\x05\x06\x07\x08");
+    }
+
+    #[test]
+    fn a_stripe_takes_whole_blocks_and_a_header_for_each_chunk() {
+        for (length, data_chunks, parity_chunks, stored) in [
+            (1, 1, 0, 2 * 4096),
+            (4096, 1, 2, 3 * 2 * 4096),
+            (16_385, 4, 2, 6 * 3 * 4096),
+            (4 << 20, 4, 2, 6 * ((1 << 20) + 4096)),
+        ] {
+            let (group, cells, pieces, live) = (GroupId(0), 1, 1, 1);
+            let stripe = Stripe { group, data_chunks, parity_chunks, cells, length, pieces, live };
+            assert_eq!(stripe.stored_bytes(), stored, "{length} in {data_chunks}+{parity_chunks}");
+        }
     }
 
     proptest! {
@@ -379,6 +540,7 @@ mod tests {
                 Renames::decode(&bytes).is_err(), Entry::decode(&bytes).is_err(), EntryName::decode(&bytes).is_err(),
                 Extent::decode(&bytes).is_err(), Piece::decode(&bytes).is_err(), Stripe::decode(&bytes).is_err(),
                 Xattr::decode(&bytes).is_err(), Orphan::decode(&bytes).is_err(), Intent::decode(&bytes).is_err(),
+                Account::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(), Client::decode(&bytes).is_err(),
                 Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(), Counters::decode(&bytes).is_err(),
             ]);
             prop_assert!(known || none.iter().all(|refused| *refused), "an unknown version is refused");

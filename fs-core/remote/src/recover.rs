@@ -5,6 +5,7 @@ use crate::client::{Shared, again, once};
 use crate::link::{self, Greeted};
 use crate::wire::{Ask, Tell};
 use fabric::{Client, FabricError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{Cred, FsError, SetAttr, SetTime};
 use vfs::{Ctx, FsResult, GetAttr, Open, OpenTarget, Reply, Request, SetAttrOf};
@@ -50,6 +51,20 @@ async fn restore(shared: &Shared, greeted: &Greeted, instance: u64) -> Result<()
     }
     if !same_life {
         data(shared, client).await?;
+        reclaimed(shared, client).await?;
+    }
+    Ok(())
+}
+
+/// Nothing more will be claimed: others need not wait any longer.
+async fn reclaimed(shared: &Shared, client: &Client<Ask, Tell>) -> Result<(), FabricError> {
+    let mut owners = BTreeSet::from([shared.options.client()]);
+    owners.extend(shared.opens.all().into_iter().map(|(_, open)| open.client));
+    owners.extend(shared.held.claims().into_iter().map(|lock| lock.owner.client));
+    for owner in owners {
+        if let Err(error) = ask(client, owner, vfs::Reclaimed { client: owner }.into()).await? {
+            tracing::warn!(%error, "the daemon waits for claims that will not come");
+        }
     }
     Ok(())
 }
@@ -79,17 +94,22 @@ async fn opens(shared: &Shared, client: &Client<Ask, Tell>) -> Result<(), Fabric
         if open.there.is_none() {
             continue;
         }
-        let request = Open {
+        let request = |reclaim| Open {
             target: OpenTarget::File(open.file),
             access: open.access,
             deny: open.deny,
             create: None,
             truncate: false,
-            reclaim: true,
+            reclaim,
             for_execution: false,
         };
         // With everybody's right: it was granted at the first time.
-        let there = match ask(client, open.client, request.into()).await? {
+        let there = match ask(client, open.client, request(true).into()).await? {
+            // Too late to claim: as good as any other open, unless something has come in its way.
+            Err(FsError::NoGrace) => ask(client, open.client, request(false).into()).await?,
+            claimed => claimed,
+        };
+        let there = match there {
             Ok(Reply::Open(reply)) => Some(reply.open),
             Ok(_) => None,
             Err(error) => {

@@ -89,6 +89,12 @@ pub enum FsError {
     /// Not yet: clients may still reclaim what they had.
     #[error("in grace")]
     Grace,
+    /// Nothing to reclaim: the client never had it, has given it up, or comes too late.
+    #[error("nothing to reclaim")]
+    NoGrace,
+    /// The change had not been done when its first answer was asked for.
+    #[error("not done before")]
+    NotDone,
     /// A retry whose first reply is no longer remembered.
     #[error("retry out of order")]
     StaleRequest,

@@ -34,6 +34,10 @@ pub const PARITY_CHUNKS_MAX: usize = 4;
 pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
 /// Keys that one command changes.
 pub const COMMAND_KEYS_MAX: usize = 1000;
+/// Bytes of what a head keeps of a client over restarts.
+pub const CLIENT_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Clients that are remembered over restarts.
+pub const CLIENTS_MAX: usize = 65_536;
 /// Entries of one listing reply.
 pub const READDIR_ENTRIES_MAX: usize = 1024;
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use types::{Cred, RequestId};
 
-/// An end client as opens and locks know it: an NFSv4 client id, a FUSE mount session.
+/// An end client as opens and locks know it: an NFSv4 client, a FUSE mount session. The same over restarts. 0 is
+/// nobody: what it has open is not remembered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ClientId(pub u128);
 
@@ -17,12 +18,15 @@ pub struct Ctx {
     /// Identity of a change, so that a retry after a crash gets the first answer. `None` for
     /// clients that cannot retry.
     pub request: Option<RequestId>,
+    /// Only the first answer to `request` is wanted, whose sequence may be given by its low 32 bits: a change that
+    /// had none is refused with [`types::FsError::NotDone`].
+    pub again: bool,
 }
 
 impl Ctx {
     /// A caller without retries, for tests and internal work.
     #[must_use]
     pub fn new(cred: Cred) -> Ctx {
-        Ctx { cred, client: ClientId(0), request: None }
+        Ctx { cred, client: ClientId(0), request: None, again: false }
     }
 }

@@ -5,6 +5,10 @@
 //! change is atomic, and names and attributes are durable when the reply is given; data written
 //! with [`Durability::Unstable`] are durable after [`Vfs::commit`].
 //!
+//! After a restart nothing is open or locked. Who may have had something is remembered, and in a time of grace
+//! claims it again ([`Open::reclaim`], [`Lock::reclaim`]); until the last of them has, or the time is over,
+//! [`FsError::Grace`] meets whatever could be in a claim's way, and what lost its last name stays.
+//!
 //! Semantics are POSIX.1-2017 unless a request says otherwise; the caller's rights are decided on
 //! the other side of this contract, in one place.
 
@@ -129,6 +133,14 @@ contract! {
     test_lock(TestLock) -> TestLockReply;
     /// Gives up every lock of an owner on a file.
     release_owner(ReleaseOwner) -> ();
-    /// Ends a client: its opens, locks and waits are gone.
+    /// Ends a client: its opens, locks and waits are gone, and what was kept and remembered of it.
     end_client(EndClient) -> ();
+    /// Keeps what a head has to know of a client after a restart.
+    keep_client(KeepClient) -> ();
+    /// Lists what a head has kept.
+    kept_clients(KeptClients) -> KeptClientsReply;
+    /// Ends a client's claims of what it had before a restart.
+    reclaimed(Reclaimed) -> ();
+    /// Forgets the replies to changes that will not be sent again.
+    forget_requests(ForgetRequests) -> ();
 }

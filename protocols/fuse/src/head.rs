@@ -43,7 +43,7 @@ impl<V: Vfs> Head<V> {
 
     pub(crate) fn ctx(&self, request: &Request) -> Ctx {
         let cred = self.callers.cred(request.uid(), request.gid(), request.pid());
-        Ctx { cred, client: self.options.client, request: None }
+        Ctx { cred, client: self.options.client, request: None, again: false }
     }
 
     /// Runs `work` with the file system, replies with `done` or the error. When the process `caller` is

@@ -15,6 +15,7 @@
 mod answer;
 mod caller;
 mod head;
+mod kernel;
 mod lockers;
 mod mount;
 mod options;

@@ -1,6 +1,7 @@
 //! Mounting, waiting for the end, unmounting.
 
 use crate::head::Head;
+use crate::kernel;
 use crate::options::MountOptions;
 use fuser::{Config, MountOption, SessionACL, SessionUnmounter};
 use std::path::{Path, PathBuf};
@@ -55,8 +56,9 @@ impl<V: Vfs> Mount<V> {
         Mount { vfs, root, options, runtime }
     }
 
-    /// Mounts at the directory `path`. Needs the superuser, or `fusermount3`. Blocks for a moment: do not
-    /// call it on a runtime thread that the file system needs.
+    /// Mounts at the directory `path`. Who is not the superuser needs `fusermount3`, which allows neither
+    /// setuid programs nor device nodes. Blocks for a moment: do not call it on a runtime thread that the
+    /// file system needs.
     ///
     /// # Errors
     /// [`FuseError::Mount`] when the kernel says no.
@@ -64,17 +66,30 @@ impl<V: Vfs> Mount<V> {
         let failed = |source| FuseError::Mount { path: path.to_owned(), source };
         let path = fs::canonicalize(path).map_err(failed)?;
         let config = config(&self.options);
+        let acl = config.acl;
+        let connection = kernel::mount_at(&path, &self.options).map_err(failed)?;
         let client = self.options.client;
         let readahead = self.options.readahead_kib;
         let (vfs, runtime) = (self.vfs.clone(), self.runtime.clone());
         let head = Head::new(self.vfs, self.root, self.options, self.runtime);
-        let mut session = fuser::Session::new(head, &path, &config).map_err(failed)?;
+        let begun = match connection {
+            Some(connection) => {
+                let begun = fuser::Session::from_fd(head, connection, acl, config);
+                begun.inspect_err(|_| kernel::take_away(&path))
+            }
+            None => fuser::Session::new(head, &path, &config),
+        };
+        let mut session = begun.map_err(failed)?;
         let unmounter = Mutex::new(session.unmount_callable());
         let (ended, end) = watch::channel(None);
+        let at = path.clone();
         thread::Builder::new()
             .name("fuse-session".to_owned())
             .spawn(move || {
                 let result = session.run().map_err(|error| error.to_string());
+                if result.is_err() {
+                    kernel::take_away(&at);
+                }
                 runtime.block_on(say_farewell(&*vfs, client));
                 ended.send_replace(Some(result));
             })
@@ -104,8 +119,8 @@ fn config(options: &MountOptions) -> Config {
     if options.read_only {
         config.mount_options.push(MountOption::RO);
     }
-    if options.trusted {
-        config.mount_options.extend([MountOption::Dev, MountOption::Suid]);
+    if !options.exec {
+        config.mount_options.push(MountOption::NoExec);
     }
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(options.threads.max(1));

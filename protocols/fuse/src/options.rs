@@ -20,8 +20,12 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// Refuse changes.
     pub read_only: bool,
-    /// Honour setuid and setgid programs and device nodes.
-    pub trusted: bool,
+    /// Honour setuid and setgid programs, as far as who mounts may.
+    pub suid: bool,
+    /// Honour device nodes, as far as who mounts may.
+    pub dev: bool,
+    /// Run programs.
+    pub exec: bool,
     /// Requests that may wait in the runtime at once, beside waiting locks; more wait in the kernel.
     pub in_flight: usize,
     /// Kernel readahead in KiB; 0 leaves what the kernel chose. Needs the superuser.
@@ -38,7 +42,9 @@ impl Default for MountOptions {
             threads: 4,
             allow_other: true,
             read_only: false,
-            trusted: false,
+            suid: true,
+            dev: true,
+            exec: true,
             in_flight: 256,
             readahead_kib: 1024,
         }

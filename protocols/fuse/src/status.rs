@@ -32,6 +32,6 @@ pub(crate) fn errno(error: FsError) -> Errno {
         FsError::NothingThere => Errno::ENXIO,
         FsError::NotSupported => Errno::EOPNOTSUPP,
         FsError::Interrupted => Errno::EINTR,
-        FsError::StaleRequest | FsError::Io => Errno::EIO,
+        FsError::NoGrace | FsError::NotDone | FsError::StaleRequest | FsError::Io => Errno::EIO,
     }
 }

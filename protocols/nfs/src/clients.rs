@@ -1,5 +1,8 @@
 //! Clients, from EXCHANGE_ID to the end of their lease (RFC 8881 sections 2.4, 8.3 and 18.35).
 
+mod former;
+mod record;
+
 use crate::session::{Session, check_back, negotiate_fore};
 use crate::state::StateTable;
 use bytes::Bytes;
@@ -10,6 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vfs::ClientId;
 
+/// CREATE_SESSION4_FLAG_PERSIST: replies survive a restart.
+const PERSIST: u32 = 1;
 /// Sessions of one client at a time.
 const SESSIONS_MAX: usize = 16;
 
@@ -24,6 +29,8 @@ pub(crate) struct Client {
     owner: Bytes,
     verifier: Verifier,
     principal: Principal,
+    /// Held by who changes what is kept of it over restarts; one with who it was in a former life.
+    pub(crate) recording: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<ClientState>,
 }
 
@@ -37,7 +44,9 @@ pub(crate) struct ClientState {
     created: Option<CreateSessionOk>,
     create_sequence: u32,
     sessions: Vec<SessionId>,
-    next_ordinal: u16,
+    /// Of former lives, the oldest first.
+    former_sessions: Vec<SessionId>,
+    next_ordinal: u32,
     pub(crate) reclaimed: bool,
     pub(crate) table: StateTable,
 }
@@ -64,8 +73,13 @@ struct Table {
     next_session: u64,
     clients: HashMap<u64, Arc<Client>>,
     owners: HashMap<Bytes, Records>,
+    /// By what the contract knows confirmed clients as.
+    by_vfs: HashMap<ClientId, Arc<Client>>,
     sessions: HashMap<SessionId, Arc<Session>>,
     slots: usize,
+    /// Clients of a former life that have not come back, by owner.
+    former: HashMap<Bytes, Arc<Client>>,
+    strays: Ended,
 }
 
 /// What is known of an owner; the unconfirmed record takes the place of the other when it is confirmed.
@@ -81,6 +95,23 @@ pub(crate) struct Known {
     pub(crate) id: u64,
     pub(crate) sequence: u32,
     pub(crate) confirmed: bool,
+}
+
+/// A session that is to be created.
+pub(crate) struct Plan {
+    pub(crate) client: Arc<Client>,
+    session: Arc<Session>,
+    reply: CreateSessionOk,
+    /// What is to be kept of the client from now on.
+    pub(crate) record: Bytes,
+}
+
+/// What CREATE_SESSION comes to.
+pub(crate) enum Planned {
+    /// It was done before.
+    Done(CreateSessionOk),
+    /// It is to be done, and kept first.
+    New(Box<Plan>),
 }
 
 /// Clients that are out of the table and whose state has to be given up.
@@ -112,6 +143,22 @@ impl Client {
 }
 
 impl ClientState {
+    fn new(table: StateTable, now: Instant) -> ClientState {
+        ClientState {
+            ended: false,
+            confirmed: false,
+            running: 0,
+            renewed: now,
+            created: None,
+            create_sequence: 0,
+            sessions: Vec::new(),
+            former_sessions: Vec::new(),
+            next_ordinal: 0,
+            reclaimed: false,
+            table,
+        }
+    }
+
     fn lapsed(&self, now: Instant, after: Duration) -> bool {
         self.running == 0 && now.saturating_duration_since(self.renewed) > after
     }
@@ -136,6 +183,9 @@ impl Table {
                 self.slots -= session.slot_count() as usize;
             }
         }
+        for session in state.former_sessions.drain(..) {
+            self.sessions.remove(&session);
+        }
         let confirmed = state.confirmed;
         drop(state);
         if let Some(records) = self.owners.get_mut(&client.owner) {
@@ -149,6 +199,7 @@ impl Table {
             }
         }
         if confirmed {
+            self.by_vfs.remove(&client.vfs);
             ended.push(client);
         }
     }
@@ -205,32 +256,28 @@ impl Clients {
             }
             // Case 5, it has restarted: its state goes when the new record is confirmed.
         }
+        let former = table.returning(owner, principal, (now, self.bounds.lease), ended)?;
         if let Some(old) = records.unconfirmed {
             table.end(old, ended);
         }
-        if table.clients.len() >= self.bounds.clients {
+        // One that comes back takes its own place.
+        if former.is_none() && table.clients.len() + table.former.len() >= self.bounds.clients {
             return Err(Status::Delay);
         }
         table.next_client += 1;
         let id = u64::from(self.bounds.instance as u32) << 32 | u64::from(table.next_client);
-        let state = ClientState {
-            ended: false,
-            confirmed: false,
-            running: 0,
-            renewed: now,
-            created: None,
-            create_sequence: 0,
-            sessions: Vec::new(),
-            next_ordinal: 0,
-            reclaimed: false,
-            table: StateTable::new(self.bounds.instance as u32, self.bounds.states_per_client),
-        };
+        let opened = StateTable::new(self.bounds.instance as u32, self.bounds.states_per_client);
+        let mut state = ClientState::new(opened, now);
+        state.next_ordinal = former.as_ref().map_or(0, |former| former.state().next_ordinal);
+        let recording = former.as_ref().map(|former| Arc::clone(&former.recording)).unwrap_or_default();
+        let fresh = ClientId(u128::from(self.bounds.instance) << 64 | u128::from(id));
         let client = Arc::new(Client {
             id,
-            vfs: ClientId(u128::from(self.bounds.instance) << 64 | u128::from(id)),
+            vfs: former.map_or(fresh, |former| former.vfs),
             owner: Bytes::copy_from_slice(&owner.ownerid),
             verifier: owner.verifier,
             principal,
+            recording,
             state: Mutex::new(state),
         });
         table.owners.entry(client.owner.clone()).or_default().unconfirmed = Some(id);
@@ -238,17 +285,24 @@ impl Clients {
         Ok(known(&client))
     }
 
-    /// CREATE_SESSION (RFC 8881 section 18.36.4).
-    pub(crate) fn create_session(
+    /// The client with this id.
+    pub(crate) fn client(&self, id: u64) -> Result<Arc<Client>, Status> {
+        self.table().clients.get(&id).cloned().ok_or(Status::StaleClientId)
+    }
+
+    /// CREATE_SESSION (RFC 8881 section 18.36.4), up to what has to be kept. To be called under the client's
+    /// [`Client::recording`].
+    pub(crate) fn plan_session(
         &self,
+        client: Arc<Client>,
         args: &CreateSessionArgs,
         principal: Principal,
-        now: Instant,
-        ended: &mut Ended,
-    ) -> Result<CreateSessionOk, Status> {
+    ) -> Result<Planned, Status> {
         let mut table = self.table();
-        let client = table.clients.get(&args.clientid).cloned().ok_or(Status::StaleClientId)?;
         let mut state = client.state();
+        if state.ended {
+            return Err(Status::StaleClientId);
+        }
         // Once confirmed, any principal of the client may add sessions: its state is not protected.
         if !state.confirmed && client.principal != principal {
             return Err(Status::ClidInUse);
@@ -256,7 +310,7 @@ impl Clients {
         if args.sequence == state.create_sequence
             && let Some(reply) = &state.created
         {
-            return Ok(reply.clone());
+            return Ok(Planned::Done(reply.clone()));
         }
         if args.sequence != state.create_sequence.wrapping_add(1) {
             return Err(Status::SeqMisordered);
@@ -269,33 +323,67 @@ impl Clients {
         }
         // After so many sessions the client has to introduce itself anew, for new identities of changes.
         let ordinal = state.next_ordinal;
-        state.next_ordinal = ordinal.checked_add(1).ok_or(Status::StaleClientId)?;
+        if ordinal > Session::ORDINAL_MAX {
+            return Err(Status::StaleClientId);
+        }
+        state.next_ordinal += 1;
+        drop(state);
 
         table.next_session += 1;
         let mut id = SessionId::default();
         id[..8].copy_from_slice(&self.bounds.instance.to_be_bytes());
         id[8..].copy_from_slice(&table.next_session.to_be_bytes());
         let back = ChannelAttrs { rdma_ird: xdr::List::default(), ..args.back.clone() };
-        let reply =
-            CreateSessionOk { session: id, sequence: args.sequence, flags: 0, fore: fore.clone(), back };
-        state.create_sequence = args.sequence;
+        let flags = args.flags & PERSIST;
+        let reply = CreateSessionOk { session: id, sequence: args.sequence, flags, fore: fore.clone(), back };
+        let session = Arc::new(Session::new(id, Arc::clone(&client), ordinal, fore));
+        let record = table.kept_of(&client, Some(&session));
+        Ok(Planned::New(Box::new(Plan { client, session, reply, record })))
+    }
+
+    /// CREATE_SESSION after what has to be kept is.
+    pub(crate) fn create_session(
+        &self,
+        plan: Plan,
+        now: Instant,
+        ended: &mut Ended,
+    ) -> Result<CreateSessionOk, Status> {
+        let Plan { client, session, reply, .. } = plan;
+        let mut table = self.table();
+        let mut state = client.state();
+        if state.ended {
+            return Err(Status::StaleClientId);
+        }
+        if table.slots + session.slot_count() as usize > self.bounds.slots {
+            return Err(Status::Delay);
+        }
+        state.create_sequence = reply.sequence;
         state.created = Some(reply.clone());
-        state.sessions.push(id);
+        state.sessions.push(session.id);
         state.renewed = now;
         let confirm = !state.confirmed;
         state.confirmed = true;
         drop(state);
-        let session = Session::new(id, Arc::clone(&client), ordinal, fore);
         table.slots += session.slot_count() as usize;
-        table.sessions.insert(id, Arc::new(session));
+        table.sessions.insert(session.id, session);
         if confirm {
             let records = table.owners.entry(client.owner.clone()).or_default();
             records.unconfirmed = None;
             if let Some(old) = records.confirmed.replace(client.id) {
                 table.end(old, ended);
             }
+            table.succeed(&client, ended);
+            table.by_vfs.insert(client.vfs, client);
         }
         Ok(reply)
+    }
+
+    /// What is to be kept now of the client, or of who has come back as it; `None` when it has ended.
+    pub(crate) fn record(&self, client: &Client) -> Option<Bytes> {
+        let table = self.table();
+        let client = table.by_vfs.get(&client.vfs).map_or(client, |client| client);
+        let ended = client.state().ended;
+        (!ended).then(|| table.kept_of(client, None))
     }
 
     /// The session with this id.
@@ -303,13 +391,18 @@ impl Clients {
         self.table().sessions.get(id).cloned().ok_or(Status::BadSession)
     }
 
-    /// DESTROY_SESSION.
-    pub(crate) fn destroy_session(&self, id: &SessionId) -> Result<(), Status> {
+    /// DESTROY_SESSION: takes it out.
+    pub(crate) fn destroy_session(&self, id: &SessionId) -> Result<Arc<Session>, Status> {
         let mut table = self.table();
         let session = table.sessions.remove(id).ok_or(Status::BadSession)?;
-        table.slots -= session.slot_count() as usize;
-        session.client.state().sessions.retain(|other| other != id);
-        Ok(())
+        if !session.is_former() {
+            table.slots -= session.slot_count() as usize;
+        }
+        let mut state = session.client.state();
+        state.sessions.retain(|other| other != id);
+        state.former_sessions.retain(|other| other != id);
+        drop(state);
+        Ok(session)
     }
 
     /// DESTROY_CLIENTID.
@@ -339,11 +432,12 @@ impl Clients {
             tracing::info!(client = id, "lease ran out");
             table.end(id, ended);
         }
+        table.expire_former(now, after, ended);
     }
 
     /// The client that the contract knows as `id`.
     pub(crate) fn by_vfs_id(&self, id: ClientId) -> Option<Arc<Client>> {
-        self.table().clients.get(&(id.0 as u64)).filter(|client| client.vfs == id).cloned()
+        self.table().by_vfs.get(&id).cloned()
     }
 }
 

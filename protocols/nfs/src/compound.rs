@@ -65,6 +65,8 @@ pub(crate) struct Compound<'a, V> {
     pub(crate) is_last: bool,
     /// Bytes that the reply may still take.
     pub(crate) room: usize,
+    /// In a session of a former life: some change was found to have been done then.
+    answered: bool,
     op_index: u16,
 }
 
@@ -96,6 +98,7 @@ pub(crate) async fn run<V: Vfs>(
         slot: None,
         is_last: head.count == 1,
         room: crate::session::REQUEST_BYTES_MAX as usize,
+        answered: false,
         op_index: 0,
     };
     let (op, args) = next_op(&mut d, head.minor);
@@ -184,6 +187,21 @@ fn changes(op: Op) -> bool {
             | Op::Getxattr
             | Op::Listxattrs
             | Op::Lockt
+    )
+}
+
+/// Changes whose first answers are remembered by the file system.
+fn is_remembered(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Create
+            | Op::Link
+            | Op::Open
+            | Op::Remove
+            | Op::Rename
+            | Op::Setattr
+            | Op::Setxattr
+            | Op::Removexattr
     )
 }
 
@@ -314,6 +332,7 @@ impl<V: Vfs> Compound<'_, V> {
             let outcome = match args {
                 Err(status) => Err(status),
                 Ok(_) if changes(op) && self.room < CHANGE_REPLY_BYTES.min(max / 4) => Err(too_big),
+                Ok(args) if changes(op) && self.gives_first_answers() => self.first_answer(args).await,
                 Ok(args) => self.run_op(args).await,
             };
             let mut encoded = Encoder::new();
@@ -329,7 +348,46 @@ impl<V: Vfs> Compound<'_, V> {
                 break;
             }
         }
-        results
+        match self.former_outcome(results.status) {
+            Some(status) => {
+                let mut refused =
+                    Results { status: Status::Ok, tag: results.tag, count: 0, body: Encoder::new() };
+                refused.push(Op::Sequence, Err(status));
+                refused
+            }
+            None => results,
+        }
+    }
+
+    /// What SEQUENCE fails with in a session of a former life, when the operations have come to `last`.
+    fn former_outcome(&self, last: Status) -> Option<Status> {
+        match (self.gives_first_answers(), last) {
+            (false, _) => None,
+            // Whether it was done cannot be said now; the client asks again in the same way.
+            (true, Status::Delay) => Some(Status::Delay),
+            (true, _) if self.answered => None,
+            // It was not done: the client does it anew, in a session of this life.
+            (true, _) => Some(Status::DeadSession),
+        }
+    }
+
+    /// Whether the session is of a former life, so that nothing new is done (RFC 8881 section 8.4.2).
+    pub(crate) fn gives_first_answers(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.session.is_former())
+    }
+
+    /// The answer that a change had in the former life.
+    async fn first_answer(&mut self, args: Args) -> Result<Reply, Status> {
+        if !is_remembered(args.op()) {
+            return Err(Status::DeadSession);
+        }
+        let reply = self.run_op(args).await.map_err(|status| match status {
+            Status::Delay => status,
+            // What fails now had not been done then: it would not be looked at again.
+            _ => Status::DeadSession,
+        })?;
+        self.answered = true;
+        Ok(reply)
     }
 
     /// Remembers the reply in its slot.
@@ -385,21 +443,22 @@ impl<V: Vfs> Compound<'_, V> {
 
     /// For whom a request without changes is done.
     pub(crate) fn ctx(&self, file: &FileRef) -> Result<Ctx, Status> {
-        Ok(Ctx { cred: file.cred.clone(), client: self.client()?.vfs, request: None })
+        Ok(Ctx { cred: file.cred.clone(), client: self.client()?.vfs, request: None, again: false })
     }
 
     /// For whom and as what change number `step` of this operation is done.
     pub(crate) fn change(&self, file: &FileRef, step: u16) -> Result<Ctx, Status> {
         let slot = self.slot.as_ref().ok_or(Status::OpNotInSession)?;
-        debug_assert!(step < STEPS_PER_OP && slot.slot < 1 << 16);
+        debug_assert!(step < STEPS_PER_OP);
         let client = slot.session.client.vfs;
         let request = RequestId {
             client: client.0,
-            channel: u32::from(slot.session.ordinal) << 16 | slot.slot,
+            channel: slot.channel(),
             sequence: slot.position,
             step: self.op_index * STEPS_PER_OP + step,
         };
-        Ok(Ctx { cred: file.cred.clone(), client, request: Some(request) })
+        let again = slot.session.is_former();
+        Ok(Ctx { cred: file.cred.clone(), client, request: Some(request), again })
     }
 
     /// The file system.
@@ -462,6 +521,10 @@ impl<V: Vfs> Compound<'_, V> {
         file: FileId,
         need: crate::state::Need,
     ) -> Result<Option<vfs::OpenId>, Status> {
+        if self.gives_first_answers() {
+            // The right was decided at the first try.
+            return Ok(None);
+        }
         let stateid = self.stateid(given)?;
         if stateid == Stateid::ANONYMOUS || stateid == Stateid::BYPASS {
             return Ok(None);

@@ -13,13 +13,13 @@ pub struct NfsConfig {
     pub lease: Duration,
     /// How much longer than its lease a silent client keeps its state while nobody else wants it.
     pub courtesy: Duration,
-    /// How long after the start only reclaims are served; zero for none (RFC 8881 section 8.4.2).
-    pub grace: Duration,
     /// A number that no other run of any server of this cluster has, at best random.
     pub instance: u64,
     /// The name of the cluster: servers with the same name share identities of clients and files (the
     /// server's owner and scope of RFC 8881 section 2.10.4).
     pub scope: String,
+    /// Which of them this is, the same over restarts.
+    pub server: u32,
     /// Connections at a time.
     pub connections: usize,
     /// Requests at a time, over all connections; each holds at most about 2 MiB.
@@ -42,9 +42,9 @@ impl NfsConfig {
             exports,
             lease: Duration::from_secs(45),
             courtesy: Duration::from_secs(45),
-            grace: Duration::from_secs(45),
             instance,
             scope: "plexus".to_owned(),
+            server: 1,
             connections: 4096,
             requests: 512,
             clients: 16_384,

@@ -89,7 +89,7 @@ pub(crate) async fn run<V: Vfs>(c: &mut Compound<'_, V>, args: Args) -> Result<R
         }
         Args::ExchangeId(args) => Reply::ExchangeId(exchange_id::exchange_id(c, args).await?),
         Args::CreateSession(args) => Reply::CreateSession(create_session::create_session(c, args).await?),
-        Args::DestroySession(args) => Reply::DestroySession(destroy_session::destroy_session(c, args)?),
+        Args::DestroySession(args) => Reply::DestroySession(destroy_session::destroy_session(c, args).await?),
         Args::FreeStateid(args) => Reply::FreeStateid(free_stateid::free_stateid(c, args)?),
         Args::SecinfoNoName(args) => Reply::SecinfoNoName(secinfo_no_name::secinfo_no_name(c, args).await?),
         // Only as the first operation (RFC 8881 section 18.46.3).
@@ -98,7 +98,9 @@ pub(crate) async fn run<V: Vfs>(c: &mut Compound<'_, V>, args: Args) -> Result<R
         Args::DestroyClientid(args) => {
             Reply::DestroyClientid(destroy_clientid::destroy_clientid(c, args).await?)
         }
-        Args::ReclaimComplete(args) => Reply::ReclaimComplete(reclaim_complete::reclaim_complete(c, args)?),
+        Args::ReclaimComplete(args) => {
+            Reply::ReclaimComplete(reclaim_complete::reclaim_complete(c, args).await?)
+        }
         Args::Allocate(args) => Reply::Allocate(allocate::allocate(c, args).await?),
         Args::Copy(args) => Reply::Copy(copy::copy(c, args).await?),
         Args::Deallocate(args) => Reply::Deallocate(deallocate::deallocate(c, args).await?),

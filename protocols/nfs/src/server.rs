@@ -3,17 +3,18 @@
 use crate::clients::{Bounds, Client, Clients, Ended};
 use crate::connection;
 use crate::exports::ExportTable;
+use crate::session::Session;
 use crate::{NfsConfig, status};
+use bytes::Bytes;
 use nfs_wire::Status;
 use serve::{Limits, Shutdown};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use types::Cred;
-use vfs::{Ctx, EndClient, Vfs};
+use types::{Cred, FsError};
+use vfs::{Ctx, EndClient, ForgetRequests, Head, KeepClient, KeptClients, Vfs};
 
 /// How long running requests may take to end at a shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -35,14 +36,14 @@ pub(crate) struct Shared<V> {
     pub(crate) clients: Clients,
     pub(crate) requests: Arc<Semaphore>,
     exports: RwLock<ExportTable>,
-    grace_until: Instant,
-    grace_ended: AtomicBool,
 }
 
 impl<V: Vfs> Server<V> {
-    /// A server that is not listening yet; its grace period begins now.
-    #[must_use]
-    pub fn new(vfs: Arc<V>, config: NfsConfig) -> Server<V> {
+    /// A server that is not listening yet, and knows the clients of its former life.
+    ///
+    /// # Errors
+    /// Those of the file system, and [`FsError::Io`] when what was kept of a client cannot be understood.
+    pub async fn open(vfs: Arc<V>, config: NfsConfig) -> Result<Server<V>, FsError> {
         let clients = Clients::new(Bounds {
             instance: config.instance,
             lease: config.lease,
@@ -55,11 +56,10 @@ impl<V: Vfs> Server<V> {
             clients,
             requests: Arc::new(Semaphore::new(config.requests)),
             exports: RwLock::new(config.exports.clone()),
-            grace_until: Instant::now() + config.grace,
-            grace_ended: AtomicBool::new(config.grace.is_zero()),
             config,
         };
-        Server { shared: Arc::new(shared) }
+        shared.recall().await?;
+        Ok(Server { shared: Arc::new(shared) })
     }
 
     /// Serves connections of `listener` until `shutdown`, then ends the running requests and returns.
@@ -79,11 +79,6 @@ impl<V: Vfs> Server<V> {
     pub fn set_exports(&self, exports: ExportTable) {
         *self.shared.exports.write().unwrap_or_else(PoisonError::into_inner) = exports;
     }
-
-    /// Ends the grace period before its time, when nobody is left who could reclaim.
-    pub fn end_grace(&self) {
-        self.shared.grace_ended.store(true, Ordering::Release);
-    }
 }
 
 impl<V: Vfs> Shared<V> {
@@ -91,15 +86,55 @@ impl<V: Vfs> Shared<V> {
         self.exports.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether only reclaims are served.
-    pub(crate) fn in_grace(&self) -> bool {
-        !self.grace_ended.load(Ordering::Acquire) && Instant::now() < self.grace_until
+    /// Takes in the clients of a former life.
+    async fn recall(&self) -> Result<(), FsError> {
+        let (now, ctx) = (Instant::now(), Ctx::new(Cred::root()));
+        let mut after = None;
+        loop {
+            let reply = self.vfs.kept_clients(&ctx, KeptClients { head: Head::Nfs, after }).await?;
+            after = reply.clients.last().map(|(client, _)| *client);
+            for (client, kept) in reply.clients {
+                self.clients.recall(client, kept, now)?;
+            }
+            if reply.end || after.is_none() {
+                break;
+            }
+        }
+        self.end_clients(self.clients.take_strays()).await;
+        Ok(())
+    }
+
+    /// Keeps what has to be known of a client after a restart.
+    pub(crate) async fn keep(&self, client: &Client, data: Bytes) -> Result<(), Status> {
+        let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
+        let request = KeepClient { client: client.vfs, head: Head::Nfs, data };
+        self.vfs.keep_client(&ctx, request).await.map_err(status::status)
+    }
+
+    /// A session is out of the table, and nothing of it needs to be kept. What stays when this fails does no harm, and
+    /// goes with the client.
+    pub(crate) async fn forget_session(&self, session: &Session) {
+        let client = &session.client;
+        let _one = client.recording.lock().await;
+        if let Some(record) = self.clients.record(client)
+            && let Err(status) = self.keep(client, record).await
+        {
+            tracing::warn!(?status, "a session that was destroyed is still kept");
+        }
+        if client.state().ended {
+            self.end_clients(vec![Arc::clone(client)]).await;
+        }
+        let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
+        let request = ForgetRequests { client: client.vfs.0, channels: session.channels() };
+        if let Err(error) = self.vfs.forget_requests(&ctx, request).await {
+            tracing::warn!(%error, "replies of a session that was destroyed are still kept");
+        }
     }
 
     /// Gives up what clients had that are out of the table.
     pub(crate) async fn end_clients(&self, ended: Ended) {
         for client in ended {
-            let ctx = Ctx { cred: Cred::root(), client: client.vfs, request: None };
+            let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
             if let Err(error) = self.vfs.end_client(&ctx, EndClient { client: client.vfs }).await {
                 tracing::error!(client = client.id, %error, "a client's state could not be given up");
             }

@@ -3,6 +3,7 @@
 use crate::clients::Client;
 use bytes::Bytes;
 use nfs_wire::{ChannelAttrs, SequenceArgs, SessionId, Status};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -22,8 +23,10 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) client: Arc<Client>,
     /// Which of the client's sessions it is, part of the identity of changes.
-    pub(crate) ordinal: u16,
+    pub(crate) ordinal: u32,
     pub(crate) fore: ChannelAttrs,
+    /// It is of a former life, and only gives first answers.
+    former: bool,
     slots: Mutex<Vec<Slot>>,
 }
 
@@ -51,7 +54,7 @@ pub(crate) enum Begin {
 pub(crate) struct SlotUse {
     pub(crate) session: Arc<Session>,
     pub(crate) slot: u32,
-    /// Position on the slot, growing.
+    /// Position on the slot, growing; in a session of a former life only its low 32 bits are known.
     pub(crate) position: u64,
 }
 
@@ -88,9 +91,29 @@ pub(crate) fn check_back(ask: &ChannelAttrs) -> Result<(), Status> {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, client: Arc<Client>, ordinal: u16, fore: ChannelAttrs) -> Session {
+    /// A session's channels are numbered on from those of the client's session before: this is the last whose are
+    /// numbers.
+    pub(crate) const ORDINAL_MAX: u32 = u32::MAX / SLOTS_MAX - 1;
+
+    pub(crate) fn new(id: SessionId, client: Arc<Client>, ordinal: u32, fore: ChannelAttrs) -> Session {
         let slots = (0..fore.max_requests).map(|_| Slot::default()).collect();
-        Session { id, client, ordinal, fore, slots: Mutex::new(slots) }
+        Session { id, client, ordinal, fore, former: false, slots: Mutex::new(slots) }
+    }
+
+    /// A session of a former life.
+    pub(crate) fn former(id: SessionId, client: Arc<Client>, ordinal: u32, fore: ChannelAttrs) -> Session {
+        Session { id, client, ordinal, fore, former: true, slots: Mutex::default() }
+    }
+
+    /// Whether it is of a former life: what took effect then is answered, nothing new is done.
+    pub(crate) fn is_former(&self) -> bool {
+        self.former
+    }
+
+    /// The channels that identities of its changes are on.
+    pub(crate) fn channels(&self) -> RangeInclusive<u32> {
+        let first = self.ordinal * SLOTS_MAX;
+        first..=first + (SLOTS_MAX - 1)
     }
 
     /// The number of slots, all of which are the client's for the session's life.
@@ -105,6 +128,12 @@ impl Session {
         }
         if args.highest_slot >= self.slot_count() {
             return Err(Status::BadHighSlot);
+        }
+        if self.former {
+            // How far its slots were is not known, and need not be: what is remembered tells what was done.
+            self.client.enter(Instant::now());
+            let position = u64::from(args.sequence);
+            return Ok(Begin::New(SlotUse { session: Arc::clone(self), slot: args.slot, position }));
         }
         let mut slots = self.slots();
         let slot = &mut slots[args.slot as usize];
@@ -147,13 +176,22 @@ impl Session {
 impl SlotUse {
     /// Remembers the reply, if there is one to remember.
     pub(crate) fn finish(self, reply: Option<Bytes>) {
-        self.session.slots()[self.slot as usize].reply = reply;
+        if let Some(slot) = self.session.slots().get_mut(self.slot as usize) {
+            slot.reply = reply;
+        }
+    }
+
+    /// Where identities of changes are counted.
+    pub(crate) fn channel(&self) -> u32 {
+        self.session.channels().start() + self.slot
     }
 }
 
 impl Drop for SlotUse {
     fn drop(&mut self) {
-        self.session.slots()[self.slot as usize].busy = false;
+        if let Some(slot) = self.session.slots().get_mut(self.slot as usize) {
+            slot.busy = false;
+        }
         self.session.client.leave(Instant::now());
     }
 }

@@ -156,6 +156,13 @@ impl StateTable {
         Ok(index)
     }
 
+    /// A stateid of nothing that there is.
+    pub(crate) fn lost(&mut self) -> Stateid {
+        let index = self.next;
+        self.next += 1;
+        self.stateid(index, 1)
+    }
+
     fn bump(&mut self, index: u64) -> Option<Stateid> {
         let state = self.states.get_mut(&index)?;
         // The number goes around past zero, which means "the latest" (RFC 8881 section 8.2.2).

@@ -34,6 +34,8 @@ pub(crate) fn status(error: FsError) -> Status {
         FsError::NothingThere => Status::NxIo,
         FsError::NotSupported => Status::NotSupp,
         FsError::Grace => Status::Grace,
+        FsError::NoGrace => Status::NoGrace,
+        FsError::NotDone => Status::DeadSession,
         FsError::StaleRequest => Status::RetryUncachedRep,
         FsError::Io => Status::Io,
     }

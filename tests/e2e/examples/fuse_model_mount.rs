@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let path = arguments.first().ok_or("where to mount?")?.clone();
     let model = Arc::new(Model::of_today());
     let root = model.root();
-    let options = MountOptions { trusted: true, ..MountOptions::default() };
+    let options = MountOptions::default();
     let runtime = Handle::current();
     let session = if arguments.get(1).is_some_and(|how| how == "remote") {
         let socket = std::env::temp_dir().join(format!("fuse_model_mount.{}", std::process::id()));

@@ -126,9 +126,19 @@ impl Daemon {
     /// # Errors
     /// See [`DaemonError`].
     pub fn restart(mut self) -> Result<Daemon, DaemonError> {
+        self.revive()?;
+        Ok(self)
+    }
+
+    /// As [`Daemon::restart`], in place.
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub fn revive(&mut self) -> Result<(), DaemonError> {
         self.kill()?;
         let (folder, options) = (self.folder.clone(), self.options.clone());
-        Daemon::start_at(&folder, &options, self.nfs, self.admin)
+        *self = Daemon::start_at(&folder, &options, self.nfs, self.admin)?;
+        Ok(())
     }
 
     /// Where NFS clients of this machine reach it.

@@ -88,7 +88,7 @@ impl PowerCut {
 mount /dev/ubda /mnt
 modprobe -a fuse nfsv4
 # The client of the last life is dead with its machine: nobody reclaims, and a long grace is lost time.
-printf 'nfs.lease = 2\nnfs.grace = 2\n' >/tmp/plexus.toml
+printf 'nfs.lease = 2\nnfs.grace = 2\nfold.age = 0\n' >/tmp/plexus.toml
 /host/plexusd --data /mnt/data --config /tmp/plexus.toml {flags} >/job/ready 2>/job/daemon.log &
 daemon=$!
 for _ in $(seq 600); do

@@ -28,7 +28,7 @@ pub enum WorkloadError {
     Wrong(String),
 }
 
-fn failed(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> WorkloadError {
+pub(crate) fn failed(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> WorkloadError {
     move |source| WorkloadError::Io { what: what.to_string(), source }
 }
 
@@ -51,6 +51,19 @@ impl Workload {
     /// # Errors
     /// The first step that fails: none should.
     pub fn run(&self, steps: u64) -> Result<(), WorkloadError> {
+        let mut left = steps;
+        self.run_while(|| {
+            let more = left > 0;
+            left = left.saturating_sub(1);
+            more
+        })
+    }
+
+    /// Works for as long as `more` says so before a step.
+    ///
+    /// # Errors
+    /// The first step that fails: none should.
+    pub fn run_while(&self, mut more: impl FnMut() -> bool) -> Result<(), WorkloadError> {
         fs::create_dir_all(&self.tree).map_err(failed(self.tree.display()))?;
         if self.sync_names {
             let parent = self.tree.parent().unwrap_or(Path::new("/"));
@@ -66,7 +79,10 @@ impl Workload {
         let mut say = |line: String| log.write_all(line.as_bytes()).map_err(failed(self.log.display()));
         let mut model = Model::default();
         let mut random = Random(self.seed);
-        for step in 0..steps {
+        for step in 0.. {
+            if !more() {
+                break;
+            }
             let op = model.next(&mut random);
             say(format!("T {step} {}\n", op.text()))?;
             op.perform(&self.tree, self.sync_names).map_err(failed(op.text()))?;
@@ -542,7 +558,7 @@ impl Random {
 }
 
 /// Bytes that no other seed gives; never zero, so that a hole is not taken for them.
-fn content(seed: u64, bytes: u64) -> Vec<u8> {
+pub(crate) fn content(seed: u64, bytes: u64) -> Vec<u8> {
     let mut random = Random(seed);
     let mut content = Vec::with_capacity(bytes as usize + 8);
     while (content.len() as u64) < bytes {

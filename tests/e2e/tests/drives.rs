@@ -235,9 +235,38 @@ fn two_drives_with_the_map_are_lost_and_then_those_that_took_their_place() {
     two_and_two_others([0, 2], [3, 4]);
 }
 
-/// All 15; in `make test-full PART=2`.
 #[test]
-#[ignore = "takes minutes"]
+fn a_drive_that_was_away_comes_back_to_others_in_its_seats() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(folder.path(), &options(6)).unwrap();
+    write(&daemon, 0..3);
+    assert!(daemon.stop().unwrap().success());
+    let (bay, away) = (folder.path().join("data/drive-0"), folder.path().join("away"));
+    std::fs::rename(&bay, &away).unwrap();
+    let daemon = daemon.restart().unwrap();
+    // Five drives are left, and names need no sixth.
+    when_metadata_left(&daemon, 2);
+    assert_eq!(daemon.status().unwrap().health, Health::Degraded);
+    assert!(!map_seats(folder.path()).contains(&0));
+    write(&daemon, 3..6);
+    let mut daemon = daemon;
+    assert!(daemon.stop().unwrap().success());
+    std::fs::rename(&away, &bay).unwrap();
+    let daemon = daemon.restart().unwrap();
+    when_metadata_left(&daemon, 2);
+    must_read(&daemon, 0..6);
+    assert!(!map_seats(folder.path()).contains(&0));
+    // Its copy of the map is of no use any more and takes no room.
+    let start = Instant::now();
+    while std::fs::read_dir(bay.join("map/keyspaces")).unwrap().count() > 1 {
+        assert!(start.elapsed() < PATIENCE, "{}", daemon.log());
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// All 15; in `make test-full PART=3`.
+#[test]
+#[ignore = "takes minutes, run by the third part of test-full"]
 fn every_pair_is_lost_and_then_every_other_one() {
     let pairs = (0..6).flat_map(|a| (a + 1..6).map(move |b| [a, b]));
     for (n, first) in pairs.enumerate() {

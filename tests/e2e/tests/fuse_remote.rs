@@ -337,3 +337,43 @@ async fn unstable_data_are_bounded() {
     vfs.flush().await.unwrap();
     drop(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_that_comes_too_late_keeps_its_opens_and_hears_of_its_locks() {
+    let mut daemon = Daemon::start();
+    let vfs = daemon.mount(1).await;
+    let root = daemon.model.root();
+    let (free, locked) = (create(&vfs, root, "free").await, create(&vfs, root, "locked").await);
+    let lock = Lock {
+        file: locked.attr.file,
+        open: Some(locked.open),
+        owner: LockOwner { client: ClientId(1), owner: 1 },
+        space: LockSpace::Range,
+        range: ByteRange { offset: 0, end: 10 },
+        kind: LockKind::Exclusive,
+        wait: false,
+        reclaim: false,
+    };
+    vfs.lock(&ctx(), lock.clone()).await.unwrap();
+    for opened in [&free, &locked] {
+        write(&vfs, opened, WriteOffset::At(0), b"x").await;
+    }
+    vfs.flush().await.unwrap();
+    let daemon = tokio::task::spawn_blocking(move || {
+        daemon.die();
+        daemon.model.end_grace();
+        daemon.live();
+        daemon
+    })
+    .await
+    .unwrap();
+    assert_eq!(read(&vfs, &free).await, b"x");
+    let request = Read { file: locked.attr.file, open: Some(locked.open), offset: 0, length: 1 };
+    assert_eq!(
+        vfs.read(&ctx(), request).await.unwrap_err(),
+        FsError::Io,
+        "somebody may have locked it meanwhile"
+    );
+    vfs.lock(&ctx(), Lock { open: None, ..lock }).await.expect("it is free by now");
+    drop(daemon);
+}

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod attrs;
+mod clients;
 mod content;
 mod entries;
 mod inode;
@@ -82,13 +83,13 @@ impl Model {
     }
 
     /// What a crash and a new start do: opens, locks, waits and (see [`Model::losing_unstable_writes`])
-    /// unstable writes are gone, the verifier is another. Orphans live on and new locks are refused
-    /// with [`FsError::Grace`] until [`Model::end_grace`], so that clients can reclaim what they had.
+    /// unstable writes are gone, the verifier is another. When there are clients that had something, a time of
+    /// grace begins, which ends with the last that has reclaimed, or at [`Model::end_grace`].
     pub fn restart(&self) {
         self.state().restart();
     }
 
-    /// No more reclaims: orphans that nobody has reclaimed go.
+    /// The time of grace is over, whoever has not reclaimed by now.
     pub fn end_grace(&self) {
         self.state().end_grace();
     }
@@ -114,7 +115,13 @@ impl Model {
         again: impl FnOnce(&mut State, T) -> FsResult<T>,
     ) -> FsResult<T> {
         let mut state = self.state();
-        let Some(id) = ctx.request else { return run(&mut state) };
+        let Some(id) = ctx.request else {
+            return if ctx.again { Err(FsError::NotDone) } else { run(&mut state) };
+        };
+        if ctx.again {
+            let first = state.replay.first::<T>(id)?;
+            return again(&mut state, first);
+        }
         if let Some(first) = state.replay.find::<T>(id)? {
             return first.and_then(|reply| again(&mut state, reply));
         }
@@ -271,6 +278,24 @@ impl Vfs for Model {
 
     async fn end_client(&self, _ctx: &Ctx, request: EndClient) -> FsResult<()> {
         self.state().end_client(request.client);
+        Ok(())
+    }
+
+    async fn keep_client(&self, _ctx: &Ctx, request: KeepClient) -> FsResult<()> {
+        self.state().clients.keep(&request)
+    }
+
+    async fn kept_clients(&self, _ctx: &Ctx, request: KeptClients) -> FsResult<KeptClientsReply> {
+        Ok(self.state().clients.list(&request))
+    }
+
+    async fn reclaimed(&self, _ctx: &Ctx, request: Reclaimed) -> FsResult<()> {
+        self.state().settle(request.client);
+        Ok(())
+    }
+
+    async fn forget_requests(&self, _ctx: &Ctx, request: ForgetRequests) -> FsResult<()> {
+        self.state().replay.forget(request.client, &request.channels);
         Ok(())
     }
 }

@@ -1,9 +1,8 @@
-//! The life of the file system as a whole: its capacity, its restarts, its clients' ends.
+//! The life of the file system as a whole: its capacity, its restarts.
 
 use crate::inode::Body;
 use crate::state::State;
-use types::InodeId;
-use vfs::{ClientId, StatFsReply};
+use vfs::StatFsReply;
 
 /// What the model claims to have.
 const TOTAL_BYTES: u64 = 1 << 40;
@@ -22,10 +21,7 @@ impl State {
     }
 
     pub(crate) fn restart(&mut self) {
-        for (ino, inode) in &mut self.inodes {
-            if inode.links == 0 {
-                self.held.insert(*ino);
-            }
+        for inode in self.inodes.values_mut() {
             if let Some(durable) = inode.durable.take() {
                 inode.body = Body::File(durable);
             }
@@ -33,21 +29,8 @@ impl State {
         self.opens.table.clear();
         self.locks.forget_all();
         self.replay.restart();
-        self.grace = true;
         self.boot += 1;
-    }
-
-    pub(crate) fn end_grace(&mut self) {
-        self.grace = false;
-        let held: Vec<InodeId> = std::mem::take(&mut self.held).into_iter().collect();
-        for ino in held {
-            self.free_if_unused(ino);
-        }
-    }
-
-    pub(crate) fn end_client(&mut self, client: ClientId) {
-        self.close_client(client);
-        self.locks.forget_client(client);
-        self.replay.forget_client(client.0);
+        self.clients.restart();
+        self.free_orphans();
     }
 }

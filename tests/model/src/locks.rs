@@ -1,6 +1,7 @@
 //! Byte-range and whole-file locks, with waiting and the detection of deadlocks.
 
 use crate::Model;
+use crate::clients::Had;
 use crate::state::State;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -130,6 +131,10 @@ impl Locks {
         self.release(|ino, _| ino == file);
     }
 
+    pub(crate) fn has_any(&self, client: ClientId) -> bool {
+        self.held.values().flatten().any(|held| held.owner.client == client)
+    }
+
     pub(crate) fn forget_client(&mut self, client: ClientId) {
         self.release(|_, owner| owner.client == client);
     }
@@ -150,8 +155,9 @@ impl State {
         if let Some(open) = lock.open {
             self.opened(open, lock.file, OpenAccess::default())?;
         }
-        if self.grace && !lock.reclaim && lock.kind != LockKind::Unlock {
-            return Err(FsError::Grace);
+        if lock.kind != LockKind::Unlock {
+            self.demand_lock(lock.owner.client, lock.reclaim)?;
+            self.clients.note(lock.owner.client, Had { locks: true, ..Had::default() });
         }
         if self.locks.conflict((lock.file.ino, lock.space), lock.owner, lock.range, lock.kind).is_some() {
             return Ok(false);
@@ -165,6 +171,7 @@ impl State {
         if request.range.is_empty() {
             return Err(FsError::Invalid);
         }
+        self.demand_lock(request.owner.client, false)?;
         let place = (request.file.ino, request.space);
         let conflict = self.locks.conflict(place, request.owner, request.range, request.kind);
         Ok(TestLockReply { conflict: conflict.map(|held| (held.owner, held.range, held.kind)) })

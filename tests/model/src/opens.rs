@@ -1,5 +1,6 @@
 //! Opens and what they deny to others.
 
+use crate::clients::Had;
 use crate::inode::{Body, Inode};
 use crate::state::{FS, State};
 use std::collections::BTreeMap;
@@ -72,6 +73,7 @@ impl State {
             return self.opened(open, file, access);
         }
         self.demand(&ctx.cred, file, rights(access))?;
+        self.demand_use(ctx.client)?;
         self.share(file.ino, None, access, NOTHING)
     }
 
@@ -89,9 +91,9 @@ impl State {
     }
 
     pub(crate) fn open(&mut self, ctx: &Ctx, request: Open) -> FsResult<OpenReply> {
-        if self.grace && !request.reclaim && request.deny != NOTHING {
-            return Err(FsError::Grace);
-        }
+        self.demand_open(ctx.client, request.reclaim, request.deny)?;
+        let denies = request.deny != NOTHING;
+        self.clients.note(ctx.client, Had { opens: true, denies, locks: false });
         let (file, made) = match &request.target {
             OpenTarget::File(_) if request.create.is_some() => return Err(FsError::Invalid),
             OpenTarget::File(file) => (*file, None),
@@ -188,11 +190,20 @@ impl State {
 
     pub(crate) fn reopen(&mut self, ctx: &Ctx, request: &Reopen) -> FsResult<()> {
         let open = self.opens.table.get(&request.open).ok_or(FsError::BadOpen)?;
-        let (ino, had) = (open.ino, open.access);
+        let (ino, had, denied) = (open.ino, open.access, open.deny);
         let more =
             OpenAccess { read: request.access.read && !had.read, write: request.access.write && !had.write };
         self.demand(&ctx.cred, FileId { fs: FS, ino }, rights(more))?;
+        let denies = request.deny != NOTHING;
+        let more = OpenAccess {
+            read: request.deny.read && !denied.read,
+            write: request.deny.write && !denied.write,
+        };
+        if more != NOTHING {
+            self.demand_open(ctx.client, false, more)?;
+        }
         self.share(ino, Some(request.open), request.access, request.deny)?;
+        self.clients.note(ctx.client, Had { opens: true, denies, locks: false });
         if let Some(open) = self.opens.table.get_mut(&request.open) {
             open.access = request.access;
             open.deny = request.deny;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use types::{FsError, RequestId};
 use vfs::FsResult;
 
@@ -59,7 +60,18 @@ impl Replay {
         }
     }
 
-    pub(crate) fn forget_client(&mut self, client: u128) {
-        self.channels.retain(|(of, _), _| *of != client);
+    /// The answer that a request has had which says of its sequence only the low 32 bits.
+    pub(crate) fn first<T: Clone + 'static>(&self, id: RequestId) -> FsResult<T> {
+        let channel = self.channels.get(&(id.client, id.channel));
+        let channel = channel.filter(|channel| channel.sequence as u32 == id.sequence as u32);
+        let answer = channel.and_then(|channel| channel.answers.get(&id.step));
+        let reply =
+            answer.and_then(|answer| answer.reply.downcast_ref::<FsResult<T>>()).ok_or(FsError::NotDone)?;
+        // What failed did nothing.
+        reply.clone().map_err(|_| FsError::NotDone)
+    }
+
+    pub(crate) fn forget(&mut self, client: u128, channels: &RangeInclusive<u32>) {
+        self.channels.retain(|(of, channel), _| *of != client || !channels.contains(channel));
     }
 }

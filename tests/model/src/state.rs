@@ -1,11 +1,12 @@
 //! Everything the model knows, and the checks that every operation begins with.
 
 use crate::Clock;
+use crate::clients::Clients;
 use crate::inode::{Body, Directory, Inode};
 use crate::locks::Locks;
 use crate::opens::Opens;
 use crate::replay::Replay;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use types::{AccessMask, Cred, FileId, FileKind, FsError, FsId, InodeId, Mode, Name, Time};
 use vfs::{DirChange, FsResult, Verifier};
 
@@ -18,9 +19,7 @@ pub(crate) struct State {
     pub(crate) next_ino: u64,
     pub(crate) opens: Opens,
     pub(crate) locks: Locks,
-    /// Orphans that were open before a restart and may still be reclaimed.
-    pub(crate) held: BTreeSet<InodeId>,
-    pub(crate) grace: bool,
+    pub(crate) clients: Clients,
     pub(crate) boot: u64,
     pub(crate) keep_durable: bool,
     pub(crate) replay: Replay,
@@ -34,8 +33,7 @@ impl State {
             next_ino: InodeId::ROOT.0 + 1,
             opens: Opens::default(),
             locks: Locks::default(),
-            held: BTreeSet::new(),
-            grace: false,
+            clients: Clients::default(),
             boot: 1,
             keep_durable: false,
             replay: Replay::default(),
@@ -146,7 +144,7 @@ impl State {
 
     pub(crate) fn free_if_unused(&mut self, ino: InodeId) {
         let unused = self.inodes.get(&ino).is_some_and(|inode| inode.links == 0)
-            && !self.held.contains(&ino)
+            && !self.may_be_claimed(ino)
             && !self.opens.any(ino);
         if unused {
             self.inodes.remove(&ino);

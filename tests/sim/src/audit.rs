@@ -3,7 +3,8 @@
 use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
-    Body, Counters, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Source, Stripe, Xattr,
+    Account, Body, Client, Counters, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Source, Stripe,
+    Unfolded, Xattr,
 };
 use std::collections::BTreeMap;
 use types::limits::INLINE_FILE_BYTES_MAX;
@@ -13,6 +14,8 @@ use types::{Cookie, FileId, FileKind, FsId, InodeId, Name, Slot, StripeId};
 #[derive(Default)]
 pub struct Audit {
     counters: BTreeMap<(FsId, Slot), Counters>,
+    accounts: BTreeMap<(FsId, Slot), Account>,
+    unfolded: BTreeMap<(FileId, u64), Unfolded>,
     inodes: BTreeMap<FileId, Inode>,
     entries: BTreeMap<(FileId, Cookie), Entry>,
     names: BTreeMap<(FileId, Name), EntryName>,
@@ -37,6 +40,7 @@ pub fn audit(map: &dyn OrderedMap) -> Result<Vec<String>, MapError> {
     audit.files();
     audit.stripes();
     audit.counts();
+    audit.accounts();
     Ok(audit.findings)
 }
 
@@ -84,6 +88,8 @@ impl Audit {
             ("entries", self.entries.len()),
             ("names", self.names.len()),
             ("extents", self.extents.len()),
+            ("accounts", self.accounts.len()),
+            ("extents to be folded", self.unfolded.len()),
             ("pieces", self.pieces.len()),
             ("stripes", self.stripes.len()),
             ("garbage", self.garbage.len()),
@@ -104,6 +110,12 @@ impl Audit {
         match *key.get(keys::PREFIX_BYTES - 1)? {
             kind::COUNTERS => drop(self.counters.insert((fs, slot), Counters::decode(value).ok()?)),
             kind::RENAMES | kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
+            kind::CLIENT => drop(Client::decode(value).ok()?),
+            kind::ACCOUNT => drop(self.accounts.insert((fs, slot), Account::decode(value).ok()?)),
+            kind::UNFOLDED => {
+                let at = (file()?, number::<8>(rest()?)?);
+                self.unfolded.insert(at, Unfolded::decode(value).ok()?);
+            }
             kind::INODE => drop(self.inodes.insert(file()?, Inode::decode(value).ok()?)),
             kind::ENTRY => {
                 let cookie = Cookie(number::<8>(rest()?)?);
@@ -191,7 +203,8 @@ impl Audit {
         let inodes = std::mem::take(&mut self.inodes);
         for (file, inode) in &inodes {
             let named = names.get(file).copied().unwrap_or(0);
-            let leaves = self.orphans.contains(file) || self.intents.get(file) == Some(&Intent::Delete);
+            let leaves =
+                self.orphans.contains(file) || matches!(self.intents.get(file), Some(Intent::Delete { .. }));
             let expected = match inode.kind {
                 FileKind::Directory if leaves => 0,
                 FileKind::Directory => 2 + subdirectories.get(file).copied().unwrap_or(0),
@@ -246,8 +259,8 @@ impl Audit {
                 self.check(fits, || format!("{file} has {inline} bytes in its inode, of {}", inode.size));
                 let used = inline as u64 + runs.iter().map(|(_, extent)| extent.length).sum::<u64>();
                 self.check(inode.used == used, || format!("{file} uses {used}, and says {}", inode.used));
-                let cut = body.cut.is_some() == (self.intents.get(&file) == Some(&Intent::Cut));
-                let going = self.intents.get(&file) == Some(&Intent::Delete);
+                let cut = body.cut.is_some() == (matches!(self.intents.get(&file), Some(Intent::Cut { .. })));
+                let going = matches!(self.intents.get(&file), Some(Intent::Delete { .. }));
                 self.check(cut || going, || format!("the cut of {file} has no intent, or the other way"));
             }
             self.inodes.insert(file, inode);
@@ -334,5 +347,35 @@ impl Audit {
             self.check(granted >= id.sequence(), || format!("{stripe:?} was never granted"));
         }
         self.counters = counters;
+    }
+
+    /// Accounts say what is there, and each extent that holds its bytes is known to be folded.
+    fn accounts(&mut self) {
+        let mut counted: BTreeMap<(FsId, Slot), Account> = BTreeMap::new();
+        for (file, inode) in &self.inodes {
+            counted.entry((file.fs, file.ino.slot())).or_default().used += inode.used;
+        }
+        let mut unfolded = BTreeMap::new();
+        for (file, runs) in &self.extents {
+            for (offset, extent) in runs {
+                if let Source::Inline(bytes) = &extent.source {
+                    unfolded.insert((*file, *offset), Unfolded { bytes: bytes.len() as u32 });
+                    let account = counted.entry((file.fs, file.ino.slot())).or_default();
+                    account.unfolded += 1;
+                    account.unfolded_bytes += bytes.len() as u64;
+                }
+            }
+        }
+        for ((fs, stripe), record) in &self.stripes {
+            counted.entry((*fs, InodeId(stripe.0).slot())).or_default().add_live(record);
+        }
+        for ((fs, stripe), record) in &self.garbage {
+            counted.entry((*fs, InodeId(stripe.0).slot())).or_default().add_garbage(record);
+        }
+        counted.retain(|_, account| *account != Account::default());
+        let (says, known) = (std::mem::take(&mut self.accounts), std::mem::take(&mut self.unfolded));
+        self.check(counted == says, || format!("there is {counted:#?}, and accounts say {says:#?}"));
+        self.check(known == unfolded, || format!("to be folded are {unfolded:?}, and known are {known:?}"));
+        (self.accounts, self.unfolded) = (says, known);
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use cluster::SlotTable;
 use env::sim::SimClock;
 use env::{Clock, Random, SeededRandom};
-use frontend::{PlacedStripe, StripeError, Stripes, Usage};
+use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Stripes, Usage};
 use fsck::Shards;
 use map::{MapError, MemoryMap};
 use metadata::sim::{MemoryShard, MemoryView};
@@ -15,14 +15,33 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use types::limits::BLOCK_BYTES;
 use types::{FsId, GroupId, ShardId, StripeId};
+
+/// The life of a process: what is on its way when it ends has no effect any more, and gets no answer.
+#[derive(Clone, Default)]
+pub struct Life(Arc<AtomicBool>);
+
+impl Life {
+    /// A crash.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    async fn goes_on(&self) {
+        if self.0.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 /// A shard that answers when the weather lets it.
 #[derive(Clone)]
 pub struct WeatheredShard {
     shard: MemoryShard,
     weather: Weather,
+    life: Life,
 }
 
 fn silence() -> MetadataError {
@@ -35,11 +54,13 @@ impl WeatheredShard {
         what: impl Future<Output = Result<T, MetadataError>> + Send,
     ) -> Result<T, MetadataError> {
         self.weather.wait().await;
+        self.life.goes_on().await;
         if self.weather.strikes(Mishap::Command) {
             return Err(silence());
         }
         let answer = what.await?;
         self.weather.wait().await;
+        self.life.goes_on().await;
         if self.weather.strikes(Mishap::Reply) { Err(silence()) } else { Ok(answer) }
     }
 }
@@ -91,12 +112,14 @@ impl MemoryShards {
     /// When one does not answer.
     pub async fn open(
         &self,
+        life: &Life,
         epoch: u32,
         clock: Arc<dyn Clock>,
         random: &dyn Random,
     ) -> Result<ShardSet<WeatheredShard>, MetadataError> {
         let member = |(id, shard): (&ShardId, &MemoryShard)| {
-            (*id, WeatheredShard { shard: shard.clone(), weather: self.weather.clone() })
+            let (shard, weather, life) = (shard.clone(), self.weather.clone(), life.clone());
+            (*id, WeatheredShard { shard, weather, life })
         };
         let config = ShardSetConfig {
             slots: self.slots.clone(),
@@ -121,7 +144,7 @@ impl MemoryShards {
         let members = self.members.iter().map(copy).collect::<Result<BTreeMap<_, _>, MetadataError>>()?;
         let copies = MemoryShards { members, weather: Weather::default(), slots: self.slots.clone() };
         let random = SeededRandom::new(0);
-        drop(copies.open(u32::MAX, Arc::new(SimClock::new()), &random).await?);
+        drop(copies.open(&Life::default(), u32::MAX, Arc::new(SimClock::new()), &random).await?);
         for shard in copies.members.values() {
             if !shard.board()?.now().is_empty() {
                 return Err(MetadataError::Damaged("recovery has left a transaction".to_owned()));
@@ -146,14 +169,39 @@ impl MemoryShards {
     }
 }
 
+#[derive(Default)]
+struct Table {
+    stripes: BTreeMap<StripeId, Bytes>,
+    used: u64,
+}
+
+impl Table {
+    /// False, and nothing changes, when it is there already.
+    fn insert(&mut self, stripe: StripeId, data: Bytes) -> bool {
+        if self.stripes.contains_key(&stripe) {
+            return false;
+        }
+        self.used += data.len() as u64;
+        self.stripes.insert(stripe, data);
+        true
+    }
+
+    fn remove(&mut self, stripe: StripeId) {
+        let data = self.stripes.remove(&stripe);
+        self.used -= data.map_or(0, |data| data.len() as u64);
+    }
+}
+
 /// Stripes in a table, small so that tests make many.
 #[derive(Clone)]
 pub struct MemoryStripes {
-    stripes: Arc<Mutex<BTreeMap<StripeId, Bytes>>>,
+    stripes: Arc<Mutex<Table>>,
     bytes_max: usize,
+    bytes_full: usize,
     narrow: Arc<AtomicUsize>,
     total: u64,
     weather: Weather,
+    life: Life,
 }
 
 impl MemoryStripes {
@@ -164,10 +212,18 @@ impl MemoryStripes {
         MemoryStripes {
             stripes: Arc::default(),
             bytes_max,
+            bytes_full: BLOCK_BYTES.min(bytes_max),
             narrow,
             total: 1 << 40,
             weather: Weather::default(),
+            life: Life::default(),
         }
+    }
+
+    /// The same stripes as one life has them.
+    #[must_use]
+    pub fn in_life(&self, life: &Life) -> MemoryStripes {
+        MemoryStripes { life: life.clone(), ..self.clone() }
     }
 
     /// The same in this weather.
@@ -182,6 +238,22 @@ impl MemoryStripes {
         MemoryStripes { total, ..self }
     }
 
+    /// The same, with stripes of so many bytes worth while.
+    #[must_use]
+    pub fn worth_from(self, bytes_full: usize) -> MemoryStripes {
+        MemoryStripes { bytes_full, ..self }
+    }
+
+    /// Puts a stripe there that nobody has asked for.
+    pub fn plant(&self, stripe: StripeId, data: Bytes) {
+        self.stripes.lock().insert(stripe, data);
+    }
+
+    /// Loses a stripe.
+    pub fn lose(&self, stripe: StripeId) {
+        self.stripes.lock().remove(stripe);
+    }
+
     /// From now on takes no longer stripes than this, as when drives are away.
     pub fn narrow(&self, bytes_max: usize) {
         self.narrow.store(bytes_max, Ordering::Relaxed);
@@ -190,23 +262,27 @@ impl MemoryStripes {
     /// The stripes that exist, with their lengths.
     #[must_use]
     pub fn ids(&self) -> BTreeMap<StripeId, usize> {
-        self.stripes.lock().iter().map(|(id, data)| (*id, data.len())).collect()
+        self.stripes.lock().stripes.iter().map(|(id, data)| (*id, data.len())).collect()
     }
 
     fn used(&self) -> u64 {
-        self.stripes.lock().values().map(|data| data.len() as u64).sum()
+        self.stripes.lock().used
     }
 
     /// Number of stripes that exist.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.stripes.lock().len()
+        self.stripes.lock().stripes.len()
     }
 }
 
 impl Stripes for MemoryStripes {
     fn stripe_bytes_max(&self) -> usize {
         self.bytes_max
+    }
+
+    fn stripe_bytes_full(&self) -> usize {
+        self.bytes_full
     }
 
     async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
@@ -216,13 +292,14 @@ impl Stripes for MemoryStripes {
             return Err(StripeError::Narrow { bytes_max });
         }
         self.weather.wait().await;
+        self.life.goes_on().await;
         if self.weather.strikes(Mishap::Write) {
             return Err(StripeError::Failed("a drive does not answer".into()));
         }
         if self.used() + u64::from(length) > self.total {
             return Err(StripeError::NoSpace);
         }
-        if self.stripes.lock().insert(stripe, data).is_some() {
+        if !self.stripes.lock().insert(stripe, data) {
             return Err(StripeError::Failed("a stripe is written once".into()));
         }
         Ok(PlacedStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, cells: 1, length })
@@ -230,27 +307,45 @@ impl Stripes for MemoryStripes {
 
     async fn read(&self, place: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
         self.weather.wait().await;
-        let data = self.stripes.lock().get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
+        let data =
+            self.stripes.lock().stripes.get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
         Ok(data.slice(range.start as usize..range.end as usize))
     }
 
-    async fn free(&self, place: PlacedStripe) -> Result<(), StripeError> {
+    async fn free(&self, places: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
         self.weather.wait().await;
-        self.stripes.lock().remove(&place.stripe);
-        Ok(())
+        self.life.goes_on().await;
+        let mut stripes = self.stripes.lock();
+        let mut free = |place: &PlacedStripe| {
+            if self.weather.strikes(Mishap::Free) {
+                return Err(StripeError::Failed("a drive does not answer".into()));
+            }
+            stripes.remove(place.stripe);
+            Ok(())
+        };
+        places.iter().map(&mut free).collect()
     }
 
-    async fn list(&self) -> Result<Vec<PlacedStripe>, StripeError> {
-        let place = |(&stripe, data): (&StripeId, &Bytes)| PlacedStripe {
-            stripe,
-            group: GroupId(0),
-            data_chunks: 1,
-            parity_chunks: 0,
-            cells: 1,
-            // The table only holds what `write` let in.
-            length: data.len() as u32,
+    async fn list(&self, from: Option<ListFrom>, limit: usize) -> Result<StripePage, StripeError> {
+        self.weather.wait().await;
+        let table = self.stripes.lock();
+        let mut all = table.stripes.range(from.map_or(StripeId(0), |from| from.stripe)..);
+        let listed = |(&stripe, data): (&StripeId, &Bytes)| ListedStripe {
+            place: PlacedStripe {
+                stripe,
+                group: GroupId(0),
+                data_chunks: 1,
+                parity_chunks: 0,
+                cells: 1,
+                // The table only holds what `write` let in.
+                length: data.len() as u32,
+            },
+            present: 1,
+            strays: 0,
         };
-        Ok(self.stripes.lock().iter().map(place).collect())
+        let stripes = all.by_ref().take(limit).map(listed).collect();
+        let next = all.next().map(|(&stripe, _)| ListFrom { group: GroupId(0), stripe });
+        Ok(StripePage { stripes, next })
     }
 
     fn usage(&self) -> Usage {

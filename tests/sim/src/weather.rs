@@ -14,6 +14,8 @@ pub enum Mishap {
     Reply,
     /// A stripe is not written.
     Write,
+    /// A stripe is not freed.
+    Free,
 }
 
 #[derive(Default)]

@@ -5,9 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod again;
 pub mod compare;
 mod data;
 mod desk;
+pub mod grace;
 mod listing;
 mod locks;
 mod names;

@@ -2,12 +2,12 @@
 
 use super::{DEADLINE, Inner};
 use crate::{DataError, StripePlace};
-use cluster::{DriveState, Scheme};
+use cluster::{CellState, ClusterMap, DriveState, Scheme};
 use drive::service::LIST_MAX;
 use drive::{ChunkInfo, ChunkKey, DriveReply, DriveRequest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::{ChunkId, GroupId, StripeId};
+use types::{ChunkId, DriveId, GroupId, StripeId};
 
 /// Where a listing goes on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -27,12 +27,23 @@ impl StripeCursor {
     }
 }
 
+/// A stripe that drives have chunks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListedStripe {
+    /// As its chunks describe it.
+    pub place: StripePlace,
+    /// Chunks that are on the drives of their cells, one bit for each index.
+    pub present: u32,
+    /// Chunks that are on other drives.
+    pub strays: u32,
+}
+
 /// A part of what is there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StripeListing {
     /// In order; a stripe of which only some chunks are there is listed like any other. Leftovers of
     /// a write that went elsewhere show as a place of their own.
-    pub stripes: Vec<StripePlace>,
+    pub stripes: Vec<ListedStripe>,
     /// Where to go on; `None` at the end.
     pub next: Option<StripeCursor>,
 }
@@ -45,7 +56,7 @@ pub(super) async fn list(
     // A stripe's chunks must all fit one answer of a drive, or the cursor would stand still.
     let limit = limit.clamp(32, LIST_MAX);
     let view = inner.view();
-    let mut found: BTreeMap<(StripeCursor, u32), StripePlace> = BTreeMap::new();
+    let mut found: BTreeMap<(StripeCursor, u32), ListedStripe> = BTreeMap::new();
     let mut horizon: Option<StripeCursor> = None;
     for info in view.map.drives.iter().filter(|drive| drive.state == DriveState::Up) {
         let away = |why: String| DataError::Unavailable(format!("drive {}: {why}", info.id.0));
@@ -65,12 +76,25 @@ pub(super) async fn list(
         }
         for chunk in &chunks {
             let Some(place) = place(chunk) else { continue };
-            found.insert((cursor(chunk), place.cells), place);
+            let listed = found.entry((cursor(chunk), place.cells));
+            let listed = listed.or_insert(ListedStripe { place, present: 0, strays: 0 });
+            let index = chunk.key.chunk.index;
+            if drive_of(&view.map, &place, index) == Some(info.id) {
+                listed.present |= 1 << index;
+            } else {
+                listed.strays += 1;
+            }
         }
     }
     let inside = |at: &StripeCursor| horizon.is_none_or(|end| *at < end);
-    let stripes = found.into_iter().filter(|((at, _), _)| inside(at)).map(|(_, place)| place).collect();
+    let stripes = found.into_iter().filter(|((at, _), _)| inside(at)).map(|(_, listed)| listed).collect();
     Ok(StripeListing { stripes, next: horizon })
+}
+
+/// Where the chunk of a stripe belongs.
+fn drive_of(map: &ClusterMap, place: &StripePlace, index: u8) -> Option<DriveId> {
+    let cell = *place.cells(map).ok()?.get(usize::from(index))?;
+    (cell.state != CellState::Lost).then_some(cell.drive)
 }
 
 fn cursor(chunk: &ChunkInfo) -> StripeCursor {

@@ -5,7 +5,7 @@ mod crash;
 use super::*;
 use crate::peer::PeerFuture;
 use cluster::{DomainId, DriveInfo, DriveState, Scheme};
-use drive::{ChunkStore, Incarnation};
+use drive::{ChunkStore, Incarnation, WriteChunk};
 use env::sim::SimDisk;
 use env::{SeededRandom, SystemRandom};
 use proptest::prelude::*;
@@ -350,7 +350,12 @@ async fn freeing_gives_all_space_back_and_fails_closed() {
         places.push(bench.write(id, 1 + id as usize * 9000).await);
     }
     bench.disks[2].set_faults(|f| f.dead = true);
-    assert!(matches!(bench.stripes.free_all(&places).await, Err(DataError::Unavailable(_))));
+    let results = bench.stripes.free_all(&places).await;
+    for (place, result) in places.iter().zip(&results) {
+        let on_it = place.cells(&bench.map).unwrap().iter().any(|cell| cell.drive == DriveId(2));
+        assert_eq!(matches!(result, Err(DataError::Unavailable(_))), on_it, "{result:?}");
+    }
+    assert!(results.iter().filter(|result| result.is_err()).count() > 5);
     bench.disks[2].set_faults(|f| f.dead = false);
     let free: Vec<u64> = bench.stores.iter().map(|s| s.stat().free).collect();
     assert!(free[2] < before[2], "nothing was freed where the drive did not say so");
@@ -359,10 +364,34 @@ async fn freeing_gives_all_space_back_and_fails_closed() {
         store.close().await;
     }
     let (stores, stripes) = Bench::open(&bench.map, &bench.disks, 2).await;
-    stripes.free_all(&places).await.unwrap();
-    stripes.free_all(&places).await.unwrap();
+    for _ in 0..2 {
+        assert!(stripes.free_all(&places).await.iter().all(Result::is_ok));
+    }
     assert_eq!(stores.iter().map(|s| s.stat().free).collect::<Vec<_>>(), before);
     assert!(stripes.read(&places[3], 0..1).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drive_that_is_away_keeps_only_what_is_on_it() {
+    let bench = Bench::new(1, 9, "4+2", 16 << 20).await;
+    let mut places = Vec::new();
+    for id in 0..40 {
+        places.push(bench.write(id, 50_000).await);
+    }
+    let away = DriveId(4);
+    let mut fewer = peers(&bench.stores);
+    fewer.remove(&away);
+    bench.stripes.update(bench.map.clone(), fewer).unwrap();
+    let results = bench.stripes.free_all(&places).await;
+    let on_it = |place: &StripePlace| place.cells(&bench.map).unwrap().iter().any(|cell| cell.drive == away);
+    for (place, result) in places.iter().zip(&results) {
+        assert_eq!(result.is_err(), on_it(place));
+    }
+    let kept = places.iter().filter(|place| on_it(place)).count() as u64;
+    assert!(0 < kept && kept < 40);
+    for store in &bench.stores {
+        assert_eq!(store.stat().chunks, if store.drive() == away { kept } else { 0 });
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -380,8 +409,29 @@ async fn listings_are_whole_in_order_and_fail_closed() {
         next = page.next;
         pages += 1;
     }
-    assert_eq!(listed, places);
+    let whole = |place| ListedStripe { place, present: (1 << place.scheme.width()) - 1, strays: 0 };
+    assert_eq!(listed, places.iter().copied().map(whole).collect::<Vec<_>>());
     assert!(pages > 2);
+
+    // A chunk that is gone, and one that is where its stripe has none.
+    let place = *places.iter().find(|place| place.scheme.width() == 6).unwrap();
+    let (drive, _) = bench.locate(&place, 3);
+    let data = bench.stores[drive].read(place.key(3), 0, 1).await.unwrap();
+    bench.stores[drive].free(vec![place.key(3)], writer(1)).await.unwrap();
+    let write = WriteChunk {
+        key: place.key(3),
+        shape: place.shape(),
+        writer: writer(1),
+        data: data.data,
+        crcs: data.crcs,
+        replace: false,
+        essential: false,
+    };
+    let elsewhere = (0..6).find(|n| bench.locate(&place, 2).0 == *n).unwrap();
+    bench.stores[elsewhere].write(write).await.unwrap();
+    let from = StripeCursor { group: place.group, stripe: place.stripe };
+    let page = bench.stripes.list_stripes(from, 1).await.unwrap();
+    assert_eq!(page.stripes[0], ListedStripe { place, present: 0b11_0111, strays: 1 });
     let mut peers = peers(&bench.stores);
     peers.remove(&DriveId(4));
     bench.stripes.update(bench.map.clone(), peers).unwrap();
@@ -424,7 +474,7 @@ async fn space_is_promised_once_and_a_full_cluster_says_so() {
     for place in &written {
         bench.check(place).await;
     }
-    bench.stripes.free_all(&written).await.unwrap();
+    assert!(bench.stripes.free_all(&written).await.iter().all(Result::is_ok));
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(bench.stripes.capacity().await, empty);
 }
@@ -482,7 +532,7 @@ async fn a_run_is_cut_to_what_drives_and_free_space_allow() {
         small.push(place);
     }
     let freed: Vec<StripePlace> = small.iter().copied().step_by(2).collect();
-    bench.stripes.free_all(&freed).await.unwrap();
+    assert!(bench.stripes.free_all(&freed).await.iter().all(Result::is_ok));
     let refused = bench.stripes.write(next_id(), GroupId(0), data.slice(..1 << 20)).await;
     assert!(matches!(refused, Err(DataError::Narrow { .. })), "{refused:?}");
     let run = bench.stripes.write_run(&mut next_id, data.slice(..1 << 20)).await.unwrap();

@@ -5,7 +5,7 @@ use super::{DEADLINE, Drive, Inner, View, WRITE_DEADLINE, count};
 use crate::place::chunk_length;
 use crate::{DataError, StripePlace};
 use bytes::{Bytes, BytesMut};
-use cluster::Scheme;
+use cluster::{CellState, Scheme};
 use drive::chunk::block_crcs;
 use drive::service::FREE_MAX;
 use drive::{ChunkKey, DriveError, DriveRequest, WriteChunk};
@@ -120,8 +120,8 @@ pub(super) async fn write_run(
             }
             Err(error) => {
                 // Nobody will hear of these: what cannot be freed now, the search for orphans finds.
-                if let Err(left) = free(inner, &places).await {
-                    tracing::warn!(error = %left, "orphan stripes stay");
+                for left in free(inner, &places).await.into_iter().filter_map(Result::err) {
+                    tracing::warn!(error = %left, "an orphan stripe stays");
                 }
                 return Err(error);
             }
@@ -252,36 +252,48 @@ pub(super) fn encode(
     Ok(chunks)
 }
 
-pub(super) async fn free(inner: &Arc<Inner>, places: &[StripePlace]) -> Result<(), DataError> {
+/// What came of each place, in their order. What can be freed is, also of a stripe that has chunks elsewhere.
+pub(super) async fn free(inner: &Arc<Inner>, places: &[StripePlace]) -> Vec<Result<(), DataError>> {
     let view = inner.view();
-    let mut keys_of: BTreeMap<DriveId, Vec<ChunkKey>> = BTreeMap::new();
-    for place in places {
-        for (index, cell) in place.cells(&view.map)?.iter().enumerate() {
-            if cell.state != cluster::CellState::Lost {
-                keys_of.entry(cell.drive).or_default().push(place.key(index));
+    let mut results: Vec<Result<(), DataError>> = vec![Ok(()); places.len()];
+    let mut keys_of: BTreeMap<DriveId, Vec<(usize, ChunkKey)>> = BTreeMap::new();
+    for (n, place) in places.iter().enumerate() {
+        match place.cells(&view.map) {
+            Ok(cells) => {
+                for (index, cell) in cells.iter().enumerate().filter(|(_, c)| c.state != CellState::Lost) {
+                    keys_of.entry(cell.drive).or_default().push((n, place.key(index)));
+                }
             }
+            Err(error) => results[n] = Err(error),
         }
     }
     let mut frees = JoinSet::new();
     for (id, keys) in keys_of {
         let Some(drive) = view.drives.get(&id).cloned() else {
-            return Err(DataError::Unavailable(format!("drive {}", id.0)));
+            for (n, _) in keys {
+                results[n] = Err(DataError::Unavailable(format!("drive {}", id.0)));
+            }
+            continue;
         };
         let writer = inner.writer;
         frees.spawn(async move {
+            let mut failed = Vec::new();
             for part in keys.chunks(FREE_MAX) {
-                let request = DriveRequest::Free { keys: part.to_vec(), writer };
-                drive.call(request, DEADLINE).await.map_err(|error| write_error(id, error))?;
+                let keys = part.iter().map(|(_, key)| *key).collect();
+                if let Err(error) = drive.call(DriveRequest::Free { keys, writer }, DEADLINE).await {
+                    let error = write_error(id, error);
+                    failed.extend(part.iter().map(|(n, _)| (*n, error.clone())));
+                }
             }
-            Ok(())
+            failed
         });
     }
-    let mut result = Ok(());
     while let Some(ended) = frees.join_next().await {
-        let one = ended.unwrap_or_else(|error| Err(DataError::Unavailable(error.to_string())));
-        if one.is_err() {
-            result = one;
+        match ended {
+            Ok(failed) => failed.into_iter().for_each(|(n, error)| results[n] = Err(error)),
+            // Nobody knows which were freed.
+            Err(error) => results.fill(Err(DataError::Unavailable(error.to_string()))),
         }
     }
-    result
+    results
 }

@@ -1,5 +1,6 @@
 //! Opening a drive's map, also after a power cut.
 
+use super::fence::Fences;
 use super::{MapOpenError, MapOptions, ShardMap};
 use env::durable::FileLock;
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions};
@@ -25,6 +26,7 @@ pub struct DriveMap {
     db: Database,
     dir: PathBuf,
     memtable_bytes: u64,
+    fences: Arc<Fences>,
     lock: Option<Arc<FileLock>>,
 }
 
@@ -52,7 +54,8 @@ impl DriveMap {
                 return Err(MapOpenError::UnknownFormat(name.to_string()));
             }
         }
-        Ok(DriveMap { db, dir: dir.to_path_buf(), memtable_bytes: options.memtable_bytes, lock: None })
+        let (dir, memtable_bytes) = (dir.to_path_buf(), options.memtable_bytes);
+        Ok(DriveMap { db, dir, memtable_bytes, fences: Arc::default(), lock: None })
     }
 
     /// Keeps the drive's lock as long as anything of its maps is at work: the engine names its files by
@@ -62,15 +65,16 @@ impl DriveMap {
         DriveMap { lock: Some(lock), ..self }
     }
 
-    /// The copy of `shard`'s map with the highest generation, if there is one.
+    /// The copy of `shard`'s map with the highest generation, if there is one. From now on only this handle
+    /// and its clones can write to maps of the shard.
     ///
     /// # Errors
-    /// [`MapOpenError::Engine`] when it cannot be opened.
+    /// [`MapOpenError::Engine`] when it cannot be opened, or a write of a former handle does not come to an end.
     pub fn newest(&self, shard: ShardId) -> Result<Option<ShardMap>, MapOpenError> {
         self.generations(shard).into_iter().max().map(|generation| self.take(shard, generation)).transpose()
     }
 
-    /// A new, empty copy of `shard`'s map. A generation is never used twice: the engine's journal may still
+    /// A new, empty copy of `shard`'s map, which only this handle and its clones can write to. A generation is never used twice: the engine's journal may still
     /// have what was in the former one, under the same name.
     ///
     /// # Errors
@@ -118,8 +122,11 @@ impl DriveMap {
     }
 
     fn take(&self, shard: ShardId, generation: u64) -> Result<ShardMap, MapOpenError> {
+        let pass = self.fences.pass(shard).ok_or_else(|| {
+            MapOpenError::Engine(format!("a write to the map of shard {} does not come to an end", shard.0))
+        })?;
         let cells = self.keyspace(shard, generation)?;
-        Ok(ShardMap::new(self.db.clone(), cells, generation, self.lock.clone()))
+        Ok(ShardMap::new(self.db.clone(), cells, generation, pass, self.lock.clone()))
     }
 
     /// The shards that have a map here.

@@ -1,6 +1,7 @@
 //! One shard's map: reads, the atomic commit, the consistent snapshot.
 
 use super::cell;
+use super::fence::Pass;
 use bytes::Bytes;
 use env::durable::FileLock;
 use fjall::{Database, Guard, Keyspace, PersistMode, Readable, Snapshot};
@@ -26,6 +27,7 @@ pub struct ShardMap {
     db: Database,
     cells: Keyspace,
     generation: u64,
+    pass: Pass,
     lock: Option<Arc<FileLock>>,
 }
 
@@ -42,9 +44,10 @@ impl ShardMap {
         db: Database,
         cells: Keyspace,
         generation: u64,
+        pass: Pass,
         lock: Option<Arc<FileLock>>,
     ) -> ShardMap {
-        ShardMap { db, cells, generation, lock }
+        ShardMap { db, cells, generation, pass, lock }
     }
 
     /// Which of the copies that this drive has had.
@@ -65,8 +68,12 @@ impl ShardMap {
     /// that begins after it returns. Survives a crash only as a whole, and only once persisted.
     ///
     /// # Errors
-    /// [`MapError`]: nothing was changed, and after an error of the disk no later commit is taken.
+    /// [`MapError`]: nothing was changed, and after an error of the disk, or when the map was opened again
+    /// since, no later commit is taken.
     pub fn commit(&self, changes: &WriteSet, mark: &[u8]) -> Result<(), MapError> {
+        let Some(_alone) = self.pass.hold() else {
+            return Err(MapError::Broken("it was opened by another since".to_owned()));
+        };
         let mut batch = self.db.batch();
         for (key, change) in changes.iter() {
             if !is_machines(key) {

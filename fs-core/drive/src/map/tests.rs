@@ -269,6 +269,20 @@ fn a_later_generation_has_nothing_of_the_former_one_whatever_the_journal_has() {
 }
 
 #[test]
+fn who_opened_it_before_writes_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (drive, first) = open(dir.path());
+    first.commit(&set(&[(b"a", Some(b"1"))]), b"1").unwrap();
+    let second = drive.newest(ShardId(3)).unwrap().unwrap();
+    assert!(first.commit(&set(&[(b"a", Some(b"0"))]), b"0").is_err());
+    second.commit(&set(&[(b"b", Some(b"2"))]), b"2").unwrap();
+    assert_eq!(first.get(b"a").unwrap().unwrap(), Bytes::from_static(b"1"));
+    let third = drive.create(ShardId(3), 2).unwrap();
+    assert!(second.commit(&WriteSet::default(), b"3").is_err());
+    third.commit(&WriteSet::default(), b"3").unwrap();
+}
+
+#[test]
 fn a_map_of_the_first_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let db = fjall::Database::builder(dir.path()).open().unwrap();

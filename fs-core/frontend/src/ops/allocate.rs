@@ -35,12 +35,14 @@ pub(crate) async fn allocate<S: Shards, D: Stripes>(
     let _still = node.gate.write().await;
     let _one = node.flushing.lock().await;
     fe.flush_held(&node).await?;
+    // Done twice it does no harm.
+    let ctx = Ctx { request: None, ..ctx.clone() };
     let mut left = range;
     for _ in 0..TRIES * 1024 {
         let mut step = left;
         loop {
             let action = Action::Space { ino: file.ino, range: step, space, extend };
-            match fe.outcome(ctx.cred.clone(), None, file.fs, action).await? {
+            match fe.outcome(&ctx, file.fs, action).await? {
                 Ok(Reply::Attr { .. }) => {
                     fe.note_change(file);
                     break;

@@ -44,12 +44,14 @@ pub(crate) async fn clone_range<S: Shards, D: Stripes>(
     if length == 0 {
         return Ok(());
     }
+    // Done twice it does no harm.
+    let ctx = Ctx { request: None, ..ctx.clone() };
     let mut done = 0;
     let mut step = length;
     for _ in 0..TRIES * 1024 {
         let (from_offset, to_offset) = (from_offset + done, to_offset + done);
         let action = Action::CloneRange { from: from.ino, from_offset, to: to.ino, to_offset, length: step };
-        match fe.outcome(ctx.cred.clone(), None, to.fs, action).await? {
+        match fe.outcome(&ctx, to.fs, action).await? {
             Ok(Reply::Attr { .. }) => {
                 fe.note_change(to);
                 done += step;

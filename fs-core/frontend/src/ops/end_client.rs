@@ -1,11 +1,9 @@
 //! Ending a client.
 
 use super::close::close_open;
-use crate::look::answer;
+use super::kept_client::forget;
 use crate::{Frontend, Shards, Stripes};
-use namespace::queries::{inode, pending};
-use namespace::{Action, Reply};
-use types::{Cred, FsError, InodeId};
+use types::FsError;
 use vfs::{Ctx, EndClient};
 
 pub(crate) async fn end_client<S: Shards, D: Stripes>(
@@ -13,6 +11,8 @@ pub(crate) async fn end_client<S: Shards, D: Stripes>(
     _: &Ctx,
     request: EndClient,
 ) -> Result<(), FsError> {
+    // Before anybody else can have what it had: after a crash it must not claim that again.
+    fe.drop_client(request.client).await?;
     for open in fe.0.opens.of_client(request.client) {
         match close_open(fe, open).await {
             Ok(()) | Err(FsError::BadOpen) => {}
@@ -20,20 +20,6 @@ pub(crate) async fn end_client<S: Shards, D: Stripes>(
         }
     }
     fe.0.locks.end_client(request.client);
-    let client = request.client.0;
-    let mut remembered = Vec::new();
-    {
-        // None of its changes is under way any more.
-        let view = fe.past_view();
-        for fs in answer(inode::filesystems(&view))? {
-            let slots = answer(pending::slots_with_replays(&view, fs.id, client))?;
-            remembered.extend(slots.into_iter().map(|slot| (fs.id, InodeId::new(slot, 0))));
-        }
-    }
-    for (fs, near) in remembered {
-        while let Reply::Drained { more: true } =
-            fe.propose_as(Cred::root(), fs, Action::ForgetClient { client, near }).await?
-        {}
-    }
-    Ok(())
+    fe.settle_client(request.client);
+    forget(fe, request.client.0, (0, u32::MAX)).await
 }

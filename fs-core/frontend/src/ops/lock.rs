@@ -1,8 +1,9 @@
 //! Byte-range and whole-file locks.
 
 use crate::{Frontend, Shards, Stripes};
+use locking::Holds;
 use types::FsError;
-use vfs::{Ctx, Lock, ReleaseOwner, TestLock, TestLockReply};
+use vfs::{Ctx, Lock, LockKind, ReleaseOwner, TestLock, TestLockReply};
 
 pub(crate) async fn lock<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
@@ -14,6 +15,10 @@ pub(crate) async fn lock<S: Shards, D: Stripes>(
     } else {
         fe.inode(request.file).await?;
     }
+    if request.kind != LockKind::Unlock {
+        fe.0.clients.may_lock(request.owner.client, request.reclaim)?;
+        fe.note_holds(request.owner.client, Holds::LOCK).await?;
+    }
     fe.0.locks.lock(&request).await
 }
 
@@ -23,6 +28,7 @@ pub(crate) async fn test_lock<S: Shards, D: Stripes>(
     request: TestLock,
 ) -> Result<TestLockReply, FsError> {
     fe.inode(request.file).await?;
+    fe.0.clients.may_lock(request.owner.client, false)?;
     Ok(TestLockReply { conflict: fe.0.locks.test(&request) })
 }
 

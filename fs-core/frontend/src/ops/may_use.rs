@@ -59,6 +59,7 @@ pub(crate) fn may_use_inode<S: Shards, D: Stripes>(
         return if allows(fe, open, file, access) { Ok(()) } else { Err(FsError::BadOpen) };
     }
     answer(inode::require(&ctx.cred, inode, rights(access)))?;
+    fe.0.clients.may_use(ctx.client)?;
     if fe.0.locks.denies(file, access) { Err(FsError::ShareConflict) } else { Ok(()) }
 }
 

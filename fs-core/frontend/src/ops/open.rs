@@ -2,10 +2,12 @@
 
 use super::create::change;
 use super::may_use::{must_be_file, rights};
+use crate::locks::share;
 use crate::look::answer;
 use crate::opens::Opened;
 use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
+use locking::{Holds, ShareAccess};
 use map::OrderedMap;
 use namespace::queries::{directory, inode};
 use namespace::records::Inode;
@@ -22,11 +24,17 @@ pub(crate) async fn open<S: Shards, D: Stripes>(
         return Err(FsError::Invalid);
     }
     let mut ctx = ctx.clone();
+    if !ctx.again {
+        let deny = share(request.deny);
+        fe.0.clients.may_open(ctx.client, request.reclaim, deny)?;
+        fe.note_holds(ctx.client, Holds::open(deny)).await?;
+    }
     for _ in 0..TRIES {
         let found = find(fe, &ctx, &request).await?;
         match open_found(fe, &ctx, &request, found).await {
             // What stood at the name has gone meanwhile: look at the name again. The first answer to
             // the request is of no more use.
+            Err(FsError::Stale) if ctx.again => return Err(FsError::NotDone),
             Err(FsError::Stale) if matches!(request.target, OpenTarget::Entry { .. }) => ctx.request = None,
             result => return result,
         }
@@ -87,12 +95,16 @@ async fn find<S: Shards, D: Stripes>(
     request: &Open,
 ) -> Result<Found, FsError> {
     let (dir, name) = match &request.target {
+        OpenTarget::File(_) if ctx.again => return Err(FsError::NotDone),
         OpenTarget::File(file) => {
             return Ok(Found { file: *file, kind: fe.inode(*file).await?.kind, dir: None, created: false });
         }
         OpenTarget::Entry { dir, name } => (*dir, name),
     };
     let Some(create) = &request.create else {
+        if ctx.again {
+            return Err(FsError::NotDone);
+        }
         let look = |map: &dyn OrderedMap| {
             let found = directory::lookup(map, &ctx.cred, dir, name)?;
             Ok((found, inode::inode(map, dir)?.change))
@@ -144,6 +156,12 @@ pub(crate) async fn reopen<S: Shards, D: Stripes>(
     let more = OpenAccess { read: read && !opened.access.read, write: write && !opened.access.write };
     if more.read || more.write {
         answer(inode::require(&ctx.cred, &fe.inode(opened.file).await?, rights(more)))?;
+    }
+    let (deny, denied) = (share(request.deny), fe.0.locks.denied_by(opened.file, request.open));
+    let more = ShareAccess { read: deny.read && !denied.read, write: deny.write && !denied.write };
+    if more != ShareAccess::NONE {
+        fe.0.clients.may_open(opened.client, false, more)?;
+        fe.note_holds(opened.client, Holds::open(more)).await?;
     }
     fe.0.locks.open(opened.file, request.open, opened.client, request.access, request.deny)?;
     fe.0.opens.change(request.open, request.access);

@@ -40,12 +40,13 @@ async fn remove<S: Shards, D: Stripes>(
         let seen = match fe.unlocked(look).await {
             Ok((ino, inode)) => Some((FileId { ino, ..dir }, inode.kind)),
             Err(FsError::NotFound) if ctx.request.is_some() => None,
+            Err(_) if ctx.again => None,
             Err(error) => return Err(error),
         };
         let victim = Victim::hold(fe, seen).await;
-        let (ino, keep) = (seen.map_or(NO_INODE, |(file, _)| file.ino), victim.is_open());
+        let (ino, keep) = (seen.map_or(NO_INODE, |(file, _)| file.ino), victim.keeps(fe));
         let action = Action::Remove { dir: dir.ino, name: name.clone(), directory, seen: ino, keep };
-        match fe.outcome(ctx.cred.clone(), ctx.request, dir.fs, action).await? {
+        match fe.outcome(ctx, dir.fs, action).await? {
             Ok(Reply::Removed { dir, removed }) => {
                 victim.gone(fe, &removed).await;
                 return Ok(RemoveReply { dir: change(dir) });
@@ -77,8 +78,10 @@ impl Victim {
         }
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.0.as_ref().is_some_and(|(_, node)| node.state.lock().opens > 0)
+    /// Whether it lives on without a name: somebody has it open, or may claim it.
+    pub(crate) fn keeps<S: Shards, D: Stripes>(&self, fe: &Frontend<S, D>) -> bool {
+        let open = |node: &Held| node.state.lock().opens > 0;
+        self.0.as_ref().is_some_and(|(_, node)| open(node) || fe.0.clients.keep_orphans())
     }
 
     /// The command took effect.
@@ -97,6 +100,11 @@ impl Victim {
         }
         if !removed.kept {
             return fe.discard(&node);
+        }
+        if fe.0.clients.keep_orphans() {
+            // Found at the end of the time of grace: until then it need not be known here.
+            node.state.lock().note_change();
+            return;
         }
         let open = {
             let mut state = node.state.lock();

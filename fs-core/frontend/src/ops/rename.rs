@@ -36,9 +36,9 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
             to_name: to_name.clone(),
             exists,
             seen: seen.map(|(file, _)| file.ino),
-            keep: victim.is_open(),
+            keep: victim.keeps(fe),
         };
-        match fe.outcome(ctx.cred.clone(), ctx.request, from_dir.fs, action).await? {
+        match fe.outcome(ctx, from_dir.fs, action).await? {
             Ok(Reply::Renamed { from, to, moved, removed }) => {
                 for ino in moved {
                     fe.note_change(FileId { ino, ..from_dir });

@@ -7,7 +7,7 @@ use crate::present::lay_over;
 use crate::propose::unexpected;
 use crate::{Frontend, Shards, Stripes};
 use namespace::{Action, Reply};
-use types::{Attr, FsError, SetAttr, Time};
+use types::{Attr, FileId, FsError, SetAttr, Time};
 use vfs::{Ctx, GetAttrReply, OpenAccess, SetAttrOf};
 
 pub(crate) async fn setattr<S: Shards, D: Stripes>(
@@ -16,6 +16,9 @@ pub(crate) async fn setattr<S: Shards, D: Stripes>(
     request: SetAttrOf,
 ) -> Result<GetAttrReply, FsError> {
     let SetAttrOf { file, open, set, if_ctime } = request;
+    if ctx.again {
+        return first_answer(fe, ctx, file, set).await;
+    }
     if set.size.is_some() {
         may_use(fe, ctx, file, open, OpenAccess { read: false, write: true }).await?;
     }
@@ -23,6 +26,20 @@ pub(crate) async fn setattr<S: Shards, D: Stripes>(
     let node = fe.0.nodes.get(file);
     let attr = change(fe, ctx, &node, set, may_write, if_ctime).await?;
     Ok(GetAttrReply { attr })
+}
+
+/// What the first try was answered with. What it did was done then.
+async fn first_answer<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    file: FileId,
+    set: SetAttr,
+) -> Result<GetAttrReply, FsError> {
+    let action = Action::SetAttr { ino: file.ino, set, may_write: true, if_ctime: None };
+    match fe.propose(ctx, file.fs, || Ok(action.clone())).await? {
+        Reply::Attr { attr, .. } => Ok(GetAttrReply { attr }),
+        reply => Err(unexpected(&reply)),
+    }
 }
 
 /// Cuts or extends a file that is being opened by who may.
@@ -33,7 +50,7 @@ pub(crate) async fn resize<S: Shards, D: Stripes>(
     size: u64,
 ) -> Result<(), FsError> {
     // Its create may have used the request's identity already; cutting again does no harm.
-    let ctx = Ctx { request: None, ..ctx.clone() };
+    let ctx = Ctx { request: None, again: false, ..ctx.clone() };
     let set = SetAttr { size: Some(size), ..SetAttr::default() };
     change(fe, &ctx, node, set, true, None).await.map(drop)
 }

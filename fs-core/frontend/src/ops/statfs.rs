@@ -2,17 +2,25 @@
 
 use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
-use namespace::queries::inode;
+use namespace::queries::accounts;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use types::{FsError, FsId, InodeId};
 use vfs::{Ctx, StatFs, StatFsReply};
 
-/// A count of inodes, and how long it is good for: counting looks into every slot.
-#[derive(Clone, Copy)]
+/// What the files of a filesystem are in all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FilesystemUsage {
+    /// Inodes.
+    pub inodes: u64,
+    /// Bytes, before protection.
+    pub used: u64,
+}
+
+/// A sum over slots, and how long it is good for: summing looks into every slot.
 pub(crate) struct Counted {
-    fs: FsId,
-    files: u64,
+    usage: BTreeMap<FsId, FilesystemUsage>,
     until: Duration,
 }
 
@@ -26,7 +34,7 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
     request: StatFs,
 ) -> Result<StatFsReply, FsError> {
     let usage = fe.0.stripes.usage();
-    let files = count(fe, request.fs)?;
+    let files = fe.usage_of(request.fs)?.inodes;
     Ok(StatFsReply {
         total: usage.total,
         free: usage.free,
@@ -36,18 +44,24 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
     })
 }
 
-fn count<S: Shards, D: Stripes>(fe: &Frontend<S, D>, fs: FsId) -> Result<u64, FsError> {
-    let begin = fe.0.clock.monotonic();
-    let kept = *fe.0.counted.lock();
-    if let Some(kept) = kept.filter(|kept| kept.fs == fs && begin < kept.until) {
-        return Ok(kept.files);
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// Inodes of a filesystem and what they use, as of a moment ago.
+    ///
+    /// # Errors
+    /// [`FsError::Stale`] when there is no such filesystem; those of reading the metadata.
+    pub fn usage_of(&self, fs: FsId) -> Result<FilesystemUsage, FsError> {
+        let mut counted = self.0.counted.lock();
+        let begin = self.0.clock.monotonic();
+        if counted.as_ref().is_none_or(|counted| begin >= counted.until) {
+            let sums = answer(accounts::of_filesystems(&self.past_view()))?;
+            let usage = sums
+                .into_iter()
+                .map(|(fs, (inodes, account))| (fs, FilesystemUsage { inodes, used: account.used }));
+            let usage = usage.collect();
+            let end = self.0.clock.monotonic();
+            *counted = Some(Counted { usage, until: end + KEPT_MIN.max((end - begin) * KEPT_TIMES) });
+        }
+        let usage = counted.as_ref().and_then(|counted| counted.usage.get(&fs));
+        usage.copied().filter(|usage| usage.inodes > 0).ok_or(FsError::Stale)
     }
-    let files = answer(inode::inodes(&fe.past_view(), fs))?;
-    if files == 0 {
-        return Err(FsError::Stale);
-    }
-    let end = fe.0.clock.monotonic();
-    let until = end + KEPT_MIN.max((end - begin) * KEPT_TIMES);
-    *fe.0.counted.lock() = Some(Counted { fs, files, until });
-    Ok(files)
 }

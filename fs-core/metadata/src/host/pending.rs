@@ -1,11 +1,12 @@
 //! The transactions that a shard has a part in and that have not ended: what they lock.
 
+use crate::host::slot_of;
 use crate::transaction::{Age, Holder, TxId};
 use bytes::Bytes;
 use map::{Locked, MapError, OrderedMap, Visit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::ShardId;
+use types::{ShardId, Slot};
 
 /// What a transaction holds in a shard.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +87,11 @@ impl Locks {
 }
 
 impl Held {
+    /// Slots in which it is about to write.
+    pub fn written_slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.locks.writes.iter().map(|key| slot_of(key))
+    }
+
     /// Who holds it.
     #[must_use]
     pub fn holder(&self) -> Holder {

@@ -103,12 +103,16 @@ impl Feed {
         }
     }
 
-    /// Lets the follower go and waits until it has.
+    /// Lets the follower go and waits until it has. One that is stuck stays behind: what it wrote later would
+    /// be refused.
     pub(super) async fn end(self) {
-        let Feed { steps, mut ended, .. } = self;
+        let Feed { incarnation, steps, mut ended, .. } = self;
         drop(steps);
         // It never has a value; its other end goes with the thread.
-        while ended.changed().await.is_ok() {}
+        let gone = async { while ended.changed().await.is_ok() {} };
+        if tokio::time::timeout(STALLED, gone).await.is_err() {
+            tracing::error!(map = %format_args!("{incarnation:032x}"), "a copy of the map does not come to an end");
+        }
     }
 }
 
@@ -146,5 +150,31 @@ async fn run(shared: Arc<Shared>, copy: Copy, work: Work, mut steps: mpsc::Recei
         if let Err(e) = done {
             return shared.roll.map_out(copy.incarnation, &e);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_nothing_is_waited_for_so_long_and_no_longer() {
+        let (steps, mut queue) = mpsc::channel(STEPS);
+        let (_ending, ended) = watch::channel(());
+        let feed = Feed { incarnation: 1, steps, room: Arc::new(Semaphore::new(BYTES)), ended };
+        let apply = |bytes| feed.apply(Arc::default(), bytes, Progress::default());
+        // Larger than all the room there is: it takes the whole of it.
+        apply(2 * BYTES).await.unwrap();
+        let before = tokio::time::Instant::now();
+        assert!(apply(1).await.unwrap_err().to_string().contains("taken nothing for 5 s"));
+        assert_eq!(before.elapsed().as_secs(), STALLED.as_secs());
+        drop(queue.recv().await);
+        for _ in 0..STEPS {
+            apply(1).await.unwrap();
+        }
+        assert!(apply(1).await.is_err() && feed.persist().await.is_err());
+        drop(queue);
+        assert!(apply(1).await.unwrap_err().to_string().contains("ended"));
+        feed.end().await;
     }
 }

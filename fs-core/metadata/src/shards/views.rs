@@ -26,6 +26,14 @@ impl<M: Member> Views<M> {
         self.opened.lock().iter().map(|(shard, _)| *shard).collect()
     }
 
+    /// Asks all shards, so that all are as they are now.
+    ///
+    /// # Errors
+    /// Those of the shards.
+    pub fn ask_all(&self) -> Result<(), MetadataError> {
+        self.set.members.keys().try_for_each(|shard| self.of(*shard).map(drop))
+    }
+
     /// The view of one shard.
     ///
     /// # Errors

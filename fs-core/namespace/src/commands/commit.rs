@@ -55,13 +55,14 @@ fn keep_inline(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, content: By
         return Err(FsError::Invalid.into());
     }
     super::drain::refuse_cut(inode, u64::MAX)?;
-    match inode.as_file()?.inline.as_ref().map(Bytes::len) {
-        Some(old) => inode.used = less(inode.used, old as u64)?,
+    let others = match inode.as_file()?.inline.as_ref().map(Bytes::len) {
+        Some(old) => less(inode.used, old as u64)?,
         None => {
             work.punch(ino, inode, ByteRange { offset: 0, end: u64::MAX }, EXTENTS_PER_COMMAND)?;
+            inode.used
         }
-    }
-    inode.used = inode.used.saturating_add(content.len() as u64);
+    };
+    work.set_used(ino, inode, others.saturating_add(content.len() as u64));
     inode.size = inode.size.max(content.len() as u64);
     inode.as_file_mut()?.inline = Some(content);
     Ok(())

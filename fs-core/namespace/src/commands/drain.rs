@@ -5,7 +5,7 @@ use crate::extents::EXTENTS_PER_COMMAND;
 use crate::inodes::{Step, Work};
 use crate::keys;
 use crate::records::{Body, Inode, Intent};
-use types::{ByteRange, InodeId};
+use types::InodeId;
 
 /// Extended attributes removed in one step.
 const XATTRS_PER_STEP: usize = 100;
@@ -17,7 +17,7 @@ pub(crate) fn drop_orphan(work: &mut Work<'_>, ino: InodeId) -> Step<Reply> {
         return Ok(Reply::Drained { more: false });
     }
     work.map.delete(&keys::orphan(file));
-    work.put(&keys::intent(file), &Intent::Delete);
+    work.put(&keys::intent(file), &Intent::Delete { from: 0 });
     Ok(Reply::Drained { more: step(work, ino)? })
 }
 
@@ -34,33 +34,29 @@ pub(crate) fn step(work: &mut Work<'_>, ino: InodeId) -> Step<bool> {
         work.map.delete(&keys::intent(file));
         return Ok(false);
     };
-    let from = match (&intent, &inode.body) {
-        (Intent::Delete, Body::File(_)) => Some(0),
-        (Intent::Cut, Body::File(body)) => body.cut,
-        _ => None,
-    };
-    if let Some(from) = from {
-        let runs =
-            work.read().runs(ino, ByteRange { offset: from, end: u64::MAX }, EXTENTS_PER_COMMAND + 1)?;
-        let more = runs.len() > EXTENTS_PER_COMMAND;
+    if let Body::File(_) = inode.body {
+        // Where earlier steps were, a map may still have to pass by all that they removed.
+        let runs = work.read().runs_from(ino, intent.from(), EXTENTS_PER_COMMAND + 1)?;
         for run in runs.iter().take(EXTENTS_PER_COMMAND) {
-            work.punch(ino, &mut inode, run.range(), 1)?;
+            work.punch_run(ino, &mut inode, run, run.range())?;
         }
-        if more {
+        if let Some(next) = runs.get(EXTENTS_PER_COMMAND) {
+            work.put(&keys::intent(file), &intent.at(next.offset));
             work.put_inode(ino, &inode);
             return Ok(true);
         }
     }
     match intent {
-        Intent::Cut => {
+        Intent::Cut { .. } => {
             inode.as_file_mut()?.cut = None;
             work.put_inode(ino, &inode);
         }
-        Intent::Delete => {
+        Intent::Delete { .. } => {
             if inode.xattrs > 0 && remove_xattrs(work, ino, &mut inode)? {
                 work.put_inode(ino, &inode);
                 return Ok(true);
             }
+            work.change_used(ino.slot(), inode.used, 0);
             work.map.delete(&keys::inode(file));
             let mut counters = work.counters(ino.slot())?;
             counters.inodes = counters.inodes.saturating_sub(1);

@@ -105,7 +105,7 @@ fn resize(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, size: u64) -> St
     }
     if let Some(content) = &inode.as_file()?.inline {
         let content = shortened(content, size);
-        inode.used = content.len() as u64;
+        work.set_used(ino, inode, content.len() as u64);
         inode.as_file_mut()?.inline = Some(content);
         return Ok(false);
     }
@@ -119,8 +119,9 @@ fn resize(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, size: u64) -> St
         work.punch(ino, inode, ByteRange { offset: size, end: straddling.range().end }, 1)?;
     }
     let file = inode.as_file_mut()?;
-    file.cut = Some(file.cut.map_or(size, |cut| cut.min(size)));
+    let from = file.cut.map_or(size, |cut| cut.min(size));
+    file.cut = Some(from);
     let key = keys::intent(work.file(ino));
-    work.put(&key, &Intent::Cut);
+    work.put(&key, &Intent::Cut { from });
     Ok(true)
 }

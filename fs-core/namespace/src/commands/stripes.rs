@@ -3,10 +3,15 @@
 use crate::command::Reply;
 use crate::inodes::{Step, Work};
 use crate::keys;
+use crate::records::Stripe;
 use types::{FsError, InodeId, StripeId};
 
 /// Most identities in one grant.
 const GRANT_MAX: u32 = 65_536;
+/// Most stripes forgotten at once: each has its key and, at worst, an account of its own.
+pub(crate) const FORGET_MAX: usize = 400;
+
+const _: () = assert!(2 * FORGET_MAX < types::limits::COMMAND_KEYS_MAX);
 
 /// Grants identities that nobody had and nobody else gets.
 pub(crate) fn grant(work: &mut Work<'_>, near: InodeId, count: u32) -> Step<Reply> {
@@ -24,8 +29,15 @@ pub(crate) fn grant(work: &mut Work<'_>, near: InodeId, count: u32) -> Step<Repl
 
 /// Forgets garbage whose chunks have been freed.
 pub(crate) fn forget(work: &mut Work<'_>, stripes: &[StripeId]) -> Step<Reply> {
+    if stripes.len() > FORGET_MAX {
+        return Err(FsError::Invalid.into());
+    }
     for stripe in stripes {
-        work.map.delete(&keys::garbage(work.fs, *stripe));
+        let key = keys::garbage(work.fs, *stripe);
+        if let Some(record) = work.read().record::<Stripe>(&key)? {
+            work.map.delete(&key);
+            work.lose(InodeId(stripe.0).slot()).add_garbage(&record);
+        }
     }
     Ok(Reply::Done)
 }

@@ -2,8 +2,8 @@
 
 use super::{Answer, reader};
 use crate::inodes::allow;
+use crate::keys;
 use crate::records::{Body, Filesystem, Inode, Record};
-use crate::{keys, records};
 use bytes::Bytes;
 use map::OrderedMap;
 use types::{AccessMask, Attr, Cred, FileId, FsError, FsId};
@@ -73,17 +73,4 @@ pub fn filesystems(map: &dyn OrderedMap) -> Answer<Vec<Filesystem>> {
         true
     })?;
     Ok(found.into_iter().collect::<Result<_, _>>()?)
-}
-
-/// Number of inodes of a filesystem.
-///
-/// # Errors
-/// Those of the map.
-pub fn inodes(map: &dyn OrderedMap, fs: FsId) -> Answer<u64> {
-    let mut inodes = 0;
-    super::pending::in_every_slot(map, fs, keys::kind::COUNTERS, &mut |_, value| {
-        inodes = records::Counters::decode(value)?.inodes.saturating_add(inodes);
-        Ok(())
-    })?;
-    Ok(inodes)
 }

@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crate::keys;
-use crate::records::{Record, Stripe};
+use crate::records::{Counters, Record, Stripe};
 use map::{MapError, OrderedMap};
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
@@ -22,18 +22,43 @@ pub fn orphans(map: &dyn OrderedMap, fs: FsId) -> Answer<Vec<FileId>> {
     inodes_of(map, fs, keys::kind::ORPHAN)
 }
 
-/// Stripes to be freed, with what is known of them.
+/// A stripe to be freed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct GarbageAt {
+    /// Its filesystem.
+    pub fs: FsId,
+    /// The stripe.
+    pub stripe: StripeId,
+}
+
+/// Stripes of a slot that are to be freed, in order, after `after`, up to `limit`.
 ///
 /// # Errors
 /// Those of the map.
-pub fn garbage(map: &dyn OrderedMap, fs: FsId, limit: usize) -> Answer<Vec<(StripeId, Stripe)>> {
+pub fn garbage(
+    map: &dyn OrderedMap,
+    slot: Slot,
+    after: Option<GarbageAt>,
+    limit: usize,
+) -> Answer<Vec<(GarbageAt, Stripe)>> {
     let mut found = Vec::new();
-    in_every_slot(map, fs, keys::kind::GARBAGE, &mut |key, value| {
-        if found.len() < limit {
-            found.push(stripe_of(key, value)?);
+    for fs in super::accounts::filesystems_in(map, slot)? {
+        if found.len() >= limit || after.is_some_and(|after| fs < after.fs) {
+            continue;
         }
-        Ok(())
-    })?;
+        let (first, last) = keys::all_of(fs, slot, keys::kind::GARBAGE);
+        let first = match after {
+            Some(after) if after.fs == fs => [&keys::garbage(fs, after.stripe)[..], &[0]].concat(),
+            _ => first,
+        };
+        let mut outcome = Ok(());
+        map.scan(&first, &last, &mut |key, value| {
+            outcome =
+                stripe_of(key, value).map(|(stripe, record)| found.push((GarbageAt { fs, stripe }, record)));
+            outcome.is_ok() && found.len() < limit
+        })?;
+        outcome?;
+    }
     Ok(found)
 }
 
@@ -81,21 +106,39 @@ pub fn knows_stripe(map: &dyn OrderedMap, fs: FsId, stripe: StripeId) -> Answer<
     Ok(map.get(&keys::stripe(fs, stripe))?.is_some() || map.get(&keys::garbage(fs, stripe))?.is_some())
 }
 
-/// Slots that remember replies to a client.
+/// Whether the stripe's number was granted to anybody.
 ///
 /// # Errors
 /// Those of the map.
-pub fn slots_with_replays(map: &dyn OrderedMap, fs: FsId, client: u128) -> Answer<Vec<Slot>> {
-    let mut slots = Vec::new();
-    in_every_slot(map, fs, keys::kind::REPLAY, &mut |key, _| {
-        if let Some(slot) = keys::slot(key)
-            .filter(|slot| key.starts_with(&keys::replays(fs, *slot, client).0) && slots.last() != Some(slot))
-        {
+pub fn was_granted(map: &dyn OrderedMap, stripe: StripeId) -> Answer<bool> {
+    let id = InodeId(stripe.0);
+    let value = map.get(&keys::counters(FsId(0), id.slot()))?;
+    let counters = value.map(|value| Counters::decode(&value)).transpose()?;
+    Ok(counters.is_some_and(|counters| counters.stripe >= id.sequence()))
+}
+
+/// Slots that remember replies to a client on these channels.
+///
+/// # Errors
+/// Those of the map.
+pub fn slots_with_replays(
+    map: &dyn OrderedMap,
+    fs: FsId,
+    client: u128,
+    channels: (u32, u32),
+) -> Answer<Vec<Slot>> {
+    let (mut slots, mut slot) = (Vec::new(), Slot(0));
+    loop {
+        let (from, to) = keys::replays(fs, slot, client, channels);
+        map.scan(&from, &to, &mut |_, _| {
             slots.push(slot);
+            false
+        })?;
+        match next_slot(map, slot)? {
+            Some(next) => slot = next,
+            None => return Ok(slots),
         }
-        Ok(())
-    })?;
-    Ok(slots)
+    }
 }
 
 fn inodes_of(map: &dyn OrderedMap, fs: FsId, kind: u8) -> Answer<Vec<FileId>> {
@@ -132,15 +175,19 @@ pub(crate) fn in_every_slot(
     }
 }
 
-/// The next slot that has any key at all.
+/// The next slot after `slot` that has any key at all.
 fn next_slot(map: &dyn OrderedMap, slot: Slot) -> Result<Option<Slot>, MapError> {
-    let Some(after) = slot.0.checked_add(1) else { return Ok(None) };
-    let mut next = None;
-    map.scan(&after.to_be_bytes(), &[0xff; 16], &mut |key, _| {
-        next = keys::slot(key);
+    slot.0.checked_add(1).map_or(Ok(None), |after| used_slot(map, Slot(after)))
+}
+
+/// The first slot from `slot` on that has any key at all.
+pub(crate) fn used_slot(map: &dyn OrderedMap, slot: Slot) -> Result<Option<Slot>, MapError> {
+    let mut used = None;
+    map.scan(&slot.0.to_be_bytes(), &[0xff; 64], &mut |key, _| {
+        used = keys::parse_slot(key);
         false
     })?;
-    Ok(next)
+    Ok(used)
 }
 
 #[cfg(test)]

@@ -51,7 +51,8 @@ pub struct Lock {
     pub kind: LockKind,
     /// Wait for others instead of [`types::FsError::LockConflict`].
     pub wait: bool,
-    /// A claim of what this client held before a restart.
+    /// A claim of what this client held before a restart; [`types::FsError::NoGrace`] when it is owed nothing
+    /// (any more).
     pub reclaim: bool,
 }
 

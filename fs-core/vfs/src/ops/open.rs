@@ -67,7 +67,8 @@ pub struct Open {
     pub create: Option<Create>,
     /// Cut an existing file to nothing (O_TRUNC); needs the right to write.
     pub truncate: bool,
-    /// The open is a claim of what this client had before a restart.
+    /// The open is a claim of what this client had before a restart; [`types::FsError::NoGrace`] when it is owed
+    /// nothing (any more).
     pub reclaim: bool,
     /// Execution is enough to read (a kernel client pages in a program).
     pub for_execution: bool,

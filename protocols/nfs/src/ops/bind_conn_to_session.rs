@@ -15,6 +15,9 @@ pub(super) fn bind_conn_to_session<V: Vfs>(
         return Err(Status::NotOnlyOp);
     }
     let session = c.shared.clients.session(&args.session)?;
+    if session.is_former() {
+        return Err(Status::DeadSession);
+    }
     session.client.renew(tokio::time::Instant::now());
     let dir = match args.dir {
         ChannelFromClient::Back => return Err(Status::NotSupp),

@@ -4,7 +4,7 @@ use crate::compound::Compound;
 use nfs_wire::{DestroySessionArgs, Status};
 use vfs::Vfs;
 
-pub(super) fn destroy_session<V: Vfs>(
+pub(super) async fn destroy_session<V: Vfs>(
     c: &mut Compound<'_, V>,
     args: DestroySessionArgs,
 ) -> Result<(), Status> {
@@ -12,5 +12,7 @@ pub(super) fn destroy_session<V: Vfs>(
     if own && !c.is_last {
         return Err(Status::NotOnlyOp);
     }
-    c.shared.clients.destroy_session(&args.session)
+    let session = c.shared.clients.destroy_session(&args.session)?;
+    c.shared.forget_session(&session).await;
+    Ok(())
 }

@@ -43,8 +43,8 @@ pub(super) async fn exchange_id<V: Vfs>(
     c.shared.end_clients(ended).await;
     let known = known?;
     let scope = Bytes::copy_from_slice(c.shared.config.scope.as_bytes());
-    // Another instance is another server to a client that looks for connections to share.
-    let major_id = Bytes::from(format!("{}/{:016x}", c.shared.config.scope, c.shared.config.instance));
+    // Another server of the cluster is another one to a client that looks for connections to share.
+    let major_id = Bytes::from(format!("{}/{}", c.shared.config.scope, c.shared.config.server));
     Ok(ExchangeIdOk {
         clientid: known.id,
         sequence: known.sequence,

@@ -49,12 +49,11 @@ pub(super) async fn lock<V: Vfs>(
     let range = range(args.offset, args.length)?;
     let (kind, need) = kind(args.kind);
     let client = c.client()?.clone();
-    if args.reclaim {
-        if !c.shared.in_grace() || client.state().reclaimed {
-            return Err(Status::NoGrace);
-        }
-    } else if c.shared.in_grace() {
-        return Err(Status::Grace);
+    // Reclaims first, everything else after them; whether others stand in the way, the file system knows.
+    match (args.reclaim, client.state().reclaimed) {
+        (true, true) => return Err(Status::NoGrace),
+        (false, false) => return Err(Status::Grace),
+        _ => {}
     }
     let holder = holder(c, &client, &file, &args.locker, need)?;
     let request = Lock {
@@ -91,6 +90,9 @@ pub(super) async fn lock<V: Vfs>(
             }
             if error != FsError::LockConflict {
                 return Err(status(error));
+            }
+            if args.reclaim {
+                return Err(Status::ReclaimConflict);
             }
             let test = TestLock { file: file.file, owner: request.owner, space: request.space, range, kind };
             // The lock in the way may be gone by now: then the range asked for says all there is to say.

@@ -15,9 +15,6 @@ pub(super) async fn lockt<V: Vfs>(
     let file = c.file_or(Status::IsDir)?;
     let range = range(args.offset, args.length)?;
     let (kind, _) = kind(args.kind);
-    if c.shared.in_grace() {
-        return Err(Status::Grace);
-    }
     let ctx = c.ctx(&file)?;
     let attr = c.vfs().getattr(&ctx, GetAttr { file: file.file }).await.or_status()?.attr;
     match attr.kind {

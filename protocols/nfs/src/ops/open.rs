@@ -6,12 +6,12 @@ use crate::compound::{Compound, FileRef, OrStatus, Place, name};
 use crate::state::Opened;
 use crate::status::status;
 use nfs_wire::{
-    Bitmap, ChangeInfo, CreateHow as WireHow, Delegation, OpenArgs, OpenClaim, OpenHow, OpenOk, Status,
-    WhyNoDelegation, attr,
+    Bitmap, ChangeInfo, CreateHow as WireHow, Delegation, OpenArgs, OpenClaim, OpenHow, OpenOk, Stateid,
+    Status, WhyNoDelegation, attr,
 };
 use std::sync::Arc;
 use types::{FsError, Mode, SetAttr};
-use vfs::{Close, Create, CreateHow, DirChange, Open, OpenAccess, OpenTarget, Vfs};
+use vfs::{Close, Create, CreateHow, DirChange, Open, OpenAccess, OpenReply, OpenTarget, Vfs};
 
 /// Locks are those of POSIX (OPEN4_RESULT_LOCKTYPE_POSIX).
 const LOCKTYPE_POSIX: u32 = 4;
@@ -40,6 +40,7 @@ struct Plan {
     /// Attributes that are set when the file is made, and when it was there.
     set_new: Bitmap,
     set_old: Bitmap,
+    delegation: Delegation,
 }
 
 pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Result<OpenOk, Status> {
@@ -47,8 +48,11 @@ pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Res
     let access = args.share_access & !WANT_MASK & !SIGNALS;
     let access = share(access).filter(|access| access.read || access.write).ok_or(Status::Inval)?;
     let deny = share(args.share_deny).ok_or(Status::Inval)?;
-    check_grace(c, &client, &args.claim)?;
     let plan = plan(c, &args, access, deny)?;
+    if c.gives_first_answers() {
+        return first_answer(c, &client, plan).await;
+    }
+    check_order(&client, plan.request.reclaim)?;
     if !client.state().table.has_room() {
         return Err(Status::Delay);
     }
@@ -57,7 +61,10 @@ pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Res
     if reply == Err(FsError::ShareConflict) && c.shared.evict_silent(&client).await {
         reply = c.vfs().open(&c.change(&plan.dir, 1)?, plan.request.clone()).await;
     }
-    let reply = reply.map_err(status)?;
+    let reply = reply.map_err(|error| match error {
+        FsError::ShareConflict if plan.request.reclaim => Status::ReclaimConflict,
+        error => status(error),
+    })?;
 
     let file = plan.dir.sibling(reply.attr.file);
     let opened = Opened { id: reply.open, access, deny };
@@ -72,19 +79,42 @@ pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Res
     if let Some(open) = superfluous {
         c.vfs().close(&c.ctx(&file)?, Close { open }).await.or_status()?;
     }
+    if entered.is_none() {
+        // It is remembered for what it was about to have.
+        c.shared.end_clients(vec![client]).await;
+    }
     // The client's lease ran out while its request was on the way.
     let (stateid, _) = entered.ok_or(Status::Expired)?;
 
-    let change = reply.dir.unwrap_or(DirChange { before: 0, after: 0 });
     c.set_current(Place::File(file));
     c.current_stateid = Some(stateid);
-    Ok(OpenOk {
+    Ok(answer(stateid, &reply, plan))
+}
+
+fn answer(stateid: Stateid, reply: &OpenReply, plan: Plan) -> OpenOk {
+    let change = reply.dir.unwrap_or(DirChange { before: 0, after: 0 });
+    OpenOk {
         stateid,
         change: ChangeInfo { atomic: true, before: change.before, after: change.after },
         rflags: LOCKTYPE_POSIX,
         attrset: if reply.created { plan.set_new } else { plan.set_old },
-        delegation: no_delegation(args.share_access),
-    })
+        delegation: plan.delegation,
+    }
+}
+
+/// The answer to an OPEN of a former life, which has made or found a file. What it had open is lost like all that was
+/// open then: the client claims it, as it finds that its session is dead, and cannot use this stateid before.
+async fn first_answer<V: Vfs>(
+    c: &mut Compound<'_, V>,
+    client: &Arc<Client>,
+    plan: Plan,
+) -> Result<OpenOk, Status> {
+    let reply = c.vfs().open(&c.change(&plan.dir, 0)?, plan.request.clone()).await.map_err(status)?;
+    let file = plan.dir.sibling(reply.attr.file);
+    c.vfs().close(&c.ctx(&file)?, Close { open: reply.open }).await.or_status()?;
+    let stateid = client.state().table.lost();
+    c.set_current(Place::File(file));
+    Ok(answer(stateid, &reply, plan))
 }
 
 fn no_delegation(share_access: u32) -> Delegation {
@@ -95,13 +125,11 @@ fn no_delegation(share_access: u32) -> Delegation {
     }
 }
 
-/// Reclaims during the grace period only, everything else after it and after the client's own reclaims.
-fn check_grace<V: Vfs>(c: &Compound<'_, V>, client: &Arc<Client>, claim: &OpenClaim) -> Result<(), Status> {
-    let reclaimed = client.state().reclaimed;
-    match claim {
-        OpenClaim::Previous(_) if !c.shared.in_grace() || reclaimed => Err(Status::NoGrace),
-        OpenClaim::Previous(_) => Ok(()),
-        _ if c.shared.in_grace() || !reclaimed => Err(Status::Grace),
+/// Reclaims first, everything else after them; whether others stand in the way, the file system knows.
+fn check_order(client: &Client, reclaim: bool) -> Result<(), Status> {
+    match (reclaim, client.state().reclaimed) {
+        (true, true) => Err(Status::NoGrace),
+        (false, false) => Err(Status::Grace),
         _ => Ok(()),
     }
 }
@@ -167,5 +195,5 @@ fn plan<V: Vfs>(
         // A client opens a program to page it in; who may read is checked by ACCESS on its side.
         for_execution: !access.write,
     };
-    Ok(Plan { dir: here, request, set_new, set_old })
+    Ok(Plan { dir: here, request, set_new, set_old, delegation: no_delegation(args.share_access) })
 }

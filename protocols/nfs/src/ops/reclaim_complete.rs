@@ -1,10 +1,11 @@
 //! RECLAIM_COMPLETE (RFC 8881 section 18.51).
 
-use crate::compound::Compound;
+use crate::compound::{Compound, OrStatus};
 use nfs_wire::{ReclaimCompleteArgs, Status};
-use vfs::Vfs;
+use types::Cred;
+use vfs::{Ctx, Reclaimed, Vfs};
 
-pub(super) fn reclaim_complete<V: Vfs>(
+pub(super) async fn reclaim_complete<V: Vfs>(
     c: &mut Compound<'_, V>,
     args: ReclaimCompleteArgs,
 ) -> Result<(), Status> {
@@ -13,10 +14,12 @@ pub(super) fn reclaim_complete<V: Vfs>(
         c.place()?;
         return Ok(());
     }
-    let mut state = c.client()?.state();
-    if state.reclaimed {
+    let client = c.client()?.clone();
+    if client.state().reclaimed {
         return Err(Status::CompleteAlready);
     }
-    state.reclaimed = true;
+    let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
+    c.vfs().reclaimed(&ctx, Reclaimed { client: client.vfs }).await.or_status()?;
+    client.state().reclaimed = true;
     Ok(())
 }

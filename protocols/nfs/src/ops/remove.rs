@@ -10,7 +10,9 @@ pub(super) async fn remove<V: Vfs>(c: &mut Compound<'_, V>, args: RemoveArgs) ->
     let name = name(&args.target)?;
     let unlink = Unlink { dir: dir.file, name: name.clone() };
     let reply = match c.vfs().unlink(&c.change(&dir, 0)?, unlink).await {
-        Err(FsError::IsDirectory) => c.vfs().rmdir(&c.change(&dir, 1)?, Rmdir { dir: dir.file, name }).await,
+        Err(FsError::IsDirectory | FsError::NotDone) => {
+            c.vfs().rmdir(&c.change(&dir, 1)?, Rmdir { dir: dir.file, name }).await
+        }
         reply => reply,
     }
     .or_status()?;

@@ -21,6 +21,9 @@ enum Command {
         /// Stop after so many steps
         #[arg(long, default_value_t = u64::MAX)]
         steps: u64,
+        /// Stop when this is there
+        #[arg(long)]
+        until: Option<PathBuf>,
         tree: PathBuf,
         log: PathBuf,
         seed: u64,
@@ -31,15 +34,21 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run { sync_names, steps, tree, log, seed } => {
-            Workload { tree, log, seed, sync_names }.run(steps)
+        Command::Run { sync_names, steps, until, tree, log, seed } => {
+            let mut left = steps;
+            Workload { tree, log, seed, sync_names }.run_while(|| {
+                let stop = left == 0 || until.as_ref().is_some_and(|until| until.exists());
+                left = left.saturating_sub(1);
+                !stop
+            })
         }
         Command::Verify { tree, log } => verify(&tree, &log).map(|steps| println!("verified {steps}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
-            eprintln!("cut-workload: {err}");
+            let complaint = format!("cut-workload: {err}\n");
+            eprint!("{complaint}");
             ExitCode::from(1)
         }
     }

@@ -48,7 +48,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     println!("{address}");
     let mut listener = Some(listener);
-    let mut first = true;
     loop {
         let listener = match listener.take() {
             Some(listener) => listener,
@@ -56,10 +55,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
         let instance = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
         let mut config = NfsConfig::new(exports.clone(), instance);
-        config.grace = if first { Duration::ZERO } else { grace };
         config.lease = lease;
-        first = false;
-        match run(Server::new(Arc::clone(&model), config), listener, &model, grace).await? {
+        match run(Server::open(Arc::clone(&model), config).await?, listener, &model, grace).await? {
             End::Terminate => return Ok(()),
             End::Crash => model.restart(),
         }

@@ -49,7 +49,7 @@ async fn strangers_see_nothing_and_cannot_use_a_handle() {
     let (file, _) = Client::new(open.address, "a").await.open("f", "o").await;
     open.stop().await;
     for change in [0, 1] {
-        let mut closed = config(2);
+        let mut closed = config(2 + change);
         let mut rules = export("/default");
         match change {
             0 => rules.clients = vec![Network::parse("10.0.0.0/8").unwrap()],

@@ -6,7 +6,6 @@ use nfs::{Export, ExportTable, Network, NfsConfig, Server, Squash};
 use nfs_wire::*;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -44,17 +43,15 @@ pub(crate) fn export(path: &str) -> Export {
     }
 }
 
-/// One export, no grace.
+/// One export.
 pub(crate) fn config(instance: u64) -> NfsConfig {
-    let mut config = NfsConfig::new(ExportTable::new(vec![export("/default")]).unwrap(), instance);
-    config.grace = Duration::ZERO;
-    config
+    NfsConfig::new(ExportTable::new(vec![export("/default")]).unwrap(), instance)
 }
 
 pub(crate) async fn start(model: &Arc<Model>, config: NfsConfig) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::new(Arc::clone(model), config);
+    let server = Server::open(Arc::clone(model), config).await.unwrap();
     let (trigger, shutdown) = serve::shutdown();
     let serving = server.clone();
     let task = tokio::spawn(async move { serving.serve(listener, shutdown).await });
@@ -74,6 +71,8 @@ pub(crate) struct Client {
     pub(crate) clientid: u64,
     pub(crate) session: SessionId,
     pub(crate) sequence: u32,
+    /// What it opened last.
+    pub(crate) file: Option<FileHandle>,
 }
 
 pub(crate) fn channel() -> ChannelAttrs {
@@ -93,7 +92,14 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, xid: 0, uid: 0, minor: 2, clientid: 0, session: [0; 16], sequence: 0 }
+        Client { stream, xid: 0, uid: 0, minor: 2, clientid: 0, session: [0; 16], sequence: 0, file: None }
+    }
+
+    /// The same client on another connection, perhaps to another life of the server.
+    pub(crate) async fn reconnect(&self, address: SocketAddr) -> Client {
+        let Client { uid, minor, clientid, session, sequence, .. } = *self;
+        let file = self.file.clone();
+        Client { uid, minor, clientid, session, sequence, file, ..Client::connect(address).await }
     }
 
     /// A client that has a session and nothing to reclaim.
@@ -124,10 +130,14 @@ impl Client {
     }
 
     pub(crate) async fn create_session(&mut self, sequence: u32) -> Outcome {
+        self.create_session_with(sequence, 0).await
+    }
+
+    pub(crate) async fn create_session_with(&mut self, sequence: u32, flags: u32) -> Outcome {
         let args = CreateSessionArgs {
             clientid: self.clientid,
             sequence,
-            flags: 0,
+            flags,
             fore: channel(),
             back: channel(),
             cb_program: 0,
@@ -248,6 +258,7 @@ impl Client {
         let [.., Ok(Reply::Open(open)), Ok(Reply::Getfh(handle))] = &outcomes[..] else {
             panic!("{outcomes:?}")
         };
+        self.file = Some(handle.object.clone());
         (handle.object.clone(), open.stateid)
     }
 

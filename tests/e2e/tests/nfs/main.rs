@@ -4,6 +4,7 @@
 
 mod access;
 mod client;
+mod former;
 mod hostile;
 mod leases;
 mod listing;

@@ -6,8 +6,8 @@ use fsck::Kind;
 use map::{MemoryMap, OrderedMap, OrderedMapMut};
 use namespace::keys;
 use namespace::records::{
-    Body, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan, Piece, Record, Replay,
-    Source, Stripe, Xattr,
+    Account, Body, Client, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan, Piece,
+    Record, Replay, Source, Stripe, Unfolded, Xattr,
 };
 use sim::checked::checked;
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ pub(crate) async fn good() -> Good {
 }
 
 impl Good {
-    fn get<R: Record>(&self, key: &[u8]) -> R {
+    pub(crate) fn get<R: Record>(&self, key: &[u8]) -> R {
         R::decode(&self.map.get(key).unwrap().unwrap()).unwrap()
     }
 
@@ -153,6 +153,9 @@ const PLANTS: &[Plant] = &[
         let mut key = keys::inode(good.small);
         key[10] = 0x7f;
         good.map.put(&key, Bytes::from_static(b"\x01"));
+    }),
+    ("a client of whom there is nothing to know", Kind::Record, "no client", |good| {
+        good.put(&keys::client(7), &Client::default());
     }),
     ("a replay that is none", Kind::Record, "no replay", |good| {
         let request = RequestId { client: 1, channel: 2, sequence: 3, step: 0 };
@@ -260,7 +263,7 @@ const PLANTS: &[Plant] = &[
         good.put(&keys::orphan(good.small), &Orphan { since: Time::default() });
     }),
     ("an intent to delete what has a name", Kind::Pending, "default/a/small", |good| {
-        good.put(&keys::intent(good.small), &Intent::Delete);
+        good.put(&keys::intent(good.small), &Intent::Delete { from: 0 });
     }),
     ("an orphan without an inode", Kind::Pending, "not there", |good| {
         let none = FileId { ino: InodeId(999_999), ..good.a };
@@ -363,6 +366,22 @@ const PLANTS: &[Plant] = &[
         let (_, stripe, _) = good.extent();
         let key = keys::counters(FsId(0), InodeId(stripe.0).slot());
         good.edit(&key, |counters: &mut Counters| counters.stripe = 0);
+    }),
+    ("an account of bytes that are not there", Kind::Account, "used", |good| {
+        let key = keys::account(good.fs, good.big.ino.slot());
+        good.edit(&key, |account: &mut Account| account.used += 1);
+    }),
+    ("an account of other stripes", Kind::Account, "stored", |good| {
+        let key = keys::account(good.fs, good.big.ino.slot());
+        good.edit(&key, |account: &mut Account| account.stored -= 4096);
+    }),
+    ("bytes that nobody would fold", Kind::Unfolded, "default/a/big", |good| {
+        let extent = Extent { length: 1, source: Source::Inline(Bytes::from_static(b"x")) };
+        good.put(&keys::extent(good.big, 40_000), &extent);
+        good.inode(good.big, |inode| (inode.used, inode.size) = (40_001, 40_001));
+    }),
+    ("bytes to be folded that are in a stripe", Kind::Unfolded, "holds no bytes", |good| {
+        good.put(&keys::unfolded(good.big, 0), &Unfolded { bytes: 1 });
     }),
     ("a chunk that is gone", Kind::Lost, "chunk 0 on drive 0", |good| {
         let (_, stripe, _) = good.extent();

@@ -6,7 +6,7 @@ use drive::{ChunkInfo, ChunkKey, Shape};
 use fsck::{Checked, Chunks, DAMAGE_MAX, Kind};
 use map::{MemoryMap, OrderedMapMut};
 use namespace::keys;
-use namespace::records::{Record, Stripe};
+use namespace::records::{Account, Record, Stripe};
 use types::{ChunkId, DriveId, GroupId, InodeId, StripeId};
 
 /// The good file system with its stripe as 4+2, and all its chunks with their drives.
@@ -25,6 +25,9 @@ async fn wide() -> Wide {
     good.edit(&keys::stripe(good.fs, stripe), |stripe: &mut Stripe| {
         (stripe.data_chunks, stripe.parity_chunks, stripe.cells) = (4, 2, 63);
     });
+    let record: Stripe = good.get(&keys::stripe(good.fs, stripe));
+    let account = keys::account(good.fs, InodeId(stripe.0).slot());
+    good.edit(&account, |account: &mut Account| account.stored = record.stored_bytes());
     let shape = Shape { data: 4, parity: 2, cells: 63, stripe_length: 40_000 };
     let chunk = |(index, cell): (u8, &cluster::Cell)| {
         let key = ChunkKey { group: GroupId(0), chunk: ChunkId { stripe, index } };

@@ -7,6 +7,8 @@ mod concurrent;
 mod crossing;
 mod damage;
 mod degraded;
+mod folding;
+mod garbage;
 mod history;
 mod large;
 mod narrow;

@@ -1,6 +1,7 @@
 //! The suite, and random comparison with the reference, under bounds and stripes of all sizes.
 
 use crate::rig::{Rig, clear};
+use frontend::Background;
 use model::Model;
 use sim::weather::Weather;
 use std::time::Duration;
@@ -15,17 +16,18 @@ async fn the_frontend_does_what_the_contract_says() {
     rig.audit().await;
 }
 
-async fn agrees(mut rig: Rig, seed: u64, steps: u64) {
+async fn agrees(mut rig: Rig, seed: u64, steps: u64) -> Background {
     let model = Model::of_today();
     let (real, root) = rig.start().await;
     suites::compare((&model, model.root()), (&real, root), seed, steps).await;
-    rig.audit().await;
+    rig.audit_of(&real).await;
     clear(&real, root).await;
     // Opens that the comparison left hold orphans; they go with their client.
     use vfs::Vfs;
     let client = vfs::ClientId(0);
     real.end_client(&crate::rig::root(), vfs::EndClient { client }).await.unwrap();
     rig.must_be_empty().await;
+    real.background()
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,4 +55,16 @@ async fn they_agree_while_write_back_goes_on_beside() {
         rig.options.dirty_file_bytes = 1000;
         agrees(rig, seed, 1000).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn they_agree_while_small_writes_are_folded_beside() {
+    let mut folded = 0;
+    for seed in 300..310 {
+        let mut rig = Rig::in_weather(4096 + 500 * (seed as usize - 300), &Weather::delaying(seed, 30));
+        rig.options.dirty_age = Duration::from_millis(5);
+        rig.fold_at_once();
+        folded += agrees(rig, seed, 1000).await.folded;
+    }
+    assert!(folded > 200_000, "only {folded} bytes were folded");
 }

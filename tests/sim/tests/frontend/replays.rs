@@ -18,7 +18,7 @@ async fn mkdir<V: Vfs>(vfs: &V, ctx: &Ctx, dir: FileId, text: &str) -> FsResult<
 #[tokio::test(start_paused = true)]
 async fn every_step_of_the_last_request_is_remembered_over_a_restart() {
     let mut rig = Rig::new(4096);
-    let (real, top) = rig.start().await;
+    let (mut real, top) = rig.start().await;
     let one = mkdir(&real, &numbered(1, 0), top, "one").await.unwrap();
     let two = mkdir(&real, &numbered(1, 1), top, "two").await.unwrap();
     let rename = || Rename {
@@ -31,7 +31,7 @@ async fn every_step_of_the_last_request_is_remembered_over_a_restart() {
     let moved = real.rename(&numbered(1, 2), rename()).await.unwrap();
     let gone = real.rmdir(&numbered(1, 3), Rmdir { dir: top, name: name("two") }).await.unwrap();
     for _ in 0..2 {
-        let (real, _) = rig.start().await;
+        real = rig.start().await.0;
         assert_eq!(mkdir(&real, &numbered(1, 0), top, "one").await, Ok(one.clone()));
         assert_eq!(mkdir(&real, &numbered(1, 1), top, "two").await, Ok(two.clone()));
         assert_eq!(real.rename(&numbered(1, 2), rename()).await, Ok(moved.clone()));

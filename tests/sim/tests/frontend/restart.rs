@@ -1,15 +1,33 @@
 //! What a new frontend finds after a crash of the last, and what mishaps on the way leave.
 
-use crate::rig::{Rig, attr, clear, close, commit, file, open, read, refused, truncate, unlink, write};
+use crate::rig::{
+    BOTH, NONE, Real, Rig, attr, clear, close, commit, file, name, read, refused, root, truncate, unlink,
+    write,
+};
 use env::{Random, SeededRandom};
 use sim::weather::{Mishap, Weather};
 use std::time::Duration;
-use types::FsError;
+use types::{ByteRange, FileId, FsError};
+use vfs::*;
+
+async fn open_by(real: &Real, client: u128, file: FileId, reclaim: bool) -> FsResult<OpenId> {
+    let ctx = Ctx { client: ClientId(client), ..root() };
+    let (target, access, deny) = (OpenTarget::File(file), BOTH, NONE);
+    let (create, truncate, for_execution) = (None, false, false);
+    let request = Open { target, access, deny, create, truncate, reclaim, for_execution };
+    real.open(&ctx, request).await.map(|reply| reply.open)
+}
+
+async fn lock_by(real: &Real, client: u128, file: FileId, reclaim: bool) -> FsResult<()> {
+    let (owner, kind) = (LockOwner { client: ClientId(client), owner: 1 }, LockKind::Exclusive);
+    let (open, space, range, wait) = (None, LockSpace::Range, ByteRange { offset: 0, end: 9 }, false);
+    real.lock(&root(), Lock { file, open, owner, space, range, kind, wait, reclaim }).await
+}
 
 #[tokio::test(start_paused = true)]
 async fn only_what_was_not_durable_is_lost() {
     let mut rig = Rig::new(4096);
-    rig.options.orphan_grace = Duration::from_secs(90);
+    rig.options.grace = Duration::from_secs(90);
     let (real, top) = rig.start().await;
     let (kept, lost) = (file(&real, top, "kept").await, file(&real, top, "lost").await);
     write(&real, kept, 0, &[1; 50_000]).await.unwrap();
@@ -29,13 +47,13 @@ async fn only_what_was_not_durable_is_lost() {
     for held in [claimed, forgotten] {
         write(&real, held, 0, &[3; 20_000]).await.unwrap();
         commit(&real, held).await.unwrap();
-        open(&real, held).await;
+        open_by(&real, 5, held, false).await.unwrap();
     }
     unlink(&real, top, "claimed").await.unwrap();
     unlink(&real, top, "forgotten").await.unwrap();
     drop(real);
     let (real, _) = rig.start().await;
-    let claim = open(&real, claimed).await;
+    let claim = open_by(&real, 5, claimed, true).await.unwrap();
     assert_eq!(read(&real, forgotten, 0, 20_000).await.len(), 20_000);
     tokio::time::sleep(Duration::from_secs(100)).await;
     refused(attr(&real, forgotten).await, FsError::Stale);
@@ -76,12 +94,15 @@ async fn mishaps_lose_nothing_that_was_durable() {
         let weather = Weather::delaying(seed, 20);
         let mut rig = Rig::of_seed(seed, 4096, &weather);
         rig.options.dirty_age = Duration::from_millis(20);
+        if seed % 2 == 1 {
+            rig.fold_at_once();
+        }
         let random = SeededRandom::new(seed);
         let (mut real, top) = rig.start().await;
         let one = file(&real, top, "one").await;
         let mut durable: Vec<u8> = Vec::new();
         for life in 0..4u8 {
-            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write] {
+            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write, Mishap::Free] {
                 weather.set(mishap, 15);
             }
             let mut now = durable.clone();
@@ -97,7 +118,7 @@ async fn mishaps_lose_nothing_that_was_durable() {
                 }
                 assert!(read(&real, one, 0, 1 << 20).await == now[..], "seed {seed}");
             }
-            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write] {
+            for mishap in [Mishap::Command, Mishap::Reply, Mishap::Write, Mishap::Free] {
                 weather.set(mishap, 0);
             }
             commit(&real, one).await.unwrap();
@@ -113,6 +134,94 @@ async fn mishaps_lose_nothing_that_was_durable() {
         clear(&real, top).await;
         drop(real);
         let (_real, _) = rig.start().await;
+        rig.must_be_empty().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_answers_and_grace_are_as_the_contract_has_them() {
+    let mut rig = Rig::new(4096);
+    let (real, top) = rig.start().await;
+    suites::again::run(&real, top).await;
+    let before = suites::grace::before(&real, top).await;
+    drop(real);
+    let (real, _) = rig.start().await;
+    suites::grace::after(&real, before).await;
+    rig.audit().await;
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
+/// Who does not come back in time has lost its claim before others get what it had, whatever happens then.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_comes_too_late_never_stands() {
+    for crash in [false, true] {
+        let mut rig = Rig::new(4096);
+        let (real, top) = rig.start().await;
+        let (one, two) = (file(&real, top, "one").await, file(&real, top, "two").await);
+        for client in [1, 2] {
+            open_by(&real, client, one, false).await.unwrap();
+        }
+        lock_by(&real, 1, one, false).await.unwrap();
+        lock_by(&real, 2, two, false).await.unwrap();
+        unlink(&real, top, "one").await.unwrap();
+        drop(real);
+        let (mut real, _) = rig.start().await;
+        lock_by(&real, 2, two, true).await.unwrap();
+        refused(lock_by(&real, 3, one, false).await, FsError::Grace);
+        // It has come back, and was slow: it has what it claimed in time, and nothing else.
+        tokio::time::sleep(rig.options.grace + Duration::from_secs(1)).await;
+        refused(open_by(&real, 2, one, true).await, FsError::NoGrace);
+        refused(attr(&real, one).await, FsError::Stale);
+        lock_by(&real, 3, two, false).await.unwrap_err();
+        let other = file(&real, top, "other").await;
+        lock_by(&real, 3, other, false).await.unwrap();
+        if crash {
+            drop(real);
+            real = rig.start().await.0;
+            refused(lock_by(&real, 1, other, true).await, FsError::NoGrace);
+            lock_by(&real, 3, other, true).await.unwrap();
+            lock_by(&real, 2, two, true).await.unwrap();
+        }
+        refused(lock_by(&real, 1, two, true).await, FsError::NoGrace);
+        for client in [1, 2, 3] {
+            real.end_client(&root(), EndClient { client: ClientId(client) }).await.unwrap();
+        }
+        drop(real);
+        let (real, _) = rig.start().await;
+        lock_by(&real, 4, other, false).await.expect("nobody is remembered, and there is no grace");
+        rig.audit().await;
+        clear(&real, top).await;
+        rig.must_be_empty().await;
+    }
+}
+
+/// An orphan is dropped once, whether its name goes before the end of the time of grace, at it, or after it.
+#[tokio::test(start_paused = true)]
+async fn names_go_while_the_grace_ends() {
+    for seed in 0..40 {
+        let weather = Weather::delaying(seed, 20);
+        let mut rig = Rig::in_weather(4096, &weather);
+        let (real, top) = rig.start().await;
+        for text in ["a", "b", "c"] {
+            let file = file(&real, top, text).await;
+            open_by(&real, 1, file, false).await.unwrap();
+        }
+        drop(real);
+        let (real, _) = rig.start().await;
+        let claimed = real.lookup(&root(), Lookup { dir: top, name: name("c") }).await.unwrap().attr.file;
+        let open = open_by(&real, 1, claimed, true).await.unwrap();
+        let done = async {
+            tokio::time::sleep(Duration::from_millis(seed / 2)).await;
+            real.reclaimed(&root(), Reclaimed { client: ClientId(1) }).await.unwrap();
+        };
+        let (a, b, c) = tokio::join!(unlink(&real, top, "a"), unlink(&real, top, "b"), async {
+            let (gone, ()) = tokio::join!(unlink(&real, top, "c"), done);
+            gone
+        });
+        a.and(b).and(c).unwrap();
+        attr(&real, claimed).await.unwrap();
+        close(&real, open).await;
         rig.must_be_empty().await;
     }
 }

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use env::sim::SimClock;
 use env::{Clock, SeededRandom};
-use frontend::{Frontend, Options};
+use frontend::{Frontend, Options, Taken};
 use metadata::ShardSet;
+use namespace::queries::accounts;
+use namespace::records::Account;
 use sim::audit::{Audit, audit};
 use sim::checked::checked_shards;
-use sim::parts::{MemoryShards, MemoryStripes, WeatheredShard};
+use sim::parts::{Life, MemoryShards, MemoryStripes, WeatheredShard};
 use sim::weather::Weather;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,7 @@ pub(crate) struct Rig {
     pub(crate) stripes: MemoryStripes,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
+    life: Life,
     lives: u64,
 }
 
@@ -43,20 +46,24 @@ impl Rig {
         Rig {
             shards: MemoryShards::new(shards, weather).unwrap(),
             stripes: MemoryStripes::new(stripe_bytes).in_weather(weather),
-            options: Options { orphan_grace: Duration::from_secs(5), ..Options::default() },
+            options: Options { grace: Duration::from_secs(5), ..Options::default() },
             clock: Arc::new(SimClock::new()),
+            life: Life::default(),
             lives: 0,
         }
     }
 
-    /// A frontend; a second one is a life after a crash of the first, which must be dropped.
+    /// A frontend; a second one is a life after a crash of the first.
     pub(crate) async fn start(&mut self) -> (Real, FileId) {
+        self.life.end();
+        self.life = Life::default();
         self.lives += 1;
         let random = SeededRandom::new(self.lives);
-        let stripes = self.stripes.clone();
+        let stripes = self.stripes.in_life(&self.life);
+        let of_shards = SeededRandom::new(1_000_000 + self.lives);
         // In bad weather a shard may not answer at once.
         let shards = loop {
-            match self.shards.open(self.lives as u32, self.clock.clone(), &random).await {
+            match self.shards.open(&self.life, self.lives as u32, self.clock.clone(), &of_shards).await {
                 Ok(shards) => break shards,
                 Err(metadata::MetadataError::Stopped(_)) => {}
                 Err(error) => panic!("{error}"),
@@ -84,9 +91,35 @@ impl Rig {
         }
     }
 
+    /// As [`Rig::audit`], and the sums that the frontend keeps are those of the map, as soon as it has heard of
+    /// every command that took effect.
+    pub(crate) async fn audit_of(&self, real: &Real) {
+        self.audit().await;
+        let expected = || {
+            let mut all = Account::default();
+            let map = self.shards.as_they_are().unwrap();
+            accounts::of_all_slots(&map, &mut |_, account| all = all.plus(&account)).unwrap();
+            let dead = all.data - all.live;
+            Taken { live: all.stored, dead, garbage: all.garbage_stored, unfolded: all.unfolded_bytes }
+        };
+        for _ in 0..20 {
+            if real.taken().unwrap() == expected() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(real.taken().unwrap(), expected());
+    }
+
+    /// Everything small goes into stripes as soon as it is there.
+    pub(crate) fn fold_at_once(&mut self) {
+        self.stripes = self.stripes.clone().worth_from(1);
+        (self.options.fold_age, self.options.fold_bytes) = (Duration::from_millis(1), 1);
+    }
+
     /// Background work has had its time; then nothing may be left of what was removed.
     pub(crate) async fn must_be_empty(&self) {
-        tokio::time::sleep(self.options.orphan_grace + Duration::from_secs(10)).await;
+        tokio::time::sleep(self.options.grace + Duration::from_secs(10)).await;
         self.audit().await;
         let map = self.shards.recovered().await.unwrap();
         assert_eq!(Audit::read(&map).unwrap().remains(), []);

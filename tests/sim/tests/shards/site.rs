@@ -3,7 +3,7 @@
 use cluster::SlotTable;
 use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
-use drive::map::{DriveMap, MapOptions};
+use drive::map::{DriveMap, MapOpenError, MapOptions};
 use env::{SeededRandom, SystemClock};
 use frontend::{Frontend, Options};
 use metadata::{
@@ -89,7 +89,13 @@ impl Off {
     pub(crate) async fn start(mut self) -> On {
         self.lives += 1;
         let log = DriveLog::open_on(&self.log, LogOptions::default(), Arc::new(self.files.clone())).unwrap();
-        let map = DriveMap::open(&self.map(), &MapOptions::default()).unwrap();
+        // Tasks of the former life may be just letting go of it.
+        let map = loop {
+            match DriveMap::open(&self.map(), &MapOptions::default()) {
+                Err(MapOpenError::InUse(_)) => tokio::task::yield_now().await,
+                opened => break opened.unwrap(),
+            }
+        };
         let slots = Arc::new(SlotTable::even(SHARDS).unwrap());
         let mut members = BTreeMap::new();
         for id in slots.shards() {

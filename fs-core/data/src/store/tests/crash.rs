@@ -66,7 +66,7 @@ impl Model {
         let (mut from, mut listed) = (Some(StripeCursor::START), Vec::new());
         while let Some(cursor) = from {
             let page = bench.stripes.list_stripes(cursor, 32).await.unwrap();
-            listed.extend(page.stripes);
+            listed.extend(page.stripes.into_iter().map(|listed| listed.place));
             from = page.next;
         }
         for place in &listed {

@@ -1,0 +1,74 @@
+//! What a former life left: intents, and stripes that nobody committed. Its orphans go at the end of grace.
+
+use super::Work;
+use crate::look::answer;
+use crate::parts::{ListFrom, ListedStripe};
+use crate::{Frontend, Shards, Stripes};
+use namespace::queries::{accounts, inode, pending};
+use types::FsError;
+
+/// Stripes of one step.
+const PAGE: usize = 4096;
+
+pub(super) fn take_over<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
+    let born = frontend.view_of_all()?;
+    for fs in answer(inode::filesystems(&born))? {
+        for file in answer(pending::intents(&born, fs.id))? {
+            frontend.later(Work::Drain(file));
+        }
+    }
+    tokio::spawn(uncommitted(frontend.clone(), born));
+    Ok(())
+}
+
+/// Frees what drives have and was never committed. `born` is the map from before this life granted anything: a
+/// stripe that was granted then and is not known now cannot be committed any more.
+async fn uncommitted<S: Shards, D: Stripes>(frontend: Frontend<S, D>, born: S::View) {
+    let weak = std::sync::Arc::downgrade(&frontend.0);
+    drop(frontend);
+    let mut from = None;
+    loop {
+        let Some(inner) = weak.upgrade() else { return };
+        match free_uncommitted(&Frontend(inner), &born, from).await {
+            Ok(Some(next)) => from = Some(next),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "stripes that were never committed stay until the next start");
+                return;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One page of the drives' listing; where to go on comes back.
+async fn free_uncommitted<S: Shards, D: Stripes>(
+    frontend: &Frontend<S, D>,
+    born: &S::View,
+    from: Option<ListFrom>,
+) -> Result<Option<ListFrom>, String> {
+    let page = frontend.0.stripes.list(from, PAGE).await.map_err(|error| error.to_string())?;
+    let mut unknown = Vec::new();
+    {
+        // Taken after the listing, so that what is committed is in it.
+        let view = frontend.past_view();
+        for ListedStripe { place, .. } in &page.stripes {
+            let old = answer(pending::was_granted(born, place.stripe)).map_err(|error| error.to_string())?;
+            let known = answer(accounts::find_stripe(&view, place.stripe)).map_err(|e| e.to_string())?;
+            // A write that went elsewhere in the end may have left chunks where it was tried first. Those
+            // of one group have the same names wherever they are, and stay.
+            if old && known.is_none_or(|known| known.record.group != place.group) {
+                unknown.push(*place);
+            }
+        }
+    }
+    if !unknown.is_empty() {
+        tracing::info!(stripes = unknown.len(), "freeing stripes that were never committed");
+        for result in frontend.0.stripes.free(&unknown).await {
+            if let Err(error) = result {
+                tracing::warn!(%error, "a stripe that was never committed is left until the next start");
+            }
+        }
+    }
+    Ok(page.next)
+}

@@ -1,0 +1,154 @@
+//! What files take, summed over all slots: read once, and from then on only where it has changed.
+
+use crate::look::answer;
+use crate::{Frontend, Shards, Stripes};
+use map::OrderedMap;
+use namespace::queries::accounts;
+use namespace::records::Account;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use types::{FsError, Slot};
+
+const WORDS: usize = 65_536 / 64;
+
+/// The sums of this frontend. Bounded by the number of slots.
+pub(crate) struct Ledger {
+    stale: Mutex<Stale>,
+    sums: Mutex<Sums>,
+}
+
+/// Slots whose accounts may have changed since they were read, one bit each.
+struct Stale {
+    any: bool,
+    /// What is known may be wrong anywhere.
+    all: bool,
+    bits: Vec<u64>,
+}
+
+/// Accounts as they were read.
+#[derive(Default)]
+pub(crate) struct Sums {
+    /// Over all slots.
+    pub(crate) total: Account,
+    /// By slot, where there is any.
+    pub(crate) slots: BTreeMap<Slot, Account>,
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger {
+            stale: Mutex::new(Stale { any: true, all: true, bits: vec![0; WORDS] }),
+            sums: Mutex::default(),
+        }
+    }
+}
+
+impl Stale {
+    fn mark(&mut self, slot: Slot) {
+        self.any = true;
+        self.bits[usize::from(slot.0) / 64] |= 1 << (slot.0 % 64);
+    }
+
+    /// All that are marked; none is afterwards.
+    fn take(&mut self) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        for (at, word) in self.bits.iter_mut().enumerate().filter(|(_, word)| **word != 0) {
+            // There are 1,024 words.
+            let bits = (0..64u16).filter(|bit| *word >> bit & 1 == 1);
+            slots.extend(bits.map(|bit| Slot(at as u16 * 64 + bit)));
+            *word = 0;
+        }
+        (self.any, self.all) = (false, false);
+        slots
+    }
+}
+
+impl Sums {
+    fn set(&mut self, slot: Slot, account: Account) {
+        let before = if account == Account::default() {
+            self.slots.remove(&slot)
+        } else {
+            self.slots.insert(slot, account)
+        };
+        self.total = self.total.plus(&account).minus(&before.unwrap_or_default());
+    }
+
+    fn read_all(&mut self, view: &dyn OrderedMap) -> Result<(), FsError> {
+        *self = Sums::default();
+        answer(accounts::of_all_slots(view, &mut |slot, account| self.set(slot, account)))
+    }
+}
+
+impl Ledger {
+    /// The accounts of these slots have changed.
+    pub(crate) fn mark(&self, slots: &[Slot]) {
+        if !slots.is_empty() {
+            let mut stale = self.stale.lock();
+            slots.iter().for_each(|slot| stale.mark(*slot));
+        }
+    }
+
+    /// Nobody knows what has changed.
+    pub(crate) fn mark_all(&self) {
+        let mut stale = self.stale.lock();
+        (stale.any, stale.all) = (true, true);
+    }
+}
+
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// Looks at the sums, which have in them every command that was acknowledged before; of a transaction the parts
+    /// that have been finished.
+    pub(crate) fn with_ledger<T>(&self, look: impl FnOnce(&Sums) -> T) -> Result<T, FsError> {
+        let ledger = &self.0.ledger;
+        let mut sums = ledger.sums.lock();
+        // First the marks and then the view: what changes in between is in the view, and marked again.
+        let (all, slots) = {
+            let mut stale = ledger.stale.lock();
+            if !stale.any {
+                return Ok(look(&sums));
+            }
+            (stale.all, stale.take())
+        };
+        // What is acknowledged and not finished yet is not in the view.
+        ledger.mark(&self.0.shards.held());
+        let view = self.past_view();
+        let read = match all {
+            true => sums.read_all(&view),
+            false => slots.into_iter().try_for_each(|slot| {
+                sums.set(slot, answer(accounts::of_slot(&view, slot))?);
+                Ok(())
+            }),
+        };
+        if read.is_err() {
+            ledger.mark_all();
+        }
+        read.map(|()| look(&sums))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_marked_is_taken_once() {
+        let mut stale = Stale { any: false, all: false, bits: vec![0; WORDS] };
+        let slots = [0, 63, 64, 1000, u16::MAX].map(Slot);
+        slots.iter().chain(&slots).for_each(|slot| stale.mark(*slot));
+        assert!(stale.any);
+        assert_eq!(stale.take(), slots);
+        assert!(stale.take().is_empty() && !stale.any);
+    }
+
+    #[test]
+    fn sums_follow_their_slots() {
+        let mut sums = Sums::default();
+        let account = |used| Account { used, stripes: 1, ..Account::default() };
+        sums.set(Slot(1), account(5));
+        sums.set(Slot(2), account(7));
+        sums.set(Slot(1), account(1));
+        assert_eq!((sums.total.used, sums.total.stripes), (8, 2));
+        sums.set(Slot(2), Account::default());
+        assert_eq!((sums.total, sums.slots.len()), (account(1), 1));
+    }
+}

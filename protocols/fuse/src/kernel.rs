@@ -1,0 +1,53 @@
+//! mount(2) itself, which only the superuser may call: unlike a helper it lets the mount have its own type
+//! (`fuse.plexus`), device nodes and setuid programs.
+
+use crate::options::MountOptions;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::{getgid, getuid};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+const DEVICE: &str = "/dev/fuse";
+/// What `/proc/mounts` shows as the type.
+const TYPE: &str = "fuse.plexus";
+/// Bytes of the largest read that the kernel asks for.
+const READ_BYTES_MAX: u32 = 1 << 20;
+
+/// Mounts at `path`; the connection to the kernel comes back, or nothing for who may not.
+pub(crate) fn mount_at(path: &Path, options: &MountOptions) -> io::Result<Option<OwnedFd>> {
+    let root = rustix::fs::stat(path)?;
+    let device = rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+    let others = if options.allow_other { ",allow_other" } else { "" };
+    let data = format!(
+        "fd={},rootmode={:o},user_id={uid},group_id={gid},default_permissions,max_read={READ_BYTES_MAX}{others}",
+        device.as_raw_fd(),
+        root.st_mode,
+    );
+    let data = CString::new(data)?;
+    match mount(options.source.as_str(), path, TYPE, flags(options), data.as_c_str()) {
+        Ok(()) => Ok(Some(device)),
+        Err(Errno::PERM) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn flags(options: &MountOptions) -> MountFlags {
+    let mut flags = MountFlags::NOATIME;
+    flags.set(MountFlags::RDONLY, options.read_only);
+    flags.set(MountFlags::NOSUID, !options.suid);
+    flags.set(MountFlags::NODEV, !options.dev);
+    flags.set(MountFlags::NOEXEC, !options.exec);
+    flags
+}
+
+/// Takes a mount whose connection is broken out of the tree, so that nobody runs into it.
+pub(crate) fn take_away(path: &Path) {
+    if let Err(error) = unmount(path, UnmountFlags::DETACH) {
+        tracing::warn!(path = %path.display(), %error, "a broken mount stays");
+    }
+}
