@@ -7,6 +7,7 @@ mod concurrent;
 mod crossing;
 mod damage;
 mod degraded;
+mod ended;
 mod folding;
 mod garbage;
 mod history;
