@@ -6,6 +6,7 @@ mod commands;
 mod concurrent;
 mod damage;
 mod degraded;
+mod ended;
 mod folding;
 mod garbage;
 mod large;
