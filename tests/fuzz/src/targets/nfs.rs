@@ -4,8 +4,9 @@ use super::wire::runtime;
 use crate::parts::{Parts, joined};
 use bytes::Bytes;
 use model::Model;
-use nfs::{Export, ExportTable, Network, NfsConfig, Server, Squash};
+use nfs::{ExportTable, NfsConfig, Server};
 use nfs_wire::*;
+use serve::Export;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -306,16 +307,7 @@ struct Running {
 impl Running {
     #[expect(clippy::expect_used, reason = "without a server there is nothing to do")]
     async fn start() -> Running {
-        let export = Export {
-            path: "/default".to_owned(),
-            filesystem: "default".to_owned(),
-            clients: vec![Network::parse("127.0.0.0/8").expect("a network")],
-            squash: Squash::None,
-            anonymous: (65534, 65534),
-            read_only: false,
-            privileged_port: false,
-        };
-        let exports = ExportTable::new(vec![export]).expect("a table");
+        let exports = ExportTable::new(vec![Export::default_filesystem()]).expect("a table");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let server =

@@ -2,12 +2,12 @@
 
 use config::{Config, Overrides, reference_page};
 use identity::Accounts;
-use nfs::Network;
+use serve::ClientRule;
 
 pub(crate) fn config(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = Config::from_text("plexus.toml", &text, &Overrides::default());
-    let _ = Network::parse(text.trim());
+    let _ = text.trim().parse::<ClientRule>();
 }
 
 pub(crate) fn config_seeds() -> Vec<Vec<u8>> {
