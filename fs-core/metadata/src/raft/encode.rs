@@ -103,7 +103,10 @@ pub(crate) fn stored() -> Vec<Vec<u8>> {
     let nodes = [(7, openraft::impls::EmptyNode {})];
     let voters =
         Membership::new_with_defaults(vec![std::collections::BTreeSet::from([7])], nodes.map(|(id, _)| id));
-    let commands = Batch([Bytes::from_static(b"one"), Bytes::from_static(b"two")].into());
+    use crate::{Command, Record, TxId};
+    let finish = Record::Finish { tx: TxId { executor: 1, epoch: 2, number: 3 }, commit: true, floor: 3 };
+    let one = Command::of_machine(Bytes::from_static(b"one"));
+    let commands = Batch([Some(one), Command::of_transaction(&finish)].into_iter().flatten().collect());
     let payloads = [EntryPayload::Blank, EntryPayload::Normal(commands), EntryPayload::Membership(voters)];
     let body = |payload| record(&Entry { log_id: log_id(3, 9), payload }).map(|record| record.body.to_vec());
     let mut stored: Vec<Vec<u8>> = payloads.into_iter().flat_map(body).collect();
