@@ -17,3 +17,4 @@ mod random;
 mod replays;
 mod restart;
 mod rig;
+mod stopped;
