@@ -106,6 +106,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn find_missed(&self) -> Result<(), FsError> {
         self.drop_unclaimed().await?;
         let mut intents = Vec::new();
+        self.0.shards.settled().await;
         {
             let view = self.past_view();
             for fs in answer(inode::filesystems(&view))? {

@@ -1,6 +1,6 @@
 //! A reader that was stopped between its looks at two shards, while others changed both.
 
-use crate::rig::{Real, Rig, directory, name, root};
+use crate::rig::{Real, Rig, directory, file, name, root};
 use cluster::SlotTable;
 use sim::weather::Weather;
 use types::{FileId, ShardId};
@@ -49,4 +49,24 @@ async fn no_directory_gets_below_itself() {
         rig.audit().await;
     }
     assert_eq!(refused, 12);
+}
+
+/// A name that is replaced while the attributes of what it named are fetched from elsewhere is listed all the same.
+#[tokio::test(start_paused = true)]
+async fn a_replaced_name_is_listed() {
+    let mut rig = Rig::of_shards(SHARDS, 4096, &Weather::default());
+    let (real, top) = rig.start().await;
+    let (here, of_here, _) = apart(&real, top, "h", &[ShardId(0)]).await;
+    let (there, ..) = apart(&real, top, "t", &[ShardId(0), of_here]).await;
+    file(&real, there, "x").await;
+    rename(&real, (there, "x"), (here, "x")).await.unwrap();
+    let second = file(&real, here, "y").await;
+    let mut views = rig.shards.views().unwrap();
+    rename(&real, (here, "y"), (here, "x")).await.unwrap();
+    views.retain(|shard, _| *shard == of_here);
+    rig.shards.show_again(views, 0);
+    let request = ReadDir { dir: here, after: types::Cookie::START, limit: 10, attrs: true };
+    let listed = real.readdir(&root(), request).await.unwrap();
+    let names: Vec<_> = listed.entries.iter().map(|entry| (&entry.name, entry.file)).collect();
+    assert!(names.contains(&(&name("x"), second)), "{names:?}");
 }
