@@ -112,17 +112,17 @@ impl<M: Member> Inner<M> {
                 Ok(true) => {}
                 Ok(false) => return Ok(Looked::Again(None)),
                 Err(MapError::Locked(locked)) => return Ok(Looked::Again(Some(locked))),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(unseen(error)),
             }
             let plan = Plan::new(operation.home, &self.slots, self.digest_key, reads, &writes);
             return plan.map(Looked::Plan);
         }
         // Nothing is written. Views of several moments may show what never was.
         match views.hold(reads) {
-            Ok(true) => Ok(Looked::Reply(outcome?)),
+            Ok(true) => outcome.map(Looked::Reply).map_err(unseen),
             Ok(false) => Ok(Looked::Again(None)),
             Err(MapError::Locked(locked)) => Ok(Looked::Again(Some(locked))),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(unseen(error)),
         }
     }
 
@@ -265,6 +265,17 @@ enum Looked {
 
 fn locked((shard, tx): (ShardId, TxId)) -> Locked {
     Locked { shard, holder: tx.as_u128() }
+}
+
+/// Nothing was changed by looking: where a shard is only away for now, the caller may come again.
+fn unseen(error: MapError) -> MetadataError {
+    match error {
+        MapError::Away(why) => {
+            tracing::warn!(%why, "a shard cannot be read");
+            MetadataError::Busy
+        }
+        error => error.into(),
+    }
 }
 
 fn ended_by_another() -> MetadataError {
