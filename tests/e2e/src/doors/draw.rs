@@ -133,6 +133,8 @@ impl Draw {
             112..114 => {
                 let ids = [None, Some(0), Some(1000), Some(1001)];
                 let (uid, gid) = (self.random.pick(&ids), self.random.pick(&ids));
+                // A change of nobody takes setuid away too, but an NFS client has nothing to ask for.
+                let gid = if uid.is_none() { gid.or(Some(0)) } else { gid };
                 Step::Owner { at: self.place(door, there, &[Kind::File, Kind::Folder]), uid, gid }
             }
             114..118 => {

@@ -4,14 +4,17 @@
 
 mod commands;
 mod concurrent;
+mod crossing;
 mod damage;
 mod degraded;
 mod ended;
 mod folding;
 mod garbage;
+mod history;
 mod large;
 mod narrow;
 mod random;
 mod replays;
 mod restart;
 mod rig;
+mod stopped;
