@@ -336,7 +336,8 @@ impl Clients {
         let back = ChannelAttrs { rdma_ird: xdr::List::default(), ..args.back.clone() };
         let flags = args.flags & PERSIST;
         let reply = CreateSessionOk { session: id, sequence: args.sequence, flags, fore: fore.clone(), back };
-        let session = Arc::new(Session::new(id, Arc::clone(&client), ordinal, fore));
+        let session = Session::new(id, Arc::clone(&client), ordinal, fore, flags == PERSIST);
+        let session = Arc::new(session);
         let record = table.kept_of(&client, Some(&session));
         Ok(Planned::New(Box::new(Plan { client, session, reply, record })))
     }

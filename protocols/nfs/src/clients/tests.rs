@@ -35,7 +35,7 @@ fn create(clientid: u64, sequence: u32) -> CreateSessionArgs {
     CreateSessionArgs {
         clientid,
         sequence,
-        flags: 0,
+        flags: PERSIST,
         fore: channel(),
         back: channel(),
         cb_program: 0,

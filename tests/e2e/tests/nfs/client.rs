@@ -133,8 +133,9 @@ impl Client {
         self.alone(Args::ExchangeId(args)).await
     }
 
+    /// One that is persistent, as clients of today ask for.
     pub(crate) async fn create_session(&mut self, sequence: u32) -> Outcome {
-        self.create_session_with(sequence, 0).await
+        self.create_session_with(sequence, 1).await
     }
 
     pub(crate) async fn create_session_with(&mut self, sequence: u32, flags: u32) -> Outcome {
