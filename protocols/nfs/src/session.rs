@@ -13,6 +13,8 @@ pub(crate) const REQUEST_BYTES_MAX: u32 = (nfs_wire::IO_BYTES_MAX + 64 * 1024) a
 const OPERATIONS_MAX: u32 = 64;
 /// Most slots of a session.
 const SLOTS_MAX: u32 = 64;
+/// Slots that are kept for each client that may still come.
+pub(crate) const SLOTS_KEPT: usize = 8;
 /// Most bytes of a reply that are remembered.
 const CACHED_BYTES_MAX: u32 = 4096;
 /// A channel with less than this cannot do anything useful.

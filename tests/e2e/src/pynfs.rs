@@ -57,7 +57,7 @@ pub struct Pynfs {
     pub known: Known,
 }
 
-/// What is known to fail: a reason for each code.
+/// What is known to fail in one minor version: a reason for each code.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Known(BTreeMap<String, String>);
 
@@ -75,11 +75,11 @@ pub struct PynfsReport {
 }
 
 impl Known {
-    /// Reads lines of a code and a reason; those that begin with `#` are not read.
+    /// Reads lines of a code and a reason; those that begin with `#` are not read. `CODE/2` is of minor version 2 alone.
     ///
     /// # Errors
     /// [`PynfsError::BadLine`].
-    pub fn parse(text: &str) -> Result<Known, PynfsError> {
+    pub fn parse(text: &str, minor: u32) -> Result<Known, PynfsError> {
         let mut known = BTreeMap::new();
         for (number, line) in (1..).zip(text.lines()) {
             if line.is_empty() || line.starts_with('#') {
@@ -88,6 +88,10 @@ impl Known {
             let parts = line.split_once(' ').map(|(code, reason)| (code, reason.trim()));
             let (code, reason) =
                 parts.filter(|(_, reason)| !reason.is_empty()).ok_or(PynfsError::BadLine(number))?;
+            let (code, only) = code.split_once('/').map_or((code, None), |(code, only)| (code, Some(only)));
+            if only.is_some_and(|only| only != minor.to_string()) {
+                continue;
+            }
             if known.insert(code.to_owned(), reason.to_owned()).is_some() {
                 return Err(PynfsError::BadLine(number));
             }
@@ -202,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_not_as_known_is_told() {
-        let known = Known::parse("# why\n\nA1 cannot\nB2 will not\n").unwrap();
+        let known = Known::parse("# why\n\nA1 cannot\nB2/1 will not\nC3/2 will not\n", 1).unwrap();
         let text = r#"{"tests": 6, "testcase": [
             {"code": "A1", "failure": {"message": "no"}}, {"code": "B2"}, {"code": "C3"},
             {"code": "D4", "failure": {"message": "oh\n", "err": "Traceback"}},
@@ -217,7 +221,7 @@ mod tests {
     #[test]
     fn a_known_failure_has_a_reason_and_one_line() {
         for (text, line) in [("A1\n", 1), ("A1 one\nA1 two\n", 2), ("A1 \n", 1)] {
-            let error = Known::parse(text).unwrap_err();
+            let error = Known::parse(text, 1).unwrap_err();
             assert!(matches!(error, PynfsError::BadLine(bad) if bad == line), "{text}");
         }
     }

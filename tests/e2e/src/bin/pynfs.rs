@@ -19,7 +19,7 @@ struct Arguments {
     /// What to run: flags and codes of pynfs
     #[arg(default_value = "all")]
     tests: Vec<String>,
-    /// Lines of a code and the reason for its failure [default: tests/e2e/known-failures/pynfs]
+    /// Lines of a code (CODE/2 of one minor version alone) and the reason for its failure [default: tests/e2e/known-failures/pynfs]
     #[arg(long)]
     known: Option<PathBuf>,
 }
@@ -44,6 +44,6 @@ fn run(arguments: Arguments) -> Result<PynfsReport, Box<dyn std::error::Error>> 
     let Arguments { checkout, minor, lease, tests, known } = arguments;
     let known = known.unwrap_or_else(|| repository().join("tests/e2e/known-failures/pynfs"));
     let text = std::fs::read_to_string(&known).map_err(|error| format!("{}: {error}", known.display()))?;
-    let known = Known::parse(&text)?;
+    let known = Known::parse(&text, minor)?;
     Ok(Pynfs { checkout: checkout.canonicalize()?, minor, lease, tests, known }.run()?)
 }

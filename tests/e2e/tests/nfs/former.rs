@@ -114,7 +114,7 @@ async fn what_was_not_done_is_not_done_in_a_former_session() {
     assert_eq!(client.run(request(vec![mkdir("new")])).await, dead);
     assert!(!is_there(&model, "new").await);
     assert_eq!(client.run(vec![putfh(&file), write(Stateid::ANONYMOUS, 0, b"x")]).await, dead);
-    let slot = SequenceArgs { slot: 8, ..client.sequence_args() };
+    let slot = SequenceArgs { slot: 64, ..client.sequence_args() };
     assert_eq!(client.alone(Args::Sequence(slot)).await, Err(Status::BadSlot));
     let bind = BindConnArgs { session: client.session, dir: ChannelFromClient::Fore, rdma: false };
     assert_eq!(client.alone(Args::BindConnToSession(bind)).await, Err(Status::DeadSession));
