@@ -133,6 +133,13 @@ impl Client {
         self.alone(Args::ExchangeId(args)).await
     }
 
+    /// Whether the server answers on this connection.
+    pub(crate) async fn is_served(&mut self) -> bool {
+        let mut body = Encoder::new();
+        CompoundArgs { tag: Opaque::default(), minor: self.minor, count: 0 }.encode(&mut body);
+        self.call(body).await.is_some()
+    }
+
     /// One that is persistent, as clients of today ask for.
     pub(crate) async fn create_session(&mut self, sequence: u32) -> Outcome {
         self.create_session_with(sequence, 1).await
