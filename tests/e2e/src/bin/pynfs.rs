@@ -13,8 +13,8 @@ struct Arguments {
     /// The minor version of NFS 4
     #[arg(long, default_value_t = 1)]
     minor: u32,
-    /// Seconds of a lease; at least 60 for the tests of restarts
-    #[arg(long, default_value_t = 5)]
+    /// Seconds of a lease; 60 for the tests of restarts, more than 10 for others
+    #[arg(long, default_value_t = 15)]
     lease: u32,
     /// What to run: flags and codes of pynfs
     #[arg(default_value = "all")]
