@@ -11,6 +11,8 @@ pub mod kind {
     pub const COUNTERS: u8 = 0x01;
     /// What a slot's files take.
     pub const ACCOUNT: u8 = 0x02;
+    /// The lease of renames, in the root's slot.
+    pub const RENAMES: u8 = 0x03;
     /// A filesystem, in slot 0 of filesystem 0.
     pub const FILESYSTEM: u8 = 0x08;
     /// A filesystem's name, in slot 0 of filesystem 0.
@@ -87,6 +89,12 @@ impl Key {
 #[must_use]
 pub fn counters(fs: FsId, slot: Slot) -> Vec<u8> {
     Key::new(slot, fs, kind::COUNTERS).end()
+}
+
+/// The lease under which directories of `fs` move to other parents.
+#[must_use]
+pub fn renames(fs: FsId) -> Vec<u8> {
+    Key::new(Slot(0), fs, kind::RENAMES).end()
 }
 
 /// What the files of `fs` in `slot` take.

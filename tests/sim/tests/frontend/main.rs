@@ -5,14 +5,17 @@
 mod clock;
 mod commands;
 mod concurrent;
+mod crossing;
 mod damage;
 mod degraded;
 mod ended;
 mod folding;
 mod garbage;
+mod history;
 mod large;
 mod narrow;
 mod random;
 mod replays;
 mod restart;
 mod rig;
+mod stopped;
