@@ -3,7 +3,6 @@
 use crate::rig::{BOTH, NONE, Real, Rig, attr, clear, commit, file, read, refused, root, write};
 use env::sim::SimClock;
 use std::sync::Arc;
-use std::time::Duration;
 use types::{ByteRange, FileId, FsError};
 use vfs::*;
 
