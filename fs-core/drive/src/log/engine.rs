@@ -10,13 +10,18 @@ use raft_engine::env::FileSystem;
 use raft_engine::{Command, Engine, LogBatch, MessageExt};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use types::ShardId;
+
+/// What became of each write of a group, once it is decided.
+pub(super) type Written<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<Result<(), LogError>>, String>> + Send + 'a>>;
 
 /// What the commit thread and the readers need of the engine.
 pub(super) trait Store: Send + Sync {
     /// Writes and syncs all of `writes` at once. The inner results tell which were refused; the
-    /// outer error is for ever.
-    fn write(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String>;
+    /// outer error is for ever. Blocks on the disk.
+    fn write<'a>(&'a self, writes: &'a [(ShardId, LogWrite)]) -> Written<'a>;
     /// Frees files; the shards that stand in the way come back. An error is for ever.
     fn purge(&self) -> Result<Vec<ShardId>, String>;
     fn bounds(&self, shard: ShardId) -> Option<LogBounds>;
@@ -74,6 +79,23 @@ impl<F: FileSystem> Files<F> {
         let cut = self.engine.get(id, CUT_KEY).and_then(|v| cut_of(&v).ok());
         let end = self.engine.last_index(id).map(|last| last + 1);
         Tail { first: self.engine.first_index(id), end: cut.or(end), cut: cut.is_some() }
+    }
+
+    fn write_now(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String> {
+        if let Some(reason) = self.failed.reason() {
+            return Err(reason);
+        }
+        let mut batch = LogBatch::with_capacity(writes.len());
+        let mut tails: HashMap<ShardId, Tail> = HashMap::new();
+        let mut results = Vec::with_capacity(writes.len());
+        for (shard, write) in writes {
+            let tail = tails.entry(*shard).or_insert_with(|| self.tail(*shard));
+            results.push(put(&mut batch, *shard, write, tail));
+        }
+        if !batch.is_empty() {
+            self.guarded(|| self.engine.write(&mut batch, true))?;
+        }
+        Ok(results)
     }
 
     /// Runs what may write; a panic of the engine is an error that stays.
@@ -147,21 +169,8 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
 }
 
 impl<F: FileSystem> Store for Files<F> {
-    fn write(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String> {
-        if let Some(reason) = self.failed.reason() {
-            return Err(reason);
-        }
-        let mut batch = LogBatch::with_capacity(writes.len());
-        let mut tails: HashMap<ShardId, Tail> = HashMap::new();
-        let mut results = Vec::with_capacity(writes.len());
-        for (shard, write) in writes {
-            let tail = tails.entry(*shard).or_insert_with(|| self.tail(*shard));
-            results.push(put(&mut batch, *shard, write, tail));
-        }
-        if !batch.is_empty() {
-            self.guarded(|| self.engine.write(&mut batch, true))?;
-        }
-        Ok(results)
+    fn write<'a>(&'a self, writes: &'a [(ShardId, LogWrite)]) -> Written<'a> {
+        Box::pin(async { self.write_now(writes) })
     }
 
     fn purge(&self) -> Result<Vec<ShardId>, String> {
