@@ -5,7 +5,7 @@ use crate::Random;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinError;
+use tokio::task::JoinHandle;
 
 /// The longest that blocking work takes in a simulation.
 const WORK_MAX: Duration = Duration::from_millis(3);
@@ -44,23 +44,16 @@ impl Workers {
         std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
     }
 
-    /// Runs work that blocks on a disk; also to its end when the caller gives up.
-    ///
-    /// # Errors
-    /// When it panicked.
-    pub async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
+    /// Runs work that blocks on a disk, also when nobody waits for it.
+    pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         match &self.0 {
-            Kind::Threads => tokio::task::spawn_blocking(work).await,
+            Kind::Threads => tokio::task::spawn_blocking(work),
             Kind::Here(random) => {
-                let takes = random.below(WORK_MAX.as_micros() as u64);
-                let task = tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_micros(takes)).await;
+                let takes = Duration::from_micros(random.below(WORK_MAX.as_micros() as u64));
+                tokio::spawn(async move {
+                    tokio::time::sleep(takes).await;
                     work()
-                });
-                task.await
+                })
             }
         }
     }

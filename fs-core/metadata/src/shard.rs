@@ -19,7 +19,7 @@ use worker::Request;
 /// Commands that wait for their entry; their bytes have a budget of their own.
 const QUEUE: usize = 1024;
 
-/// A running shard, on a thread of its own: a stalled disk stalls this shard only. When dropped
+/// A running shard, with a worker of its own: a stalled disk stalls this shard only. When dropped
 /// it finishes what is queued and closes itself.
 pub struct Shard {
     id: ShardId,
@@ -29,7 +29,7 @@ pub struct Shard {
     gate: Arc<Gate>,
     roll: Arc<Roll>,
     board: Arc<Board>,
-    /// Has no value ever; its other end goes when the thread has let go of everything.
+    /// Has no value ever; its other end goes when the worker has let go of everything.
     ended: watch::Receiver<()>,
 }
 
@@ -48,14 +48,16 @@ impl Shard {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
         let board = Arc::new(Board::default());
-        let of_thread = (gate.clone(), roll.clone(), board.clone());
+        let of_worker = (gate.clone(), roll.clone(), board.clone());
         let (ending, ended) = watch::channel(());
-        std::thread::Builder::new()
-            .name(format!("shard-{}", id.0))
-            .spawn(move || {
-                worker::thread(config, requests, of_thread, opened);
-                drop(ending);
-            })
+        let workers = config.workers.clone();
+        let work = worker::run(config, requests, of_worker, opened);
+        let work = async move {
+            work.await;
+            drop(ending);
+        };
+        workers
+            .start(&format!("shard-{}", id.0), work)
             .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
         match opening.await.unwrap_or_else(|_| Err(gate.reason())) {
             Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, board, ended }),
@@ -108,7 +110,7 @@ impl Shard {
     }
 
     /// A linearizable, consistent read: sees every command that was acknowledged before, by
-    /// anyone. Does not wait and does not go through the shard's thread. What a transaction holds
+    /// anyone. Does not wait and does not go through the shard's worker. What a transaction holds
     /// gives [`map::MapError::Locked`].
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The bounded queue to one further copy of the map, and the thread at its end.
+//! The bounded queue to one further copy of the map, and the worker at its end.
 
 use super::copy::Copy;
 use super::fill::fill;
@@ -44,21 +44,19 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Starts the follower of `copy` on a thread of its own: a stalled disk stalls this copy only.
+    /// Starts the follower of `copy`, with a worker of its own: a stalled disk stalls this copy only.
     pub(super) fn start(shared: Arc<Shared>, copy: Copy, work: Work) -> Result<Feed, MetadataError> {
         let incarnation = copy.incarnation;
         let (steps, queue) = mpsc::channel(STEPS);
         let (ending, ended) = watch::channel(());
-        std::thread::Builder::new()
-            .name("map-copy".to_owned())
-            .spawn(move || {
-                // Moved in, so that it goes when the thread ends, however it does.
-                let _ending = ending;
-                match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-                    Ok(runtime) => runtime.block_on(run(shared, copy, work, queue)),
-                    Err(e) => shared.roll.map_out(incarnation, &e),
-                }
-            })
+        let workers = shared.workers.clone();
+        let follow = async move {
+            // Moved in, so that it goes when the worker ends, however it does.
+            let _ending = ending;
+            run(shared, copy, work, queue).await;
+        };
+        workers
+            .start("map-copy", follow)
             .map_err(|e| MetadataError::Stopped(format!("no thread for a copy of the map: {e}")))?;
         Ok(Feed { incarnation, steps, room: Arc::new(Semaphore::new(BYTES)), ended })
     }
@@ -108,7 +106,7 @@ impl Feed {
     pub(super) async fn end(self) {
         let Feed { incarnation, steps, mut ended, .. } = self;
         drop(steps);
-        // It never has a value; its other end goes with the thread.
+        // It never has a value; its other end goes with the worker.
         let gone = async { while ended.changed().await.is_ok() {} };
         if tokio::time::timeout(STALLED, gone).await.is_err() {
             tracing::error!(map = %format_args!("{incarnation:032x}"), "a copy of the map does not come to an end");
@@ -117,7 +115,7 @@ impl Feed {
 }
 
 fn ended() -> MetadataError {
-    MetadataError::Stopped("the copy's thread has ended".to_owned())
+    MetadataError::Stopped("the copy's worker has ended".to_owned())
 }
 
 async fn within<T, E>(waiting: impl Future<Output = Result<T, E>>) -> Result<T, MetadataError> {
@@ -142,7 +140,7 @@ async fn run(shared: Arc<Shared>, copy: Copy, work: Work, mut steps: mpsc::Recei
             Step::Persist { done } => {
                 // Beside the steps that follow: tables take their time.
                 let map = copy.map.clone();
-                tokio::task::spawn_blocking(move || done.send(map.persist().map_err(MetadataError::from)));
+                shared.workers.blocking(move || done.send(map.persist().map_err(MetadataError::from)));
                 Ok(())
             }
             Step::HandOver { done } => return drop(done.send(copy)),
