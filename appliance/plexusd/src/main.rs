@@ -18,7 +18,6 @@ mod folder;
 mod fsck;
 mod rebuild;
 mod shards;
-mod stripes;
 
 use args::{Arguments, Command};
 use clap::Parser;

@@ -9,6 +9,7 @@
 
 mod background;
 mod clients;
+mod data_plane;
 mod dirty;
 mod explain;
 mod flush;
@@ -24,6 +25,7 @@ mod present;
 mod propose;
 mod stripe_ids;
 
+pub use data_plane::{DataPlane, stripe_place};
 pub use background::{Background, Check, Checks, OnDrives, Taken};
 pub use ops::FilesystemUsage;
 pub use parts::{
