@@ -23,6 +23,7 @@ mod ops;
 mod parts;
 mod present;
 mod propose;
+pub mod sim;
 mod stripe_ids;
 
 pub use data_plane::{DataPlane, stripe_place};
@@ -114,6 +115,16 @@ struct Inner<S, D> {
     /// The key of digests in commands of this life.
     fold_key: [u8; 16],
     work: mpsc::Sender<Work>,
+    /// Whether what was not committed yet is freed. That it is is a bug which tests plant.
+    hasty: bool,
+}
+
+/// What a frontend is started with.
+struct Parts<S, D> {
+    shards: S,
+    stripes: D,
+    options: Options,
+    clock: Arc<dyn Clock>,
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
@@ -129,6 +140,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         clock: Arc<dyn Clock>,
         random: &dyn Random,
     ) -> Result<Self, FsError> {
+        Self::start_with(Parts { shards, stripes, options, clock }, random, false)
+    }
+
+    fn start_with(parts: Parts<S, D>, random: &dyn Random, hasty: bool) -> Result<Self, FsError> {
+        let Parts { shards, stripes, options, clock } = parts;
         let clients = Arc::new(Clients::recall(&shards.view(Locking::Nobody))?);
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let mut fold_key = [0; 16];
@@ -153,6 +169,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             progress: Progress::default(),
             fold_key,
             work: sender,
+            hasty,
         };
         let frontend = Frontend(Arc::new(inner));
         background::start(&frontend, receiver)?;

@@ -40,6 +40,12 @@ impl Shard {
     /// # Errors
     /// [`MetadataError`]; nothing that was acknowledged was changed.
     pub async fn open(config: ShardConfig) -> Result<Shard, MetadataError> {
+        let needed = config.home_count / 2 + 1;
+        Shard::open_counting(config, needed).await
+    }
+
+    /// [`Shard::open`], where so many homes make an entry durable. That they are too few is a bug which tests plant.
+    pub(crate) async fn open_counting(config: ShardConfig, needed: usize) -> Result<Shard, MetadataError> {
         config.check()?;
         let id = config.id;
         let gate = Arc::new(Gate::new(id));
@@ -51,7 +57,7 @@ impl Shard {
         let of_worker = (gate.clone(), roll.clone(), board.clone());
         let (ending, ended) = watch::channel(());
         let workers = config.workers.clone();
-        let work = worker::run(config, requests, of_worker, opened);
+        let work = worker::run((config, needed), requests, of_worker, opened);
         let work = async move {
             work.await;
             drop(ending);

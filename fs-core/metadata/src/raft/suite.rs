@@ -52,7 +52,7 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
     };
     let gate = Arc::new(Gate::new(id));
     let roll = Arc::new(Roll::new(id));
-    let log = RaftLog::open(homes::recover(&config, roll.clone()).await?, gate.clone())?;
+    let log = RaftLog::open(homes::recover(&config, 1, roll.clone()).await?, gate.clone())?;
     let opened = maps::open(&config, &log).await?;
     let progress = opened.progress.clone();
     let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes, config.workers.clone()));

@@ -60,7 +60,7 @@ impl Drop for Ending {
 
 /// The shard's life, from its opening to its end.
 pub(super) fn run(
-    config: ShardConfig,
+    (config, needed): (ShardConfig, usize),
     requests: mpsc::Receiver<Request>,
     (gate, roll, board): (Arc<Gate>, Arc<Roll>, Arc<Board>),
     opened: oneshot::Sender<Result<Arc<Shared>, MetadataError>>,
@@ -69,7 +69,7 @@ pub(super) fn run(
     let ending = Ending(gate.clone());
     async move {
         let _ending = ending;
-        match start(config, gate.clone(), (roll, board)).await {
+        match start((config, needed), gate.clone(), (roll, board)).await {
             Ok(running) => {
                 gate.open();
                 let _ = opened.send(Ok(running.maps.shared()));
@@ -88,11 +88,11 @@ fn stopped(e: impl std::fmt::Display) -> MetadataError {
 }
 
 async fn start(
-    config: ShardConfig,
+    (config, needed): (ShardConfig, usize),
     gate: Arc<Gate>,
     (roll, board): (Arc<Roll>, Arc<Board>),
 ) -> Result<Running, MetadataError> {
-    let homes = homes::recover(&config, roll.clone()).await?;
+    let homes = homes::recover(&config, needed, roll.clone()).await?;
     let log = RaftLog::open(homes, gate.clone())?;
     let opened = maps::open(&config, &log).await?;
     let progress = opened.progress.clone();

@@ -3,7 +3,7 @@
 
 use crate::content::Possible;
 use crate::op::{ALL, BOTH, Number, Op, WHOLE, name};
-use crate::site::Files;
+use crate::site::{Core, Files};
 use bytes::Bytes;
 use env::{Random, SeededRandom};
 use model::Model;
@@ -44,6 +44,10 @@ pub(crate) struct Client {
     /// Of all that was asked and answered, and when.
     pub(crate) digest: u64,
     pub(crate) steps: u64,
+    /// Answers that were asked for again after a crash.
+    pub(crate) again: u64,
+    /// Files of which a crash took what was not durable.
+    pub(crate) lost: u64,
 }
 
 fn short(what: &dyn std::fmt::Debug) -> String {
@@ -66,6 +70,8 @@ impl Client {
             trace: Vec::new(),
             digest: seed,
             steps: 0,
+            again: 0,
+            lost: 0,
         }
     }
 
@@ -96,7 +102,8 @@ impl Client {
     }
 
     /// Makes its directory in `top`, once.
-    pub(crate) async fn settle_in(&mut self, files: &Files, top: FileId) {
+    pub(crate) async fn settle_in(&mut self, core: &Core) {
+        let (files, top) = (&core.files, core.top);
         if !self.nodes.is_empty() {
             return;
         }
@@ -112,21 +119,21 @@ impl Client {
     }
 
     /// Goes on for ever.
-    pub(crate) async fn run(&mut self, files: &Files) {
+    pub(crate) async fn run(&mut self, core: &Core) {
         loop {
-            self.step(files).await;
+            self.step(core).await;
             if self.random.below(4) == 0 {
                 tokio::time::sleep(Duration::from_micros(self.random.below(3000))).await;
             }
         }
     }
 
-    pub(crate) async fn step(&mut self, files: &Files) {
+    async fn step(&mut self, core: &Core) {
         let op = self.some_op();
         self.sequence += 1;
         self.steps += 1;
         self.under_way = Some((op, false));
-        self.finish(files).await;
+        self.finish(core).await;
     }
 
     fn some_node(&mut self, directory: bool) -> Option<Number> {
@@ -214,20 +221,18 @@ impl Client {
     }
 
     /// Asks until there is an answer, and compares.
-    async fn finish(&mut self, files: &Files) {
+    async fn finish(&mut self, core: &Core) {
         let Some((op, again)) = self.under_way.clone() else { return };
         let ctx = self.ctx(&op);
         let answer = loop {
-            match self.request(&op, 1).run(files, &ctx).await {
+            match self.request(&op, 1).run(&core.files, &ctx).await {
                 Err(FsError::Delay | FsError::Grace) => tokio::time::sleep(Duration::from_millis(20)).await,
                 answer => break answer,
             }
         };
         let expected = self.request(&op, 0).run(&self.model, &ctx).await;
-        let now = tokio::time::Instant::now();
         self.note(format!("{} {op:?}{}: {}", self.sequence, if again { " again" } else { "" }, short(&answer)));
-        self.mix(short(&answer.as_ref().err()).len() as u64 ^ self.sequence << 8 ^ self.number);
-        let _ = now;
+        self.mix(self.sequence << 32 ^ core.began.elapsed().as_nanos() as u64 ^ u64::from(answer.is_ok()));
         match (&expected, &answer) {
             (Ok(expected), Ok(answer)) => self.same(expected, answer, again),
             (Err(expected), Err(answer)) if expected == answer => {}
@@ -239,7 +244,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn mix(&mut self, with: u64) {
+    fn mix(&mut self, with: u64) {
         self.digest = (self.digest ^ with).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
     }
 
@@ -318,7 +323,8 @@ impl Client {
     }
 
     /// After a crash: claims what it had open, hears what became of what it had asked, and looks at everything.
-    pub(crate) async fn recover(&mut self, files: &Files) {
+    pub(crate) async fn recover(&mut self, core: &Core) {
+        let files = &core.files;
         self.note("a crash".to_owned());
         self.model.restart();
         // Whether it was closed or not, nobody claims it.
@@ -331,8 +337,9 @@ impl Client {
         }
         match self.under_way.take() {
             Some((op, _)) if op.is_remembered() => {
+                self.again += 1;
                 self.under_way = Some((op, true));
-                self.finish(files).await;
+                self.finish(core).await;
             }
             Some((op, _)) => {
                 self.note(format!("{} {op:?}: cut off", self.sequence));
@@ -346,7 +353,7 @@ impl Client {
         let client = self.ctx(&Op::List(0)).client;
         files.reclaimed(&self.ctx(&Op::List(0)), Reclaimed { client }).await.unwrap();
         self.model.end_grace();
-        self.check(files).await;
+        self.check(core).await;
     }
 
     async fn claim(&mut self, files: &Files, n: Number) {
@@ -369,7 +376,8 @@ impl Client {
     }
 
     /// Compares the whole tree, and takes what was found for what is there.
-    pub(crate) async fn check(&mut self, files: &Files) {
+    pub(crate) async fn check(&mut self, core: &Core) {
+        let files = &core.files;
         let ctx = Ctx::new(Cred::root());
         let (mut left, mut seen) = (vec![0], std::collections::BTreeSet::new());
         while let Some(dir) = left.pop() {
@@ -429,6 +437,7 @@ impl Client {
             return;
         }
         // Written back and not yet durable, or lost: what is there from now on must stay.
+        self.lost += u64::from(possible.now() != found);
         *possible = Possible::only(found.clone());
         let file = self.nodes[node].ids[0];
         let set = SetAttr { size: Some(size), ..SetAttr::default() };
