@@ -100,6 +100,8 @@ async fn begin(clients: &mut [Client], core: &Core, again: bool) {
 }
 
 fn some(seeds: impl Iterator<Item = u64>) -> Outcome {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_test_writer().try_init();
     let mut all = Outcome::default();
     for seed in seeds {
         let one = catch_unwind(AssertUnwindSafe(|| run(seed, None)));
