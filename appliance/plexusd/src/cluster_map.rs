@@ -36,8 +36,8 @@ pub(crate) struct Seat {
     pub(crate) since: u64,
 }
 
-/// Shards of a new cluster: enough for all cores of a machine to work at once, and few enough that commands
-/// share entries of the log (docs/performance.md).
+/// Shards of a new cluster: a number that leaves room for more cores and machines than there are today; what it
+/// costs on a small one is in docs/performance.md.
 const SHARDS: u16 = 16;
 
 /// What the cluster remembers of itself.

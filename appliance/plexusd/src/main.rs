@@ -22,6 +22,7 @@ mod shards;
 use args::{Arguments, Command};
 use clap::Parser;
 use config::Config;
+use exports::ExportsError;
 use std::process::ExitCode;
 
 const USAGE: u8 = 2;
@@ -54,7 +55,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("plexusd: {error}");
-            ExitCode::FAILURE
+            let usage = error.downcast_ref().is_some_and(ExportsError::is_of_configuration);
+            if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

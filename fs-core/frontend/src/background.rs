@@ -11,10 +11,10 @@ pub(crate) use progress::Progress;
 pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
 
-use crate::grace;
 use crate::look::answer;
 use crate::nodes::{Held, Node, State};
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
+use crate::{forgetting, grace};
 use namespace::queries::{inode, pending};
 use namespace::{Action, NewStripe, Reply};
 use std::sync::atomic::Ordering;
@@ -53,6 +53,7 @@ pub(crate) fn start<S: Shards, D: Stripes>(
     tokio::spawn(garbage::run(weak.clone()));
     tokio::spawn(folding::run(weak.clone(), options.fold_age));
     tokio::spawn(recount::run(weak.clone()));
+    tokio::spawn(forgetting::run(weak.clone(), frontend.0.forgetting.clone()));
     tokio::spawn(grace::run(weak, frontend.0.clients.clone(), options.grace));
     Ok(())
 }
@@ -105,6 +106,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn find_missed(&self) -> Result<(), FsError> {
         self.drop_unclaimed().await?;
         let mut intents = Vec::new();
+        self.0.shards.settled().await;
         {
             let view = self.past_view();
             for fs in answer(inode::filesystems(&view))? {

@@ -43,6 +43,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             return Ok(());
         }
         let mut orphans: Vec<FileId> = Vec::new();
+        // The command that took the last name may still be on its way to the inode's shard.
+        self.0.shards.settled().await;
         {
             let view = self.past_view();
             for fs in answer(inode::filesystems(&view))? {

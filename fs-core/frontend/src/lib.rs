@@ -13,6 +13,7 @@ mod data_plane;
 mod dirty;
 mod explain;
 mod flush;
+mod forgetting;
 mod grace;
 mod ledger;
 mod locks;
@@ -36,6 +37,7 @@ pub use parts::{
 use background::{Progress, Work};
 use clients::Clients;
 use env::{Clock, Random};
+use forgetting::Forgetting;
 use ledger::Ledger;
 use locks::LockTable;
 use metadata::Locking;
@@ -108,6 +110,7 @@ struct Inner<S, D> {
     /// Work did not fit the queue: look for it.
     missed: AtomicBool,
     clients: Arc<Clients>,
+    forgetting: Arc<Forgetting>,
     counted: Mutex<Option<ops::Counted>>,
     /// What files take.
     ledger: Ledger,
@@ -145,7 +148,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     fn start_with(parts: Parts<S, D>, random: &dyn Random, hasty: bool) -> Result<Self, FsError> {
         let Parts { shards, stripes, options, clock } = parts;
-        let clients = Arc::new(Clients::recall(&shards.view(Locking::Nobody))?);
+        let (clients, forgetting) = {
+            let view = shards.view(Locking::Nobody);
+            let ended = look::answer(namespace::queries::client::ended(&view))?;
+            (Arc::new(Clients::recall(&view)?), Arc::new(Forgetting::recall(ended)))
+        };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let mut fold_key = [0; 16];
         random.fill(&mut fold_key);
@@ -164,6 +171,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             written_back: AtomicU64::new(0),
             missed: AtomicBool::new(false),
             clients,
+            forgetting,
             counted: Mutex::default(),
             ledger: Ledger::default(),
             progress: Progress::default(),

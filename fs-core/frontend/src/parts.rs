@@ -29,6 +29,9 @@ pub trait Shards: Send + Sync + 'static {
     /// See [`ShardSet::unlocked`].
     fn unlocked(&self, locked: Locked) -> impl Future<Output = ()> + Send;
 
+    /// See [`ShardSet::settled`].
+    fn settled(&self) -> impl Future<Output = ()> + Send;
+
     /// The shard of a slot.
     fn shard_of(&self, slot: Slot) -> ShardId;
 
@@ -67,6 +70,10 @@ impl<M: Member> Shards for ShardSet<M> {
 
     async fn unlocked(&self, locked: Locked) {
         ShardSet::unlocked(self, locked).await;
+    }
+
+    async fn settled(&self) {
+        ShardSet::settled(self).await;
     }
 
     fn shard_of(&self, slot: Slot) -> ShardId {

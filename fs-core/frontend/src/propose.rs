@@ -33,6 +33,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Proposes once, or finds the first answer where only that is wanted.
     pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
         let Ctx { cred, request, again, .. } = ctx.clone();
+        if let Some(request) = &request {
+            self.settled(request).await?;
+        }
         let command = Command { now: self.0.clock.now(), cred, request, fs, action };
         if again {
             let first = |map: &dyn OrderedMap| Ok(namespace::first_answer(map, &command)?);
@@ -43,10 +46,14 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let encoded = submitted.map_err(|error| match error {
             // Over several shards: a directory is moved to where too many stand above it.
             MetadataError::TooLarge(_) => FsError::NameTooLong,
+            error @ (MetadataError::Busy | MetadataError::Refused(_)) => {
+                tracing::warn!(%error, "shards do not take a command");
+                FsError::Delay
+            }
             error => {
                 tracing::error!(%error, "shard does not answer");
                 self.0.ledger.mark_all();
-                FsError::Delay
+                FsError::Uncertain
             }
         })?;
         let Applied { outcome, accounts } = namespace::applied(&encoded).map_err(|error| {

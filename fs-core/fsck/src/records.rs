@@ -15,7 +15,7 @@ macro_rules! records {
 }
 
 records! {
-    Counters Account Unfolded Client Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+    Counters Account Unfolded Client Ended Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
 }
 
 impl Record for Inode {
@@ -228,6 +228,10 @@ pub(crate) struct Client {
     /// The number of a head, and what it keeps.
     pub(crate) kept: Option<(u8, Bytes)>,
 }
+
+/// That a client has ended.
+#[derive(Deserialize)]
+pub(crate) struct Ended {}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use crate::chunks::{Chunks, Doubts};
 use crate::damage::{Findings, Kind};
 use crate::keys::{self, Key};
 use crate::part::Part;
-use crate::records::{self, Client, Counters, Filesystem, Record, Renames, Replay, decode};
+use crate::records::{self, Client, Counters, Ended, Filesystem, Record, Renames, Replay, decode};
 use map::{MapError, OrderedMap};
 use std::collections::{BTreeMap, HashSet};
 use types::limits::CLIENT_RECORD_BYTES_MAX;
@@ -119,7 +119,8 @@ impl Walk<'_> {
         if (key.slot, key.fs) != (self.part.slot, self.part.fs) {
             self.begin_part(key.slot, key.fs);
         }
-        let of_cluster = matches!(key.kind, keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT);
+        let of_cluster =
+            matches!(key.kind, keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT | keys::ENDED);
         let of_both = matches!(key.kind, keys::COUNTERS | keys::REPLAY);
         if !of_both && of_cluster != (key.fs == CLUSTER) {
             self.unreadable(raw, "a record of this kind does not belong into this filesystem");
@@ -162,6 +163,7 @@ impl Walk<'_> {
             keys::INTENT => self.intent(raw, key, value),
             keys::REPLAY => self.replay(raw, key, value),
             keys::CLIENT => self.client(raw, key, value),
+            keys::ENDED => self.ended(raw, key, value),
             _ => self.unreadable(raw, "its kind is unknown"),
         }
         Ok(())
@@ -283,6 +285,13 @@ impl Walk<'_> {
             kept.as_ref().is_none_or(|(head, data)| *head < HEADS && data.len() <= CLIENT_RECORD_BYTES_MAX);
         let something = holds != (false, false, false) || kept.is_some();
         if key.slot != Slot(0) || key.body.len() != 16 || !small || !something {
+            self.unreadable(raw, "it is no client");
+        }
+    }
+
+    fn ended(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+        let Some(Ended {}) = self.read(raw, value) else { return };
+        if key.slot != Slot(0) || key.body.len() != 16 {
             self.unreadable(raw, "it is no client");
         }
     }

@@ -16,6 +16,8 @@ mod board;
 mod command;
 mod config;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod gate;
 mod homes;
 mod host;

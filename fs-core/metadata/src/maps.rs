@@ -61,10 +61,11 @@ impl Shared {
         mark.map_or_else(|| Ok(Progress::default()), |mark| Mark::decode(&mark).map(|mark| mark.progress))
     }
 
-    /// A copy could not be read; if it is the primary, another one should be.
-    pub(crate) fn suspect(&self, incarnation: u128) {
+    /// A copy could not be read; if it is the primary, another one should be. Whether there is another.
+    pub(crate) fn suspect(&self, incarnation: u128) -> bool {
         *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(incarnation);
         self.suspected.notify_one();
+        self.primary().incarnation != incarnation || self.roll.maps_whole() > 1
     }
 }
 

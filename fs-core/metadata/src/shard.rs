@@ -133,7 +133,10 @@ impl Shard {
         self.gate.check()?;
         // The locks first: what they do not have any more is in the snapshot.
         let pending = self.board.some();
-        Ok(View::new(self.id, self.maps.clone(), pending, locking))
+        let view = View::new(self.id, self.maps.clone(), pending, locking);
+        // Who was stopped in between while the shard was opened anew has locks of before and a map of after.
+        self.gate.check()?;
+        Ok(view)
     }
 
     /// The transactions that have not ended here.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, RwLock as AsyncRwLock};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use types::{ShardId, Slot};
 
 /// How long a command waits for what others hold.
@@ -117,6 +117,8 @@ impl<M: Member> ShardSet<M> {
             asks,
         });
         recover::all(&inner).await?;
+        // What could not be ended is tried again.
+        inner.recovery.notify_one();
         let tasks = Arc::new(Tasks::default());
         tasks.spawn(recover::run(inner.clone()));
         Ok(ShardSet { inner, tasks })
@@ -189,18 +191,21 @@ impl<M: Member> ShardSet<M> {
     pub async fn still_view(&self) -> Result<Views<M>, MetadataError> {
         let deadline = Instant::now() + STILL;
         loop {
-            {
-                let _none = self.inner.still.write().await;
+            // Who waits here bars new transactions: those must not wait for the slowest that is under way.
+            let none = timeout(STILL / 20, self.inner.still.write()).await;
+            let is_late = Instant::now() > deadline;
+            if none.is_ok() || is_late {
                 let mut left = false;
                 for member in self.inner.members.values() {
                     left |= !member.board()?.now().is_empty();
                 }
-                if !left || Instant::now() > deadline {
+                if !left || is_late {
                     let views = self.view(Locking::Nobody);
                     views.ask_all()?;
                     return Ok(views);
                 }
             }
+            drop(none);
             self.inner.recovery.notify_one();
             tokio::time::sleep(STILL / 100).await;
         }
@@ -209,6 +214,17 @@ impl<M: Member> ShardSet<M> {
     /// Waits until a transaction holds nothing any more in a shard, but not for ever: look again afterwards.
     pub async fn unlocked(&self, locked: Locked) {
         self.inner.unlocked(locked).await;
+    }
+
+    /// Waits until all that transactions hold now has been let go, but not for ever: what was acknowledged before is
+    /// then in every view, whatever regard that has to locks.
+    pub async fn settled(&self) {
+        for (shard, member) in &self.inner.members {
+            let Ok(board) = member.board() else { continue };
+            for tx in board.now().prepared.keys() {
+                self.unlocked(Locked { shard: *shard, holder: tx.as_u128() }).await;
+            }
+        }
     }
 
     /// Ends its tasks where they are, as a crash would.

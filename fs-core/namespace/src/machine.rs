@@ -66,7 +66,8 @@ impl Command {
             Action::MakeFilesystem { .. }
             | Action::KeepClient { .. }
             | Action::DisownClients { .. }
-            | Action::DropClient { .. } => InodeId::ROOT.slot(),
+            | Action::EndClients { .. }
+            | Action::DropClients { .. } => InodeId::ROOT.slot(),
         }
     }
 
@@ -257,12 +258,11 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         Action::DropOrphan { ino } => drain::drop_orphan(work, ino),
         Action::Drain { ino } => drain::drain(work, ino),
         Action::ForgetStripes { stripes } => stripes::forget(work, &stripes),
-        Action::ForgetReplays { client, channels, near } => {
-            client::forget_replays(work, client, channels, near)
-        }
+        Action::ForgetReplays { channels, near } => client::forget_replays(work, &channels, near),
         Action::KeepClient { client, holds, kept } => client::keep(work, client, holds, kept),
         Action::DisownClients { clients } => client::disown(work, &clients),
-        Action::DropClient { client } => client::drop_client(work, client),
+        Action::EndClients { clients } => client::end(work, &clients),
+        Action::DropClients { clients } => client::drop_ended(work, &clients),
     }
 }
 

@@ -36,9 +36,27 @@ impl Life {
     }
 }
 
+/// Views that were taken earlier and are shown later: what a reader has that was stopped in between.
+#[derive(Clone, Default)]
+pub struct Held(Arc<Mutex<BTreeMap<ShardId, (usize, MemoryView)>>>);
+
+impl Held {
+    fn view(&self, shard: ShardId) -> Option<MemoryView> {
+        let mut held = self.0.lock();
+        let (before, _) = held.get_mut(&shard)?;
+        match before.checked_sub(1) {
+            Some(fewer) => *before = fewer,
+            None => return held.remove(&shard).map(|(_, view)| view),
+        }
+        None
+    }
+}
+
 /// A shard that answers when the weather lets it.
 #[derive(Clone)]
 pub struct WeatheredShard {
+    id: ShardId,
+    held: Held,
     shard: MemoryShard,
     weather: Weather,
     life: Life,
@@ -77,7 +95,7 @@ impl Member for WeatheredShard {
     }
 
     fn view(&self, locking: Locking) -> Result<MemoryView, MetadataError> {
-        self.shard.view(locking)
+        self.held.view(self.id).map_or_else(|| self.shard.view(locking), Ok)
     }
 
     fn board(&self) -> Result<Arc<Board>, MetadataError> {
@@ -91,6 +109,7 @@ pub struct MemoryShards {
     slots: Arc<SlotTable>,
     members: BTreeMap<ShardId, MemoryShard>,
     weather: Weather,
+    held: Held,
 }
 
 impl MemoryShards {
@@ -103,7 +122,7 @@ impl MemoryShards {
         let slots = Arc::new(slots);
         let shard = |id| Ok((id, MemoryShard::new(id, slots.clone(), Arc::new(Namespace))?));
         let members = slots.shards().into_iter().map(shard).collect::<Result<_, MetadataError>>()?;
-        Ok(MemoryShards { slots, members, weather: weather.clone() })
+        Ok(MemoryShards { slots, members, weather: weather.clone(), held: Held::default() })
     }
 
     /// The next life of their executor; the former must have ended.
@@ -119,7 +138,7 @@ impl MemoryShards {
     ) -> Result<ShardSet<WeatheredShard>, MetadataError> {
         let member = |(id, shard): (&ShardId, &MemoryShard)| {
             let (shard, weather, life) = (shard.clone(), self.weather.clone(), life.clone());
-            (*id, WeatheredShard { shard, weather, life })
+            (*id, WeatheredShard { id: *id, held: self.held.clone(), shard, weather, life })
         };
         let config = ShardSetConfig {
             slots: self.slots.clone(),
@@ -142,7 +161,8 @@ impl MemoryShards {
             Ok((*id, copy))
         };
         let members = self.members.iter().map(copy).collect::<Result<BTreeMap<_, _>, MetadataError>>()?;
-        let copies = MemoryShards { members, weather: Weather::default(), slots: self.slots.clone() };
+        let (weather, held) = (Weather::default(), Held::default());
+        let copies = MemoryShards { members, weather, held, slots: self.slots.clone() };
         let random = SeededRandom::new(0);
         drop(copies.open(&Life::default(), u32::MAX, Arc::new(SimClock::new()), &random).await?);
         for shard in copies.members.values() {
@@ -160,6 +180,20 @@ impl MemoryShards {
     pub fn as_they_are(&self) -> Result<Shards<MemoryMap>, MapError> {
         let stored = |(id, shard): (&ShardId, &MemoryShard)| (*id, MemoryMap::clone(&shard.stored()));
         Shards::new(SlotTable::clone(&self.slots), self.members.iter().map(stored).collect())
+    }
+
+    /// Views of all as they are now, for [`MemoryShards::show_again`].
+    ///
+    /// # Errors
+    /// None that could be.
+    pub fn views(&self) -> Result<BTreeMap<ShardId, MemoryView>, MetadataError> {
+        let view = |(id, shard): (&ShardId, &MemoryShard)| Ok((*id, shard.view(Locking::AllOthers(None))?));
+        self.members.iter().map(view).collect()
+    }
+
+    /// Gives an earlier view to the one who asks each of these shards after so many others.
+    pub fn show_again(&self, views: BTreeMap<ShardId, MemoryView>, after: usize) {
+        *self.held.0.lock() = views.into_iter().map(|(shard, view)| (shard, (after, view))).collect();
     }
 
     /// One of them.

@@ -157,7 +157,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 }
                 Ok(reply) => result = Err(crate::propose::unexpected(&reply)),
                 // It may yet take effect: the stripe must stay.
-                Err(FsError::Delay) => return Err(FsError::Delay),
+                Err(error @ (FsError::Delay | FsError::Uncertain)) => return Err(error),
                 Err(error) => result = Err(error),
             }
             if result.is_err() {

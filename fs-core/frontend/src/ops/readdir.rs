@@ -4,7 +4,7 @@ use crate::{Frontend, Shards, Stripes};
 use namespace::queries::directory::{self, Listed};
 use namespace::queries::inode::attr_of;
 use types::limits::READDIR_ENTRIES_MAX;
-use types::{Attr, FileId, FsError};
+use types::{Attr, FileId, FsError, Name};
 use vfs::{Ctx, DirEntry, ReadDir, ReadDirReply};
 
 pub(crate) async fn readdir<S: Shards, D: Stripes>(
@@ -27,7 +27,7 @@ pub(crate) async fn readdir<S: Shards, D: Stripes>(
         };
         let (listed, end) = fe.steady(list).await?;
         after = listed.last().map_or(after, |last| last.cookie);
-        let entries = with_attributes(fe, listed, request.attrs).await?;
+        let entries = with_attributes(fe, request.dir, listed, request.attrs).await?;
         // A page whose entries have all gone meanwhile must not look like the end.
         if end || !entries.is_empty() {
             return Ok(ReadDirReply { entries, end });
@@ -35,9 +35,11 @@ pub(crate) async fn readdir<S: Shards, D: Stripes>(
     }
 }
 
-/// Adds the attributes of what is in other shards than the directory. What has gone since is left out.
+/// Adds the attributes of what is in other shards than the directory. A name that has gone since is left out; one
+/// that was replaced names what it names now.
 async fn with_attributes<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
+    dir: FileId,
     listed: Vec<Listed>,
     attrs: bool,
 ) -> Result<Vec<DirEntry>, FsError> {
@@ -45,14 +47,31 @@ async fn with_attributes<S: Shards, D: Stripes>(
     for Listed { cookie, name, file, kind, attr } in listed {
         let attr = match attr {
             None if attrs => match far_attributes(fe, file).await {
-                Err(FsError::Stale) => continue,
+                Err(FsError::Stale) => match named_now(fe, dir, &name).await? {
+                    Some(attr) => Some(attr),
+                    None => continue,
+                },
                 found => Some(found?),
             },
             attr => attr,
         };
+        let (file, kind) = attr.as_ref().map_or((file, kind), |attr| (attr.file, attr.kind));
         entries.push(DirEntry { cookie, name, file, kind, attr });
     }
     Ok(entries)
+}
+
+/// What a name names now, to whoever may list the directory.
+async fn named_now<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    dir: FileId,
+    name: &Name,
+) -> Result<Option<Attr>, FsError> {
+    let look = || {
+        let found = fe.look_far(|map| directory::named(map, dir, name))?;
+        Ok(found.map(|(ino, inode)| fe.laid_over(attr_of(FileId { fs: dir.fs, ino }, &inode))))
+    };
+    fe.steady(look).await
 }
 
 async fn far_attributes<S: Shards, D: Stripes>(fe: &Frontend<S, D>, file: FileId) -> Result<Attr, FsError> {

@@ -6,7 +6,7 @@ use crate::transaction::{AfterCommit, AfterPrepare, Attempt, Plan, Trial, run};
 use crate::{Age, Answer, Locking, Member, MetadataError, Record, TxId};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use map::{Locked, MapError};
+use map::{Locked, MapError, Reads};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -108,16 +108,29 @@ impl<M: Member> Inner<M> {
             return Ok(Looked::Again(Some(locked)));
         }
         if outcome.is_ok() && !writes.is_empty() {
+            match self.still_peeked(&reads, tx) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Looked::Again(None)),
+                Err(MapError::Locked(locked)) => return Ok(Looked::Again(Some(locked))),
+                Err(error) => return Err(unseen(error)),
+            }
             let plan = Plan::new(operation.home, &self.slots, self.digest_key, reads, &writes);
             return plan.map(Looked::Plan);
         }
         // Nothing is written. Views of several moments may show what never was.
         match views.hold(reads) {
-            Ok(true) => Ok(Looked::Reply(outcome?)),
+            Ok(true) => outcome.map(Looked::Reply).map_err(unseen),
             Ok(false) => Ok(Looked::Again(None)),
             Err(MapError::Locked(locked)) => Ok(Looked::Again(Some(locked))),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(unseen(error)),
         }
+    }
+
+    /// A guard vouches for what is read after it. A view is of the moment at which its shard was first asked, which may
+    /// be before the guard was read: so what it guards is read once more.
+    fn still_peeked(self: &Arc<Self>, reads: &Reads, tx: Option<TxId>) -> Result<bool, MapError> {
+        let peeks = Reads { peeks: reads.peeks.clone(), ..Reads::default() };
+        peeks.hold_in(&Views::new(self.clone(), Locking::AllOthers(tx)))
     }
 
     async fn tell(&self, shard: ShardId, record: Record) -> Result<Answer, MetadataError> {
@@ -252,6 +265,17 @@ enum Looked {
 
 fn locked((shard, tx): (ShardId, TxId)) -> Locked {
     Locked { shard, holder: tx.as_u128() }
+}
+
+/// Nothing was changed by looking: where a shard is only away for now, the caller may come again.
+fn unseen(error: MapError) -> MetadataError {
+    match error {
+        MapError::Away(why) => {
+            tracing::warn!(%why, "a shard cannot be read");
+            MetadataError::Busy
+        }
+        error => error.into(),
+    }
 }
 
 fn ended_by_another() -> MetadataError {

@@ -66,8 +66,9 @@ async fn end<M: Member>(set: &Inner<M>, left: Left) -> Result<(), MetadataError>
         }
         Left::Prepared(shard, tx, coordinator) => {
             let commit = set.asks && resolve(set, tx, coordinator).await?;
-            set.finish(tx, &[shard], commit, 0).await;
-            tracing::info!(%tx, commit, "a transaction of a silent executor was ended");
+            if set.finish(tx, &[shard], commit, 0).await {
+                tracing::info!(%tx, commit, "a transaction of a silent executor was ended");
+            }
         }
     }
     Ok(())

@@ -20,6 +20,17 @@ pub fn lookup(map: &dyn OrderedMap, cred: &Cred, dir: FileId, name: &Name) -> An
     Ok((entry.ino, read.inode(entry.ino)?))
 }
 
+/// The inode that `name` names in `dir`, whoever asks.
+///
+/// # Errors
+/// [`FsError::NotDirectory`], [`FsError::Stale`].
+pub fn named(map: &dyn OrderedMap, dir: FileId, name: &Name) -> Answer<Option<(InodeId, Inode)>> {
+    let read = reader(map, dir.fs);
+    let inode = read.inode(dir.ino)?;
+    let Some((_, entry)) = read.entry(dir.ino, inode.as_directory()?, name)? else { return Ok(None) };
+    Ok(Some((entry.ino, read.inode(entry.ino)?)))
+}
+
 /// The directory that `dir` is in; the root is in itself.
 ///
 /// # Errors

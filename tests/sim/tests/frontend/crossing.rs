@@ -153,7 +153,7 @@ async fn history(seed: u64, tasks: u32, ops: u64, weather: Weather, mishaps: u64
                 let n = known.begin(op.clone());
                 let answer = loop {
                     match perform(&real, &ctx, &known, n, &op).await {
-                        Err(FsError::Delay) => {}
+                        Err(FsError::Delay | FsError::Uncertain) => {}
                         Err(error) => break Answer::Failed(error),
                         Ok(answer) => break answer,
                     }

@@ -42,7 +42,7 @@ impl Rig {
         Rig::of_shards([1, 2, 5, 16][(seed % 4) as usize], stripe_bytes, weather)
     }
 
-    fn of_shards(shards: u16, stripe_bytes: usize, weather: &Weather) -> Rig {
+    pub(crate) fn of_shards(shards: u16, stripe_bytes: usize, weather: &Weather) -> Rig {
         Rig {
             shards: MemoryShards::new(shards, weather).unwrap(),
             stripes: MemoryStripes::new(stripe_bytes).in_weather(weather),

@@ -182,7 +182,7 @@ async fn at_every_step(op: Op) {
             Ok(heard) => {
                 assert_eq!((heard, &now), (answer.clone(), &after), "{op:?}, cut at {step}: acknowledged");
             }
-            Err(FsError::Delay) => unanswered += 1,
+            Err(FsError::Delay | FsError::Uncertain) => unanswered += 1,
             Err(error) => panic!("{op:?}, cut at {step}: {error}"),
         }
         let again = perform(&on, &ctx, &tree, op).await;
