@@ -356,6 +356,32 @@ impl Client {
         self.check(core).await;
     }
 
+    /// Removes all that it has.
+    pub(crate) async fn clear(&mut self, core: &Core) {
+        let (files, ctx) = (&core.files, self.ctx(&Op::List(0)));
+        for opened in self.opens.drain(..) {
+            files.close(&ctx, Close { open: opened.ids[1] }).await.unwrap();
+        }
+        let (mut left, mut found) = (vec![self.nodes[0].ids[1]], Vec::new());
+        while let Some(dir) = left.pop() {
+            let request = ReadDir { dir, after: Cookie::START, limit: 1000, attrs: false };
+            for entry in files.readdir(&ctx, request).await.unwrap().entries {
+                let is_directory = entry.kind == FileKind::Directory;
+                left.extend(is_directory.then_some(entry.file));
+                found.push((dir, entry.name, is_directory));
+            }
+        }
+        let name = name(&format!("client{}", self.number));
+        found.insert(0, (core.top, name, true));
+        for (dir, name, is_directory) in found.into_iter().rev() {
+            if is_directory {
+                files.rmdir(&ctx, Rmdir { dir, name }).await.unwrap();
+            } else {
+                files.unlink(&ctx, Unlink { dir, name }).await.unwrap();
+            }
+        }
+    }
+
     async fn claim(&mut self, files: &Files, n: Number) {
         let ctx = self.ctx(&Op::List(0));
         let ids = self.nodes[self.opens[n].file].ids;

@@ -79,6 +79,22 @@ fn run(seed: u64, bug: Option<Bug>) -> Outcome {
     });
     site.lose_others();
     site.live(async |core| begin(&mut clients, core, true).await);
+    site.end_faults();
+    site.live(async |core| {
+        begin(&mut clients, core, true).await;
+        for client in &mut clients {
+            client.clear(core).await;
+        }
+        // What is found to be garbage at one look is freed at the next.
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            if core.left().await.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(core.left().await, [""; 0], "of what was removed");
+        outcome.note(core);
+    });
     outcome.digest = clients.iter().fold(0, |all: u64, client| all.rotate_left(7) ^ client.digest);
     for client in &clients {
         outcome.steps += client.steps;

@@ -9,8 +9,10 @@ use drive::{ChunkKey, ChunkStore, Writer};
 use env::sim::SimClock;
 use env::{Clock, Random, SeededRandom};
 use frontend::{DataPlane, Frontend, Options, PlacedStripe, stripe_place};
-use map::Machine;
-use metadata::{Home, Locking, MapSeat, Shard, ShardConfig, ShardOptions, ShardSet, ShardSetConfig};
+use map::{Machine, MapError};
+use metadata::{
+    Home, Locking, MapSeat, MetadataError, Shard, ShardConfig, ShardOptions, ShardSet, ShardSetConfig,
+};
 use namespace::Namespace;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -337,14 +339,22 @@ impl Core {
 
     /// The records of all shards agree with each other and with the chunks on the drives.
     pub(crate) async fn check(&self) {
-        let views = self.shards.still_view().await.unwrap();
-        let findings = sim::audit::audit(&views).unwrap();
+        // One copy of a map may be just about to take the place of another.
+        while let Err(MapError::Away(_) | MapError::Broken(_)) = self.checked().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn checked(&self) -> Result<(), MapError> {
+        let away = |error: MetadataError| MapError::Away(error.to_string());
+        let views = self.shards.still_view().await.map_err(away)?;
+        let findings = sim::audit::audit(&views)?;
         assert!(findings.is_empty(), "{}", findings.join("\n"));
         let stored = |(id, shard): (ShardId, &Shard)| {
-            (id, shard.view_as(Locking::Nobody).unwrap().into_stored())
+            Ok((id, shard.view_as(Locking::Nobody).map_err(away)?.into_stored()))
         };
-        let stored = self.shards.members().map(stored).collect();
-        let shards = fsck::Shards::new(self.slots.clone(), stored).unwrap();
+        let stored = self.shards.members().map(stored).collect::<Result<_, MapError>>()?;
+        let shards = fsck::Shards::new(self.slots.clone(), stored)?;
         let mut chunks = fsck::Chunks::new(self.map.lock().clone());
         for (id, store) in &self.chunks {
             let mut from = Some(ChunkKey::FIRST);
@@ -355,13 +365,26 @@ impl Core {
             }
             chunks.listed(*id);
         }
-        let mut checked = fsck::check(&shards, chunks).unwrap();
-        checked.look_at_shards(&shards).unwrap();
-        let report = checked.finish(&shards).unwrap();
+        let mut checked = fsck::check(&shards, chunks)?;
+        checked.look_at_shards(&shards)?;
+        let report = checked.finish(&shards)?;
         // What a write has left that went elsewhere, and what faults have taken that parity makes good.
         let beside = [fsck::Kind::OrphanChunk, fsck::Kind::Degraded, fsck::Kind::Drive];
         let damage: Vec<_> = report.damage.into_iter().filter(|d| !beside.contains(&d.kind)).collect();
         assert!(damage.is_empty(), "{damage:#?}");
+        Ok(())
+    }
+
+    /// When nothing is left of what was removed: what remains beside the root.
+    pub(crate) async fn left(&self) -> Vec<String> {
+        let views = self.shards.still_view().await.unwrap();
+        let records = sim::audit::Audit::read(&views).unwrap().remains();
+        let mut left: Vec<String> = records.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        for (id, store) in &self.chunks {
+            let chunks = store.list(ChunkKey::FIRST, drive::service::LIST_MAX).unwrap();
+            left.extend(chunks.iter().map(|chunk| format!("{:?} on drive {}", chunk.key, id.0)));
+        }
+        left
     }
 
     /// Of everything that the data plane has met.
