@@ -14,4 +14,4 @@ pub use aligned::AlignedBuf;
 pub use block::{BlockError, BlockFile, Engine, IoFuture, OpenBlockFile};
 pub use clock::{Clock, SystemClock};
 pub use random::{Random, SeededRandom, SystemRandom};
-pub use workers::Workers;
+pub use workers::{Running, Workers};

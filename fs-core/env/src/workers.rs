@@ -5,6 +5,7 @@ use crate::Random;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// The longest that blocking work takes in a simulation.
@@ -32,16 +33,30 @@ impl Workers {
     ///
     /// # Errors
     /// When the system has no thread for it.
-    pub fn start(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    pub fn start(
+        &self,
+        name: &str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Running> {
+        let (ending, ended) = watch::channel(());
         if let Kind::Here(_) = self.0 {
-            tokio::spawn(task);
-            return Ok(());
+            tokio::spawn(async move {
+                // Moved in, so that it goes when the task ends, however it does.
+                let _ending = ending;
+                task.await;
+            });
+            return Ok(Running(ended));
         }
-        let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-            Ok(runtime) => runtime.block_on(task),
-            Err(error) => tracing::error!(%error, "no runtime for a thread"),
+        let run = move || {
+            // It goes after the runtime, which holds what the task has spawned.
+            let _ending = ending;
+            match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+                Ok(runtime) => runtime.block_on(task),
+                Err(error) => tracing::error!(%error, "no runtime for a thread"),
+            }
         };
-        std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
+        std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Running(ended))
     }
 
     /// Runs work that blocks on a disk, also when nobody waits for it.
@@ -59,6 +74,18 @@ impl Workers {
     }
 }
 
+/// A task that was started. Letting go of this does not end it.
+#[derive(Clone, Debug)]
+pub struct Running(watch::Receiver<()>);
+
+impl Running {
+    /// Waits until the task has ended, however it did, and on a thread of its own also all that it has spawned.
+    pub async fn ended(mut self) {
+        // It never has a value; its other end goes with the worker.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,8 +100,9 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let _ = sender.send(std::thread::current().name().map(str::to_owned));
         };
-        workers.start("worker", task).unwrap();
+        let running = workers.start("worker", task).unwrap();
         assert_eq!(receiver.await.unwrap().as_deref(), Some("worker"));
+        running.ended().await;
         let here = std::thread::current().id();
         assert_ne!(workers.blocking(|| std::thread::current().id()).await.unwrap(), here);
     }

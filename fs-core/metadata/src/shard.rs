@@ -10,6 +10,7 @@ use crate::transaction::{Answer, Record};
 use crate::view::Locking;
 use crate::{Command, MetadataError, Pending, ShardConfig, Standing, View};
 use bytes::Bytes;
+use env::Running;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use types::ShardId;
@@ -29,8 +30,7 @@ pub struct Shard {
     gate: Arc<Gate>,
     roll: Arc<Roll>,
     board: Arc<Board>,
-    /// Has no value ever; its other end goes when the worker has let go of everything.
-    ended: watch::Receiver<()>,
+    running: Running,
 }
 
 impl Shard {
@@ -55,20 +55,14 @@ impl Shard {
         let (opened, opening) = oneshot::channel();
         let board = Arc::new(Board::default());
         let of_worker = (gate.clone(), roll.clone(), board.clone());
-        let (ending, ended) = watch::channel(());
         let workers = config.workers.clone();
         let work = worker::run((config, needed), requests, of_worker, opened);
-        let work = async move {
-            work.await;
-            drop(ending);
-        };
-        workers
-            .start(&format!("shard-{}", id.0), work)
-            .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
+        let running = workers.start(&format!("shard-{}", id.0), work);
+        let running = running.map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
         match opening.await.unwrap_or_else(|_| Err(gate.reason())) {
-            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, board, ended }),
+            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, board, running }),
             Err(e) => {
-                wait_for_end(ended).await;
+                running.ended().await;
                 Err(e)
             }
         }
@@ -175,11 +169,8 @@ impl Shard {
             Ok(()) => closed.await.unwrap_or_else(|_| Err(self.gate.reason())),
             Err(_) => Err(self.gate.reason()),
         };
-        wait_for_end(self.ended.clone()).await;
+        self.running.clone().ended().await;
         outcome
     }
 }
 
-async fn wait_for_end(mut ended: watch::Receiver<()>) {
-    while ended.changed().await.is_ok() {}
-}

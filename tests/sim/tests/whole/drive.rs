@@ -70,10 +70,12 @@ impl Drive {
     }
 
     /// As it is at the beginning of a life.
-    pub(crate) fn begin(&self) {
+    pub(crate) fn begin(&self, random: &SeededRandom) {
         let delay = if let Fate::Slow(delay) = self.fate { delay } else { Duration::ZERO };
+        // Syncs of some drives take longer than those of others, so that what one has another has not for a while.
+        let lag = Duration::from_micros(random.below(2) * random.below(8_000));
         self.chunks.set_faults(|faults| (faults.dead, faults.delay) = (false, delay));
-        self.log.set_faults(|faults| (faults.dead, faults.delay) = (false, delay));
+        self.log.set_faults(|faults| (faults.dead, faults.delay) = (false, delay + lag));
         self.maps.set_dead(false);
     }
 
@@ -102,14 +104,14 @@ impl Drive {
         std::future::pending().await
     }
 
-    /// The power goes, and comes back.
-    pub(crate) fn lose_power(&self) {
+    /// The power goes, and comes back; of the log's group that was on its way all is kept, or nothing.
+    pub(crate) fn lose_power(&self, keeps: bool) {
         self.chunks.cut_power();
         self.chunks.power_on();
         self.chunks.set_faults(|faults| {
             (faults.lose_next_write, faults.misdirect_next_write) = (false, None);
         });
-        self.log.cut_power();
+        self.log.cut_power(keeps);
         self.maps.cut_power();
     }
 

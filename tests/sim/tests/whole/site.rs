@@ -114,8 +114,11 @@ impl Site {
         if !self.founded {
             return;
         }
+        // Often all that may be lost at once is.
+        let all = self.random.below(4) == 0;
         for n in self.victims.clone() {
             match self.random.below(6) {
+                _ if all => self.replace(n),
                 0 => self.replace(n),
                 1 => self.drives[n].rot(&self.random),
                 _ => {}
@@ -167,7 +170,10 @@ impl Site {
         });
         // With it goes every task.
         drop(runtime);
-        self.drives.iter().for_each(Drive::lose_power);
+        let mood = self.random.below(3);
+        for drive in &self.drives {
+            drive.lose_power(if mood == 2 { self.random.below(2) == 0 } else { mood == 1 });
+        }
         outcome
     }
 
@@ -180,7 +186,7 @@ impl Site {
         let writer = Writer { id: 1, epoch: u64::from(self.lives) };
         let mut chunks = BTreeMap::new();
         for (n, drive) in self.drives.iter_mut().enumerate() {
-            drive.begin();
+            drive.begin(&random);
             if drive.fate == Fate::Away {
                 continue;
             }
