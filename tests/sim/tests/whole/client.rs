@@ -23,6 +23,8 @@ const OPENS_MAX: usize = 3;
 struct Node {
     ids: [FileId; 2],
     kind: FileKind,
+    /// It was gone when a crash came: nobody is told then for how long it can still be reached.
+    gone: bool,
 }
 
 struct Opened {
@@ -115,7 +117,7 @@ impl Client {
             Err(FsError::Exists) => files.lookup(&ctx, Lookup { dir: top, name }).await.unwrap().attr,
             Err(error) => self.differ(&format!("no directory: {error:?}")),
         };
-        self.nodes.push(Node { ids: [self.model.root(), found.file], kind: FileKind::Directory });
+        self.nodes.push(Node { ids: [self.model.root(), found.file], kind: FileKind::Directory, gone: false });
     }
 
     /// Goes on for ever.
@@ -140,7 +142,10 @@ impl Client {
         if directory && self.random.below(3) == 0 {
             return Some(0);
         }
-        let fits = |n: &Number| (self.nodes[*n].kind == FileKind::Directory) == directory;
+        let fits = |n: &Number| {
+            let node = &self.nodes[*n];
+            (node.kind == FileKind::Directory) == directory && !node.gone
+        };
         let all: Vec<Number> = (0..self.nodes.len()).filter(fits).collect();
         // Younger inodes are more likely to be still there.
         let back = self.random.below(all.len().min(6) as u64) as usize;
@@ -315,7 +320,7 @@ impl Client {
     fn node(&mut self, a: &Attr, b: &Attr) -> Number {
         let known = self.nodes.iter().position(|node| node.ids[0] == a.file || node.ids[1] == b.file);
         let Some(n) = known else {
-            self.nodes.push(Node { ids: [a.file, b.file], kind: a.kind });
+            self.nodes.push(Node { ids: [a.file, b.file], kind: a.kind, gone: false });
             return self.nodes.len() - 1;
         };
         self.equal(&self.nodes[n].ids, &[a.file, b.file]);
@@ -353,6 +358,10 @@ impl Client {
         let client = self.ctx(&Op::List(0)).client;
         files.reclaimed(&self.ctx(&Op::List(0)), Reclaimed { client }).await.unwrap();
         self.model.end_grace();
+        for node in &mut self.nodes {
+            let ctx = Ctx::new(Cred::root());
+            node.gone |= self.model.getattr(&ctx, GetAttr { file: node.ids[0] }).await.is_err();
+        }
         self.check(core).await;
     }
 
