@@ -189,6 +189,7 @@ impl Now {
             home_count: self.recorded.homes.len(),
             maps: maps.clone(),
             options: OPTIONS,
+            workers: env::Workers::default(),
         };
         Ok(slots.shards().into_iter().map(config).collect())
     }

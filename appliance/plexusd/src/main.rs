@@ -19,7 +19,6 @@ mod folder;
 mod fsck;
 mod rebuild;
 mod shards;
-mod stripes;
 
 use args::{Arguments, Command};
 use clap::Parser;

@@ -90,6 +90,7 @@ async fn open(dir: &Path, shards: u16) -> Result<(Real, ShardSet<Shard>), Failur
             home_count: 1,
             maps: vec![MapSeat { map: map.clone(), incarnation: 1 }],
             options: ShardOptions::default(),
+            workers: env::Workers::default(),
         };
         members.insert(id, Shard::open(config).await?);
     }

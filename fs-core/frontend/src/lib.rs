@@ -9,6 +9,7 @@
 
 mod background;
 mod clients;
+mod data_plane;
 mod dirty;
 mod explain;
 mod flush;
@@ -23,8 +24,10 @@ mod ops;
 mod parts;
 mod present;
 mod propose;
+pub mod sim;
 mod stripe_ids;
 
+pub use data_plane::{DataPlane, stripe_place};
 pub use background::{Background, Check, Checks, OnDrives, Taken};
 pub use ops::FilesystemUsage;
 pub use parts::{
@@ -115,6 +118,16 @@ struct Inner<S, D> {
     /// The key of digests in commands of this life.
     fold_key: [u8; 16],
     work: mpsc::Sender<Work>,
+    /// Whether what was not committed yet is freed. That it is is a bug which tests plant.
+    hasty: bool,
+}
+
+/// What a frontend is started with.
+struct Parts<S, D> {
+    shards: S,
+    stripes: D,
+    options: Options,
+    clock: Arc<dyn Clock>,
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
@@ -130,6 +143,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         clock: Arc<dyn Clock>,
         random: &dyn Random,
     ) -> Result<Self, FsError> {
+        Self::start_with(Parts { shards, stripes, options, clock }, random, false)
+    }
+
+    fn start_with(parts: Parts<S, D>, random: &dyn Random, hasty: bool) -> Result<Self, FsError> {
+        let Parts { shards, stripes, options, clock } = parts;
         let (clients, forgetting) = {
             let view = shards.view(Locking::Nobody);
             let ended = look::answer(namespace::queries::client::ended(&view))?;
@@ -159,6 +177,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             progress: Progress::default(),
             fold_key,
             work: sender,
+            hasty,
         };
         let frontend = Frontend(Arc::new(inner));
         background::start(&frontend, receiver)?;

@@ -34,7 +34,9 @@ impl Command {
         }
     }
 
-    fn decode(bytes: &[u8]) -> Option<Command> {
+    /// What [`Command::encode`] gave; `None` for anything else, and for another version.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Command> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
             _ => None,

@@ -57,7 +57,7 @@ async fn free_uncommitted<S: Shards, D: Stripes>(
             let known = answer(accounts::find_stripe(&view, place.stripe)).map_err(|e| e.to_string())?;
             // A write that went elsewhere in the end may have left chunks where it was tried first. Those
             // of one group have the same names wherever they are, and stay.
-            if old && known.is_none_or(|known| known.record.group != place.group) {
+            if (old || frontend.0.hasty) && known.is_none_or(|known| known.record.group != place.group) {
                 unknown.push(*place);
             }
         }

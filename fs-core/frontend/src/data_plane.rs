@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cluster::Scheme;
 use data::{DataError, StripeCursor, StripePlace, StripeStore};
-use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Usage};
+use crate::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Stripes, Usage};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
 
 /// The data plane as a frontend sees it.
 #[derive(Clone)]
-pub(crate) struct DataPlane {
+pub struct DataPlane {
     store: StripeStore,
     usage: Arc<Mutex<Usage>>,
     /// What was taken at most when drives were away a moment ago.
@@ -26,7 +26,7 @@ pub(crate) struct DataPlane {
 
 impl DataPlane {
     /// Over `store`; keeps count of its capacity for as long as somebody holds this.
-    pub(crate) async fn start(store: StripeStore) -> DataPlane {
+    pub async fn start(store: StripeStore) -> DataPlane {
         let usage = Arc::new(Mutex::new(usage_of(&store).await));
         let narrow = Arc::new(AtomicU32::new(u32::MAX));
         let (weak, of_task, narrow_of_task) = (Arc::downgrade(&usage), store.clone(), narrow.clone());
@@ -62,7 +62,10 @@ fn placed(place: StripePlace) -> PlacedStripe {
 }
 
 /// A stripe as the data plane knows it.
-pub(crate) fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
+///
+/// # Errors
+/// [`StripeError::Failed`] for a scheme that cannot be.
+pub fn stripe_place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
     let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = placed;
     let scheme = Scheme::new(data_chunks, parity_chunks).map_err(|e| StripeError::Failed(e.to_string()))?;
     Ok(StripePlace { stripe, group, scheme, cells, length })
@@ -78,7 +81,7 @@ fn failed(stripe: StripeId, error: DataError) -> StripeError {
     }
 }
 
-impl frontend::Stripes for DataPlane {
+impl Stripes for DataPlane {
     fn stripe_bytes_max(&self) -> usize {
         self.store.stripe_bytes_max().min(self.narrow.load(Ordering::Relaxed)) as usize
     }
@@ -97,11 +100,11 @@ impl frontend::Stripes for DataPlane {
     }
 
     async fn read(&self, at: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
-        self.store.read(&place(at)?, range).await.map_err(|e| failed(at.stripe, e))
+        self.store.read(&stripe_place(at)?, range).await.map_err(|e| failed(at.stripe, e))
     }
 
     async fn free(&self, at: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
-        let places: Vec<Result<StripePlace, StripeError>> = at.iter().map(|at| place(*at)).collect();
+        let places: Vec<Result<StripePlace, StripeError>> = at.iter().map(|at| stripe_place(*at)).collect();
         let good: Vec<StripePlace> = places.iter().filter_map(|place| place.clone().ok()).collect();
         let mut freed = self.store.free_all(&good).await.into_iter();
         let mut result = |place: Result<StripePlace, StripeError>| {
