@@ -248,8 +248,9 @@ impl Site {
         let slots = Arc::new(self.slots.clone());
         let mut opening = JoinSet::new();
         for id in slots.shards() {
-            let home = |(incarnation, log): &(u128, DriveLog)| {
-                Home { log: log.shard(id), incarnation: *incarnation }
+            let home = |(incarnation, log): &(u128, DriveLog)| Home {
+                log: log.shard(id),
+                incarnation: *incarnation,
             };
             let config = ShardConfig {
                 id,
