@@ -21,7 +21,7 @@ pub use control::{Control, ControlError, ErrorKind};
 pub use report::{
     Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, Damage, Drive, DriveState, Drives,
     ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport, Health, Integrity, Job,
-    Recounted, Status,
+    Recounted, Scrubbed, Status,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

@@ -70,6 +70,20 @@ pub struct Recounted {
     pub missing: Option<u64>,
 }
 
+/// What reading everything again has found since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Scrubbed {
+    /// Bytes of chunks read.
+    pub bytes: u64,
+    /// Bytes of chunks whose turn it is and that have not been read yet.
+    pub left: u64,
+    /// Stripes with too few chunks left, when they were looked at last.
+    pub lost: u64,
+    /// Everything that was written before this moment has been read since: seconds since 1970; absent while something
+    /// has never been read again.
+    pub since: Option<i64>,
+}
+
 /// What goes on without being asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Background {
@@ -81,6 +95,8 @@ pub struct Background {
     pub rebuilt: Job,
     /// Everything counted again.
     pub recounted: Recounted,
+    /// Everything read again.
+    pub scrubbed: Scrubbed,
 }
 
 /// Damage since the data folder was made.

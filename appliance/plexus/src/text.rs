@@ -80,6 +80,9 @@ pub(crate) fn status(status: &Status) -> String {
         "recounted  {} times, {} accounts were wrong",
         recounted.passes, recounted.differences
     );
+    let scrubbed = &status.background.scrubbed;
+    let lost = if scrubbed.lost > 0 { format!(", {} STRIPES LOST", scrubbed.lost) } else { String::new() };
+    let _ = writeln!(text, "scrubbed   {}, {} left{lost}", bytes(scrubbed.bytes), bytes(scrubbed.left));
     let integrity = &status.integrity;
     let _ = writeln!(text, "damage     {} blocks found, {} repaired", integrity.found, integrity.repaired);
     let _ = writeln!(text, "nfs        {}", status.nfs.as_deref().unwrap_or("not served"));

@@ -9,7 +9,7 @@ use crate::rebuild;
 use admin::{
     Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState,
     ErrorKind, ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job,
-    Recounted, Status,
+    Recounted, Scrubbed, Status,
 };
 use config::Export;
 use drive::ChunkKey;
@@ -79,7 +79,7 @@ impl Daemon {
 
     fn background(&self) -> Result<Background, ControlError> {
         let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
-        let frontend::Background { freed, folded, checks } = self.files.background();
+        let frontend::Background { freed, folded, checks, scrubbed } = self.files.background();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let job = |bytes, left| Job { bytes, left: Some(left) };
         Ok(Background {
@@ -91,6 +91,12 @@ impl Daemon {
                 differences: checks.differences,
                 orphan: checks.drives.map(|drives| drives.orphan),
                 missing: checks.drives.map(|drives| drives.missing),
+            },
+            scrubbed: Scrubbed {
+                bytes: scrubbed.bytes,
+                left: scrubbed.left,
+                lost: scrubbed.lost,
+                since: scrubbed.whole.map(|time| time.seconds),
             },
         })
     }
@@ -145,7 +151,9 @@ impl Control for Daemon {
         let damage = now.worst_damage();
         let homes_away = now.recorded.homes.len() - now.homes().len();
         let left = |away: usize| u8::try_from(parity.saturating_sub(away)).unwrap_or(u8::MAX);
+        let background = self.background()?;
         let health = match damage.max(homes_away) {
+            _ if background.scrubbed.lost > 0 => Health::Lost,
             0 => Health::Healthy,
             n if n <= parity => Health::Degraded,
             _ => Health::Lost,
@@ -161,7 +169,7 @@ impl Control for Daemon {
             },
             capacity,
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
-            background: self.background()?,
+            background,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             nfs: Some(self.nfs.clone()),
             uptime_seconds: self.started.elapsed().as_secs(),

@@ -62,6 +62,7 @@ impl Core {
             dirty_bytes_max: config.memory_dirty.0,
             grace: config.nfs_grace,
             fold_age: config.fold_age,
+            scrub_period: config.scrub_period,
             ..Options::default()
         };
         let clock = Arc::new(SystemClock::new());

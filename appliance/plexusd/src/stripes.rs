@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cluster::Scheme;
 use data::{DataError, StripeCursor, StripePlace, StripeStore};
-use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Usage};
+use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Usage, Verified};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
@@ -98,6 +98,13 @@ impl frontend::Stripes for DataPlane {
 
     async fn read(&self, at: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
         self.store.read(&place(at)?, range).await.map_err(|e| failed(at.stripe, e))
+    }
+
+    async fn verify(&self, at: PlacedStripe) -> Result<Verified, StripeError> {
+        let report = self.store.repair(&place(at)?).await.map_err(|e| failed(at.stripe, e))?;
+        // A stripe has at most 20 chunks.
+        let (repaired, away) = (report.repaired.len() as u8, report.away.len() as u8);
+        Ok(Verified { whole: report.whole, repaired, away })
     }
 
     async fn free(&self, at: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {

@@ -212,7 +212,7 @@ impl StripeStore {
         write::free(&self.inner, places).await
     }
 
-    /// Reads every chunk of a stripe and writes anew what is damaged or missing.
+    /// Lets every drive verify its chunk of a stripe, and writes anew what is damaged or missing.
     ///
     /// # Errors
     /// `Lost`, `Unavailable`, `BadPlace`, and those of writing.
@@ -295,7 +295,7 @@ impl Drive {
         let kind = match &request {
             DriveRequest::Read { .. } => Kind::Read,
             DriveRequest::Write(_) | DriveRequest::Free { .. } | DriveRequest::Fence { .. } => Kind::Write,
-            DriveRequest::List { .. } | DriveRequest::Stat => Kind::Other,
+            DriveRequest::List { .. } | DriveRequest::Stat | DriveRequest::Verify { .. } => Kind::Other,
         };
         let _in_flight = self.health.begin();
         let start = Instant::now();

@@ -72,6 +72,11 @@ pub enum DriveRequest {
         /// The newest life.
         writer: Writer,
     },
+    /// Reads a whole chunk from the device and verifies it here; nothing that is in memory counts.
+    Verify {
+        /// Which chunk.
+        key: ChunkKey,
+    },
 }
 
 /// The answers, in the order of [`DriveRequest`].
@@ -85,6 +90,8 @@ pub enum DriveReply {
     Chunks(Vec<ChunkInfo>),
     /// To `Stat`.
     Stat(DriveStat),
+    /// To `Verify`: the chunk is whole.
+    Whole(ChunkInfo),
 }
 
 /// Blocks as stored; whoever uses them verifies them.
@@ -117,17 +124,6 @@ pub struct DriveStat {
     pub errors: u64,
     /// The drive takes no more writes: a sync failed, or a promise could not be kept.
     pub failed: bool,
-}
-
-/// One step of a scrub.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct ScrubReport {
-    /// Where to go on; `None` at the end of the pass.
-    pub next: Option<ChunkKey>,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Chunks that are damaged.
-    pub corrupt: Vec<ChunkInfo>,
 }
 
 /// Why a drive did not do as asked.
@@ -199,6 +195,7 @@ mod tests {
             DriveRequest::List { from: key, limit: 9 },
             DriveRequest::Stat,
             DriveRequest::Fence { writer },
+            DriveRequest::Verify { key },
         ];
         for request in requests {
             let bytes = postcard::to_stdvec(&request).unwrap();
@@ -209,6 +206,7 @@ mod tests {
             Ok(DriveReply::Data(ChunkData { info, data, crcs })),
             Ok(DriveReply::Chunks(vec![info])),
             Ok(DriveReply::Stat(DriveStat { total: 1, ..DriveStat::default() })),
+            Ok(DriveReply::Whole(info)),
             Err(DriveError::Fenced { newest: 3 }),
             Err(DriveError::Failed("why".into())),
         ];

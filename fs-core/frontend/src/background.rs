@@ -1,15 +1,17 @@
 //! What goes on without being asked: write-back by age, drained intents, a former life's leftovers, garbage,
-//! folding, counting again.
+//! folding, counting again, scrubbing.
 
 mod folding;
 mod garbage;
 mod leftovers;
 mod progress;
 mod recount;
+mod scrub;
 
 pub(crate) use progress::Progress;
 pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
+pub use scrub::ScrubReport;
 
 use crate::grace;
 use crate::nodes::{Held, Node, State};
@@ -53,6 +55,7 @@ pub(crate) fn start<S: Shards, D: Stripes>(
     tokio::spawn(garbage::run(weak.clone()));
     tokio::spawn(folding::run(weak.clone(), options.fold_age));
     tokio::spawn(recount::run(weak.clone()));
+    tokio::spawn(scrub::run(weak.clone(), options.scrub_period));
     tokio::spawn(grace::run(weak, frontend.0.clients.clone(), options.grace));
     Ok(())
 }

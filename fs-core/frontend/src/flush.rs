@@ -263,11 +263,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn give_up(&self, batches: &VecDeque<Batch>) {
         let new = batches.iter().flat_map(|batch| &batch.stripes);
         let places: Vec<PlacedStripe> = new.map(PlacedStripe::of_new).collect();
-        for result in self.0.stripes.free(&places).await {
-            if let Err(error) = result {
-                tracing::warn!(%error, "a stripe that was not committed is left until the next start");
-            }
-        }
+        self.free_unneeded(&places).await;
     }
 
     async fn commit_action(&self, file: FileId, action: Action) -> Result<Committed, FsError> {

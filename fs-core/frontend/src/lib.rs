@@ -23,9 +23,11 @@ mod present;
 mod propose;
 mod stripe_ids;
 
-pub use background::{Background, Check, Checks, OnDrives, Taken};
+pub use background::{Background, Check, Checks, OnDrives, ScrubReport, Taken};
 pub use ops::FilesystemUsage;
-pub use parts::{ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage};
+pub use parts::{
+    ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage, Verified,
+};
 
 use background::{Progress, Work};
 use clients::Clients;
@@ -58,6 +60,8 @@ pub struct Options {
     pub fold_age: Duration,
     /// Bytes of small writes in one slot of which none is too young to be folded.
     pub fold_bytes: u64,
+    /// Within which everything is read again from the drives; zero: never.
+    pub scrub_period: Duration,
 }
 
 impl Default for Options {
@@ -69,6 +73,7 @@ impl Default for Options {
             grace: Duration::from_secs(90),
             fold_age: Duration::from_secs(10),
             fold_bytes: 4 << 20,
+            scrub_period: Duration::from_secs(7 * 86_400),
         }
     }
 }

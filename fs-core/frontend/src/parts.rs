@@ -90,6 +90,17 @@ pub enum StripeError {
     Failed(String),
 }
 
+/// What looking at all chunks of a stripe found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Verified {
+    /// Chunks that were whole.
+    pub whole: u8,
+    /// Chunks that were damaged or not there, and were written anew.
+    pub repaired: u8,
+    /// Chunks whose drives are not there now.
+    pub away: u8,
+}
+
 /// Capacity, net of protection, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
@@ -128,6 +139,12 @@ pub trait Stripes: Send + Sync + 'static {
         place: PlacedStripe,
         range: Range<u32>,
     ) -> impl Future<Output = Result<Bytes, StripeError>> + Send;
+
+    /// Reads all chunks of a stripe from their devices, and writes anew what is damaged or missing.
+    ///
+    /// # Errors
+    /// [`StripeError::Gone`] when too few chunks are left.
+    fn verify(&self, place: PlacedStripe) -> impl Future<Output = Result<Verified, StripeError>> + Send;
 
     /// Frees stripes; one that is not there is fine. What came of each comes back in their order.
     fn free(&self, places: &[PlacedStripe]) -> impl Future<Output = Vec<Result<(), StripeError>>> + Send;

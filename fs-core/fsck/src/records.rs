@@ -52,6 +52,14 @@ pub(crate) struct Account {
     pub(crate) garbage_stored: u64,
 }
 
+/// How far the stripes of a slot have been read again: the last whole pass, and the one under way with the
+/// filesystem and the stripe that it has come to.
+#[derive(Deserialize)]
+pub(crate) struct Scrub {
+    pub(crate) whole: Option<Time>,
+    pub(crate) now: Option<(Time, u32, u64)>,
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Unfolded {
     pub(crate) bytes: u32,

@@ -1,6 +1,6 @@
 //! Commands, their replies, and how both travel.
 
-use crate::records::Kept;
+use crate::records::{Kept, Scrub};
 use bytes::Bytes;
 use locking::Holds;
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,13 @@ pub enum Action {
     ForgetStripes {
         /// The stripes.
         stripes: Vec<StripeId>,
+    },
+    /// Notes how far the stripes of the slot of `near` have been read again.
+    NoteScrub {
+        /// An inode of the slot.
+        near: InodeId,
+        /// What to note.
+        scrub: Scrub,
     },
     /// The client will not retry what it sent on these channels: its replays in the slot of `near` are forgotten.
     ForgetReplays {

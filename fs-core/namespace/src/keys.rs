@@ -11,6 +11,8 @@ pub mod kind {
     pub const COUNTERS: u8 = 0x01;
     /// What a slot's files take.
     pub const ACCOUNT: u8 = 0x02;
+    /// How far the stripes of a slot have been read again, in filesystem 0.
+    pub const SCRUB: u8 = 0x04;
     /// A filesystem, in slot 0 of filesystem 0.
     pub const FILESYSTEM: u8 = 0x08;
     /// A filesystem's name, in slot 0 of filesystem 0.
@@ -91,6 +93,12 @@ pub fn counters(fs: FsId, slot: Slot) -> Vec<u8> {
 #[must_use]
 pub fn account(fs: FsId, slot: Slot) -> Vec<u8> {
     Key::new(slot, fs, kind::ACCOUNT).end()
+}
+
+/// How far the stripes of `slot` have been read again.
+#[must_use]
+pub fn scrub(slot: Slot) -> Vec<u8> {
+    Key::new(slot, FsId(0), kind::SCRUB).end()
 }
 
 /// The record of a filesystem.
@@ -176,27 +184,33 @@ pub fn unfolded_at(key: &[u8]) -> Option<(FileId, u64)> {
     Some((parse_inode(key)?, extent_offset(key)?))
 }
 
-fn of_stripe(fs: FsId, stripe: StripeId, kind: u8) -> Key {
+fn stripe_key(fs: FsId, stripe: StripeId, kind: u8) -> Key {
     let id = InodeId(stripe.0);
     Key::new(id.slot(), fs, kind).sequence(id.sequence())
+}
+
+/// The record of a stripe that is of this kind.
+#[must_use]
+pub fn of_stripe(fs: FsId, stripe: StripeId, kind: u8) -> Vec<u8> {
+    stripe_key(fs, stripe, kind).end()
 }
 
 /// A stripe.
 #[must_use]
 pub fn stripe(fs: FsId, stripe: StripeId) -> Vec<u8> {
-    of_stripe(fs, stripe, kind::STRIPE).end()
+    of_stripe(fs, stripe, kind::STRIPE)
 }
 
 /// A stripe to be freed.
 #[must_use]
 pub fn garbage(fs: FsId, stripe: StripeId) -> Vec<u8> {
-    of_stripe(fs, stripe, kind::GARBAGE).end()
+    of_stripe(fs, stripe, kind::GARBAGE)
 }
 
 /// The piece of a stripe that begins at byte `at` of it.
 #[must_use]
 pub fn piece(fs: FsId, stripe: StripeId, at: u32) -> Vec<u8> {
-    of_stripe(fs, stripe, kind::PIECE).bytes(&at.to_be_bytes()).end()
+    stripe_key(fs, stripe, kind::PIECE).bytes(&at.to_be_bytes()).end()
 }
 
 /// An extended attribute.

@@ -54,6 +54,7 @@ impl Command {
             | Action::Space { ino, .. }
             | Action::GrantStripes { near: ino, .. }
             | Action::ForgetReplays { near: ino, .. }
+            | Action::NoteScrub { near: ino, .. }
             | Action::DropOrphan { ino }
             | Action::Drain { ino } => ino.slot(),
             Action::Relocate { stripe, .. } => InodeId(stripe.0).slot(),
@@ -237,6 +238,10 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         Action::DropOrphan { ino } => drain::drop_orphan(work, ino),
         Action::Drain { ino } => drain::drain(work, ino),
         Action::ForgetStripes { stripes } => stripes::forget(work, &stripes),
+        Action::NoteScrub { near, scrub } => {
+            work.put(&keys::scrub(near.slot()), &scrub);
+            Ok(Reply::Done)
+        }
         Action::ForgetReplays { client, channels, near } => {
             client::forget_replays(work, client, channels, near)
         }

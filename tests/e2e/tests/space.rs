@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
-use admin::{Capacity, Filesystems, Status};
+use admin::{Capacity, ChunkPlace, Filesystems, Status};
 use e2e::{Daemon, DaemonOptions};
 use remote::{Address, RemoteOptions, RemoteVfs};
 use std::future::Future;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -163,6 +164,46 @@ fn small_files_are_folded_overwritten_and_removed_and_every_byte_is_somebodys() 
     assert_eq!(gone.capacity.used, gone.capacity.metadata.unwrap());
     assert!(gone.background.freed.bytes >= again.capacity.live.unwrap());
     must_be_clean(&daemon);
+}
+
+/// Writes over the bytes of one chunk's file, as a drive that lies would.
+fn damage(place: &ChunkPlace, header: bool) {
+    let at = if header { place.offset - 4096 } else { place.offset + place.length / 2 };
+    let file = std::fs::OpenOptions::new().write(true).open(&place.file).unwrap();
+    file.write_all_at(&[0xa5; 4096], at).unwrap();
+    file.sync_all().unwrap();
+}
+
+#[test]
+fn damage_that_nobody_reads_is_found_within_the_period_and_made_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = DaemonOptions { configuration: "fold.age = 0\nscrub.period = 8".to_owned(), ..options() };
+    let daemon = Daemon::start(folder.path(), &options).unwrap();
+    let data = daemon.data();
+    run(write_all(&data, 0..40, 1));
+    when(&daemon, "folded", settled);
+    // A chunk that is made anew is in another place.
+    let places =
+        || run(async { admin::Client::new(&data).placement("/default/file-20").await.unwrap() }).chunks;
+    assert_eq!(places().len(), 6);
+    for round in 0..2 {
+        let places = places();
+        let found = status(&daemon).integrity.found;
+        damage(&places[round], true);
+        damage(&places[round + 2], false);
+        let good = when(&daemon, "found", |status| status.integrity.found >= found + 2);
+        let good = when(&daemon, "made good", |status| status.integrity.repaired >= good.integrity.found);
+        assert_eq!((good.health, good.background.scrubbed.lost), (admin::Health::Healthy, 0));
+    }
+    when(&daemon, "all has been read", |status| status.background.scrubbed.since.is_some());
+    // Three of six chunks are more than can be made good: it is told, and not made up.
+    for place in &places()[1..4] {
+        damage(place, false);
+    }
+    let lost = when(&daemon, "told", |status| status.background.scrubbed.lost == 1);
+    assert_eq!(lost.health, admin::Health::Lost);
+    remove_all(&daemon, 0..40);
+    when(&daemon, "nobody needs it any more", |status| status.health == admin::Health::Healthy);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
-use frontend::{ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage};
+use frontend::{
+    ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage, Verified,
+};
 use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
 use namespace::Namespace;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -121,6 +123,8 @@ impl Shards for MemoryShard {
 struct Table {
     stripes: BTreeMap<StripeId, Bytes>,
     used: u64,
+    /// Those with a chunk that has to be made good.
+    hurt: BTreeSet<StripeId>,
 }
 
 impl Table {
@@ -136,6 +140,7 @@ impl Table {
 
     fn remove(&mut self, stripe: StripeId) {
         let data = self.stripes.remove(&stripe);
+        self.hurt.remove(&stripe);
         self.used -= data.map_or(0, |data| data.len() as u64);
     }
 }
@@ -202,6 +207,17 @@ impl MemoryStripes {
         self.stripes.lock().remove(stripe);
     }
 
+    /// Damages a stripe in a way that can be made good.
+    pub fn hurt(&self, stripe: StripeId) {
+        self.stripes.lock().hurt.insert(stripe);
+    }
+
+    /// Stripes that are damaged.
+    #[must_use]
+    pub fn hurt_count(&self) -> usize {
+        self.stripes.lock().hurt.len()
+    }
+
     /// From now on takes no longer stripes than this, as when drives are away.
     pub fn narrow(&self, bytes_max: usize) {
         self.narrow.store(bytes_max, Ordering::Relaxed);
@@ -258,6 +274,17 @@ impl Stripes for MemoryStripes {
         let data =
             self.stripes.lock().stripes.get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
         Ok(data.slice(range.start as usize..range.end as usize))
+    }
+
+    async fn verify(&self, place: PlacedStripe) -> Result<Verified, StripeError> {
+        self.weather.wait().await;
+        self.life.goes_on().await;
+        let mut table = self.stripes.lock();
+        if !table.stripes.contains_key(&place.stripe) {
+            return Err(StripeError::Gone(place.stripe));
+        }
+        let repaired = u8::from(table.hurt.remove(&place.stripe));
+        Ok(Verified { whole: 1 - repaired, repaired, away: 0 })
     }
 
     async fn free(&self, places: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {

@@ -165,11 +165,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
         }
         if new.is_some() {
-            for freed in self.0.stripes.free(&[place]).await {
-                if let Err(error) = freed {
-                    tracing::warn!(%error, "a stripe that nobody needs is left until the next start");
-                }
-            }
+            self.free_unneeded(&[place]).await;
         }
         result
     }

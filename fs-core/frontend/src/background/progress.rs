@@ -1,6 +1,7 @@
 //! What background work has done since the start, and what is left of it.
 
 use super::OnDrives;
+use super::scrub::{ScrubReport, Scrubbed};
 use crate::{Frontend, Shards, Stripes};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ pub(crate) struct Progress {
     pub(crate) freed: AtomicU64,
     pub(crate) folded: AtomicU64,
     pub(crate) check: Mutex<Checks>,
+    pub(crate) scrubbed: Mutex<Scrubbed>,
 }
 
 /// What counting again has found since the start.
@@ -47,6 +49,8 @@ pub struct Background {
     pub folded: u64,
     /// What counting again has found.
     pub checks: Checks,
+    /// What reading again has found.
+    pub scrubbed: ScrubReport,
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
@@ -72,6 +76,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let progress = &self.0.progress;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let checks = *progress.check.lock();
-        Background { freed: get(&progress.freed), folded: get(&progress.folded), checks }
+        let scrubbed = progress.scrubbed.lock().report();
+        Background { freed: get(&progress.freed), folded: get(&progress.folded), checks, scrubbed }
     }
 }

@@ -14,3 +14,4 @@ mod random;
 mod replays;
 mod restart;
 mod rig;
+mod scrub;
