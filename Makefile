@@ -6,7 +6,7 @@ help:
 	@echo "make run             install what is missing, build, start plexusd on ./plexus-data"
 	@echo "make test            install what is missing, run every check"
 	@echo "make test-full PART=n  what is too long for every change"
-	@echo "make bench           numbers, beside other file systems"
+	@echo "make bench           numbers, beside other file systems; as root; BENCH=--quick for a look"
 
 build:
 	@packaging/prepare build
@@ -23,5 +23,6 @@ test-full:
 	@packaging/prepare build test guest
 	@packaging/test-full "$(PART)"
 
-bench:
-	@echo "make bench: there is nothing to measure yet" >&2; exit 1
+bench: build
+	@packaging/prepare bench $(if $(shell command -v apt-get),guest)
+	@packaging/bench $(BENCH)

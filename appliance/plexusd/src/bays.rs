@@ -9,11 +9,12 @@ use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use drive::{ChunkStore, DriveDirectory, DriveIdentity, IdentityError};
 use env::{Engine, Random, durable};
-use metadata::Home;
+use metadata::{Home, MapSeat};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use types::{DriveId, ShardId};
 
@@ -47,15 +48,45 @@ pub(crate) struct OpenDrive {
     pub(crate) peer: Arc<dyn ChunkPeer>,
     pub(crate) map: DriveMap,
     log: Mutex<Option<DriveLog>>,
+    /// The log or the map fell out of a shard: not used again before the drive is opened anew.
+    log_failed: AtomicBool,
+    map_failed: AtomicBool,
 }
 
 impl OpenDrive {
-    /// The drive as a home of a shard's log since the epoch `since` of the cluster map; `None` once closed.
+    /// Who the drive is in a seat that it has since the epoch `since` of the cluster map: one that had the
+    /// seat before and gets it again must not count with what it kept then.
+    pub(crate) fn incarnation(&self, since: u64) -> u128 {
+        u128::from_be_bytes(self.chunks.incarnation().0) ^ u128::from(since)
+    }
+
+    /// The drive as a home of a shard's log; `None` when its log is closed or has failed.
     pub(crate) fn home(&self, shard: ShardId, since: u64) -> Option<Home> {
-        let log = self.log.lock().as_ref().map(|log| log.shard(shard))?;
-        // A drive that was a home before and becomes one again must not count with its old log.
-        let incarnation = u128::from_be_bytes(self.chunks.incarnation().0) ^ u128::from(since);
-        Some(Home { log, incarnation })
+        let log = self.log.lock().as_ref().filter(|_| self.has_log()).map(|log| log.shard(shard))?;
+        Some(Home { log, incarnation: self.incarnation(since) })
+    }
+
+    /// The drive as the place of a copy of a shard's map; `None` when its map has failed.
+    pub(crate) fn map_seat(&self, since: u64) -> Option<MapSeat> {
+        self.has_map().then(|| MapSeat { map: self.map.clone(), incarnation: self.incarnation(since) })
+    }
+
+    pub(crate) fn has_log(&self) -> bool {
+        !self.log_failed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_map(&self) -> bool {
+        !self.map_failed.load(Ordering::Relaxed)
+    }
+
+    /// The log fell out of its shard.
+    pub(crate) fn log_failed(&self) {
+        self.log_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// The copy of the map fell out of its shard.
+    pub(crate) fn map_failed(&self) {
+        self.map_failed.store(true, Ordering::Relaxed);
     }
 
     /// Ends its work in order.
@@ -134,25 +165,35 @@ impl DriveSettings {
                 return Ok(Bay { number, drive, path, size: 0, open: Err(error.to_string()) });
             }
         };
-        let open = self.parts(&directory, chunks).await;
+        let size = directory.identity().size;
+        let open = self.parts(directory, chunks).await;
         if let Err(error) = &open {
             tracing::error!(bay = number, drive = drive.0, %error, "drive not opened");
             if fresh {
                 return Err(BayError::Parts { path, why: error.clone() });
             }
         }
-        Ok(Bay { number, drive, path, size: directory.identity().size, open: open.map(Arc::new) })
+        Ok(Bay { number, drive, path, size, open: open.map(Arc::new) })
     }
 
-    async fn parts(&self, directory: &DriveDirectory, chunks: ChunkStore) -> Result<OpenDrive, String> {
-        let (log, map) = (directory.log(), directory.map());
+    async fn parts(&self, directory: DriveDirectory, chunks: ChunkStore) -> Result<OpenDrive, String> {
         let map_options = MapOptions { cache_bytes: self.cache_bytes, ..MapOptions::default() };
-        let log = tokio::task::spawn_blocking(move || DriveLog::open(&log, LogOptions::default()));
-        let log = log.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string());
-        let map = tokio::task::spawn_blocking(move || DriveMap::open(&map, &map_options));
-        let map = map.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string());
+        let opening = move || {
+            let log = DriveLog::open(&directory.log(), LogOptions::default()).map_err(|e| e.to_string())?;
+            let map = directory.open_map(&map_options).map_err(|e| e.to_string())?;
+            Ok::<_, String>((log, map))
+        };
+        let opened = tokio::task::spawn_blocking(opening).await;
+        let (log, map) = opened.unwrap_or_else(|error| Err(error.to_string()))?;
         let chunks = Arc::new(chunks);
-        Ok(OpenDrive { peer: Arc::new(chunks.clone()), chunks, map: map?, log: Mutex::new(Some(log?)) })
+        Ok(OpenDrive {
+            peer: Arc::new(chunks.clone()),
+            chunks,
+            map,
+            log: Mutex::new(Some(log)),
+            log_failed: AtomicBool::default(),
+            map_failed: AtomicBool::default(),
+        })
     }
 
     /// Takes away what a drive of this cluster that is `gone` left in a bay. Nothing else is touched.

@@ -1,7 +1,6 @@
-//! The cluster map in the data folder, with the homes of the shard's log.
+//! The cluster map in the data folder, with the homes of the shard's log and the seats of its map.
 //!
-//! Format (docs/formats/folder.md): a line `plexus-map VERSION CRC32C`, then JSON: version 2 has the map and
-//! the homes; version 1 was the map alone, with the first 2P + 1 drives as homes.
+//! Format (docs/formats/folder.md): a line `plexus-map VERSION CRC32C`, then JSON.
 
 use crate::folder::{Folder, FolderError};
 use cluster::{ClusterMap, DomainId, DriveInfo, DriveState, Scheme};
@@ -13,8 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use types::DriveId;
 
-const MAGIC: &str = "plexus-map 2";
-const MAGIC_OF_FIRST: &str = "plexus-map 1";
+const MAGIC: &str = "plexus-map 3";
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Why there is no map.
@@ -28,12 +26,12 @@ pub(crate) enum ClusterMapError {
     Scheme(#[from] cluster::SchemeError),
 }
 
-/// A drive that keeps a copy of the shard's log, or kept it and is gone.
+/// A drive that keeps a copy of the shard's log or of its map, or kept it and is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Seat {
     pub(crate) drive: DriveId,
-    /// Epoch of the map from which on; what the drive kept before as a home does not count.
+    /// Epoch of the map from which on; what the drive kept before in such a seat does not count.
     pub(crate) since: u64,
 }
 
@@ -42,44 +40,73 @@ pub(crate) struct Seat {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recorded {
     pub(crate) map: ClusterMap,
-    /// 2P + 1, each with its own drive.
+    /// Homes of the shard's log: 2P + 1, each with its own drive.
     pub(crate) homes: Vec<Seat>,
+    /// Copies of the shard's map: P + 1, each with its own drive.
+    pub(crate) maps: Vec<Seat>,
 }
 
 impl Recorded {
     fn first(map: ClusterMap) -> Recorded {
-        let count = 2 * map.scheme.parity() + 1;
-        let homes = map.drives.iter().take(count).map(|drive| Seat { drive: drive.id, since: 0 }).collect();
-        Recorded { map, homes }
+        let parity = map.scheme.parity();
+        let seats =
+            |count| map.drives.iter().take(count).map(|drive| Seat { drive: drive.id, since: 0 }).collect();
+        let (homes, maps) = (seats(2 * parity + 1), seats(parity + 1));
+        Recorded { map, homes, maps }
     }
 
     fn check(&self) -> Result<(), String> {
-        let count = 2 * self.map.scheme.parity() + 1;
-        let known = |seat: &Seat| self.map.drive(seat.drive).is_some() && seat.since <= self.map.epoch;
-        let doubled = |n: usize| self.homes[..n].iter().any(|seat| seat.drive == self.homes[n].drive);
-        if self.homes.len() != count || !self.homes.iter().all(known) || (0..count).any(doubled) {
-            return Err(format!("the homes of the log are not {count} drives of the map"));
+        let parity = self.map.scheme.parity();
+        for (what, seats, count) in
+            [("homes of the log", &self.homes, 2 * parity + 1), ("maps", &self.maps, parity + 1)]
+        {
+            let known = |seat: &Seat| self.map.drive(seat.drive).is_some() && seat.since <= self.map.epoch;
+            let doubled = |n: usize| seats[..n].iter().any(|seat| seat.drive == seats[n].drive);
+            if seats.len() != count || !seats.iter().all(known) || (0..count).any(doubled) {
+                return Err(format!("the {what} are not {count} drives of the map"));
+            }
         }
         Ok(())
     }
 
-    /// Gives the seats of failed drives to drives that `may` take one and have none. Whether any changed.
-    pub(crate) fn fill_seats(&mut self, may: impl Fn(DriveId) -> bool) -> bool {
-        let mut changed = false;
-        let up = |map: &ClusterMap, id| map.drive(id).is_some_and(|drive| drive.state == DriveState::Up);
-        for n in 0..self.homes.len() {
-            if up(&self.map, self.homes[n].drive) {
-                continue;
-            }
-            let seated = |id: DriveId| self.homes.iter().any(|seat| seat.drive == id);
-            let mut free = self.map.drives.iter().map(|drive| drive.id).filter(|&id| !seated(id));
-            if let Some(drive) = free.find(|&id| up(&self.map, id) && may(id)) {
-                self.homes[n] = Seat { drive, since: self.map.epoch };
-                changed = true;
-            }
+    /// Gives the seats of drives that cannot keep them to drives that can and have none: `log` and `map` say
+    /// who can. Whether any changed.
+    pub(crate) fn fill_seats(
+        &mut self,
+        log: impl Fn(DriveId) -> bool,
+        map: impl Fn(DriveId) -> bool,
+    ) -> bool {
+        let up = |id: DriveId| self.map.drive(id).is_some_and(|drive| drive.state == DriveState::Up);
+        let drives: Vec<DriveId> = self.map.drives.iter().map(|drive| drive.id).collect();
+        let since = self.map.epoch + 1;
+        let homes = moved(&self.homes, since, &drives, |id| up(id) && log(id));
+        // A drive that is a home goes on with the log at hand when it is the last one.
+        let is_home = |id: &DriveId| homes.iter().any(|seat| seat.drive == *id);
+        let (first, last): (Vec<DriveId>, Vec<DriveId>) = drives.iter().partition(|id| is_home(id));
+        let maps = moved(&self.maps, since, &[first, last].concat(), |id| up(id) && map(id));
+        if homes == self.homes && maps == self.maps {
+            return false;
         }
-        changed
+        // No seat of an epoch is ever another's of the same epoch.
+        self.map.epoch = since;
+        (self.homes, self.maps) = (homes, maps);
+        true
     }
+}
+
+/// `seats` with those that no drive keeps given to the first of `drives` that may have one and has none.
+fn moved(seats: &[Seat], since: u64, drives: &[DriveId], may: impl Fn(DriveId) -> bool) -> Vec<Seat> {
+    let mut seats = seats.to_vec();
+    for n in 0..seats.len() {
+        if may(seats[n].drive) {
+            continue;
+        }
+        let free = |id: &DriveId| may(*id) && !seats.iter().any(|seat| seat.drive == *id);
+        if let Some(&drive) = drives.iter().find(|id| free(id)) {
+            seats[n] = Seat { drive, since };
+        }
+    }
+    seats
 }
 
 /// The map of the folder, planned when the folder is new.
@@ -99,17 +126,11 @@ pub(crate) fn load_or_plan(folder: &Folder, config: &Config) -> Result<Recorded,
     let text =
         std::fs::read_to_string(&path).map_err(|error| FolderError::Io { path: path.clone(), error })?;
     let (head, json) = text.split_once('\n').ok_or_else(|| damaged("no first line"))?;
-    let is_first = head.starts_with(MAGIC_OF_FIRST);
-    let magic = if is_first { MAGIC_OF_FIRST } else { MAGIC };
-    let crc = head.strip_prefix(magic).ok_or_else(|| damaged("unknown version"))?;
+    let crc = head.strip_prefix(MAGIC).ok_or_else(|| damaged("unknown version"))?;
     if crc.trim() != digest(json) {
         return Err(damaged("its checksum is wrong").into());
     }
-    let recorded = if is_first {
-        Recorded::first(serde_json::from_str(json).map_err(|e| damaged(&e.to_string()))?)
-    } else {
-        serde_json::from_str(json).map_err(|e| damaged(&e.to_string()))?
-    };
+    let recorded: Recorded = serde_json::from_str(json).map_err(|e| damaged(&e.to_string()))?;
     recorded.map.validate()?;
     recorded.check().map_err(|why| damaged(&why))?;
     if recorded.map.cluster != folder.cluster() {
@@ -167,50 +188,72 @@ mod tests {
         ClusterMap::create(cluster, scheme, (0..drives).map(drive).collect()).unwrap()
     }
 
-    fn seats(recorded: &Recorded) -> Vec<(u32, u64)> {
-        recorded.homes.iter().map(|seat| (seat.drive.0, seat.since)).collect()
+    fn seats(seats: &[Seat]) -> Vec<(u32, u64)> {
+        seats.iter().map(|seat| (seat.drive.0, seat.since)).collect()
     }
 
     #[test]
-    fn the_first_version_is_read_and_the_second_written() {
+    fn what_is_saved_is_read_and_what_is_not_ours_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path(), (6, 4, 2), &SeededRandom::new(1)).unwrap();
-        let map = map(folder.cluster(), 6);
-        let json = serde_json::to_string(&map).unwrap();
-        let first = format!("plexus-map 1 {}\n{json}", digest(&json));
-        std::fs::write(file(dir.path()), first).unwrap();
-        let config = Config::default();
+        let config = Config { drives: 6, ..Config::default() };
         let mut recorded = load_or_plan(&folder, &config).unwrap();
-        assert_eq!(seats(&recorded), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)]);
+        assert_eq!(seats(&recorded.homes), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)]);
+        assert_eq!(seats(&recorded.maps), [(0, 0), (1, 0), (2, 0)]);
         recorded.homes[4] = Seat { drive: DriveId(5), since: 1 };
+        recorded.maps[0] = Seat { drive: DriveId(4), since: 1 };
         save(dir.path(), &recorded).unwrap();
-        assert!(std::fs::read_to_string(file(dir.path())).unwrap().starts_with("plexus-map 2 "));
+        let text = std::fs::read_to_string(file(dir.path())).unwrap();
+        assert!(text.starts_with("plexus-map 3 "));
         assert_eq!(load_or_plan(&folder, &config).unwrap(), recorded);
-        // Two seats of one drive would count one copy of the log twice.
-        recorded.homes[3] = recorded.homes[4];
-        save(dir.path(), &recorded).unwrap();
-        assert!(matches!(load_or_plan(&folder, &config), Err(ClusterMapError::Folder(_))));
-        for bad in [format!("plexus-map 3 {}\n{json}", digest(&json)), format!("plexus-map 1 0\n{json}")] {
+        let json = text.split_once('\n').unwrap().1;
+        for bad in [format!("plexus-map 2 {}\n{json}", digest(json)), format!("plexus-map 3 0\n{json}")] {
             std::fs::write(file(dir.path()), bad).unwrap();
             assert!(load_or_plan(&folder, &config).is_err());
         }
+        // Two seats of one drive would count one copy twice.
+        let mut doubled = recorded.clone();
+        doubled.homes[3] = doubled.homes[4];
+        save(dir.path(), &doubled).unwrap();
+        assert!(matches!(load_or_plan(&folder, &config), Err(ClusterMapError::Folder(_))));
+        recorded.maps[1] = recorded.maps[2];
+        save(dir.path(), &recorded).unwrap();
+        assert!(matches!(load_or_plan(&folder, &config), Err(ClusterMapError::Folder(_))));
     }
 
     #[test]
-    fn only_seats_of_failed_drives_move_and_carry_the_epoch_of_their_move() {
+    fn only_seats_that_no_drive_keeps_move_and_carry_the_epoch_of_their_move() {
         let mut recorded = Recorded::first(map([1; 16], 6));
-        assert!(!recorded.fill_seats(|_| true));
+        assert!(!recorded.fill_seats(|_| true, |_| true));
         recorded.map.fail_drive(DriveId(2)).unwrap();
-        assert!(!recorded.fill_seats(|_| false), "a drive that is away takes no seat");
-        assert!(recorded.fill_seats(|_| true));
-        let epoch = recorded.map.epoch;
-        assert_eq!(seats(&recorded), [(0, 0), (1, 0), (5, epoch), (3, 0), (4, 0)]);
+        assert!(!recorded.fill_seats(|id| id.0 < 5, |id| id.0 < 3), "a drive that is away takes no seat");
+        assert!(recorded.fill_seats(|_| true, |_| true));
+        let first = recorded.map.epoch;
+        assert_eq!(seats(&recorded.homes), [(0, 0), (1, 0), (5, first), (3, 0), (4, 0)]);
+        assert_eq!(seats(&recorded.maps), [(0, 0), (1, 0), (3, first)]);
+        // A drive that is away gives up what others can keep: its map, not its home.
+        assert!(recorded.fill_seats(|id| id.0 != 0, |id| id.0 != 0));
+        let second = recorded.map.epoch;
+        assert!(second > first);
+        assert_eq!(seats(&recorded.homes)[0], (0, 0));
+        assert_eq!(seats(&recorded.maps), [(4, second), (1, 0), (3, first)]);
         recorded.map.fail_drive(DriveId(0)).unwrap();
-        assert!(!recorded.fill_seats(|_| true), "there is no drive without a seat");
+        assert!(!recorded.fill_seats(|_| true, |_| true), "there is no drive without a home");
         assert_eq!(recorded.check(), Ok(()));
         let info = DriveInfo { id: DriveId(100_000), domain: DomainId(0), weight: 64, state: DriveState::Up };
         recorded.map.add_drive(info).unwrap();
-        assert!(recorded.fill_seats(|_| true));
-        assert_eq!(seats(&recorded)[0], (100_000, recorded.map.epoch));
+        assert!(recorded.fill_seats(|_| true, |_| true));
+        assert_eq!(seats(&recorded.homes)[0], (100_000, recorded.map.epoch));
+    }
+
+    #[test]
+    fn a_drive_that_is_a_home_gets_a_map_first() {
+        let mut recorded = Recorded::first(map([1; 16], 8));
+        recorded.homes[0] = Seat { drive: DriveId(7), since: 1 };
+        recorded.maps = [0, 1, 5].map(|n| Seat { drive: DriveId(n), since: 0 }).to_vec();
+        assert!(recorded.fill_seats(|_| true, |id| id.0 != 1));
+        assert_eq!(seats(&recorded.maps)[1].0, 2);
+        assert!(recorded.fill_seats(|_| true, |id| id.0 > 4));
+        assert_eq!(recorded.maps.iter().map(|seat| seat.drive.0).collect::<Vec<_>>(), [7, 6, 5]);
     }
 }

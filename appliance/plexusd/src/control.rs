@@ -3,7 +3,7 @@
 use crate::bays::{Bay, BayError, bay_of};
 use crate::capacity::Sums;
 use crate::core::{Core, Files};
-use crate::drives::{DriveChangeError, Drives, Now, map_losses_survived};
+use crate::drives::{DriveChangeError, Drives, Now};
 use crate::fsck::Checker;
 use crate::rebuild;
 use admin::{
@@ -149,23 +149,22 @@ impl Control for Daemon {
         let now = self.drives.now();
         let parity = now.recorded.map.scheme.parity();
         let damage = now.worst_damage();
-        let homes_away = now.recorded.homes.len() - now.homes().len();
-        let left = |away: usize| u8::try_from(parity.saturating_sub(away)).unwrap_or(u8::MAX);
+        let metadata = self.drives.metadata_left();
         let background = self.background()?;
-        let health = match damage.max(homes_away) {
+        let health = match (damage, metadata) {
             _ if background.scrubbed.lost > 0 => Health::Lost,
-            0 => Health::Healthy,
-            n if n <= parity => Health::Degraded,
+            (0, Some(left)) if left >= parity => Health::Healthy,
+            (n, Some(_)) if n <= parity => Health::Degraded,
             _ => Health::Lost,
         };
+        let small = |left: usize| u8::try_from(left).unwrap_or(u8::MAX);
         let capacity = self.capacity(&now, damage > 0).await?;
         let counters = self.drives.store().counters();
         Ok(Status {
             health,
-            // The map of names is on one drive only so far: its loss is survived by none.
             failures_left: FailuresLeft {
-                data: left(damage),
-                metadata: left(homes_away).min(map_losses_survived(&now.recorded.map)),
+                data: small(parity.saturating_sub(damage)),
+                metadata: small(metadata.unwrap_or(0)),
             },
             capacity,
             integrity: Integrity { found: counters.found, repaired: counters.repaired },

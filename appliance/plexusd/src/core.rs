@@ -2,6 +2,7 @@
 
 use crate::bays::DriveSettings;
 use crate::cluster_map;
+use crate::copies;
 use crate::drives::{Drives, Now};
 use crate::folder::Folder;
 use crate::rebuild;
@@ -28,7 +29,7 @@ pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
     pub(crate) drives: Arc<Drives>,
     pub(crate) rebuilt: Arc<rebuild::Progress>,
-    rebuild: JoinHandle<()>,
+    background: [JoinHandle<()>; 2],
 }
 
 impl Core {
@@ -72,15 +73,20 @@ impl Core {
         let files = Arc::new(files);
         let drives = Arc::new(Drives::new(settings, writer, now, store, shard));
         let rebuilt = Arc::new(rebuild::Progress::default());
-        let rebuild = tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone()));
-        Ok(Core { files, drives, rebuilt, rebuild })
+        let background = [
+            tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone())),
+            tokio::spawn(copies::run(drives.clone())),
+        ];
+        Ok(Core { files, drives, rebuilt, background })
     }
 
     /// Writes back what waits and closes everything in order.
     pub(crate) async fn close(self) -> Result<(), Box<dyn Error>> {
-        // What it has not noted in the map is done again at the next start.
-        self.rebuild.abort();
-        let _ = self.rebuild.await;
+        // What they have not noted in the cluster map is done again at the next start.
+        for task in self.background {
+            task.abort();
+            let _ = task.await;
+        }
         let flushed = self.files.flush_all().await;
         self.drives.close().await?;
         Ok(flushed?)

@@ -1,16 +1,16 @@
 //! The drives of this daemon as they are now, and how one fails or is replaced.
 //!
 //! Order of every change: the cluster map is durable first, then the data plane takes it, then the shard
-//! moves to its homes. What a crash leaves half done goes on from the map at the next start.
+//! moves to its homes and maps. What a crash leaves half done goes on from the map at the next start.
 
-use crate::bays::{Bay, BayError, DriveSettings, newest, next_life};
+use crate::bays::{Bay, BayError, DriveSettings, OpenDrive, bay_of, newest, next_life};
 use crate::cluster_map::{self, Recorded, weight};
 use crate::folder::FolderError;
 use crate::shards::OneShard;
 use cluster::{CellState, ClusterMap, DomainId, DriveInfo, DriveState, MapError};
 use data::{ChunkPeer, DataError, StripeStore};
 use drive::Writer;
-use metadata::{Home, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, MapState, ShardConfig, ShardOptions, Standing};
 use namespace::Namespace;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -20,8 +20,6 @@ use types::{DriveId, GroupId, ShardId};
 
 /// The shard of all slots.
 const SHARD: ShardId = ShardId(0);
-/// The bay whose drive keeps the map of names.
-const MAP_KEEPER: u16 = 0;
 
 /// Drives and map as of one moment.
 #[derive(Clone)]
@@ -100,6 +98,11 @@ impl Now {
         self.bays.iter().find(|bay| bay.drive == drive)
     }
 
+    /// The drive of a seat, when it is in service.
+    fn seated(&self, seat: &cluster_map::Seat) -> Option<&Arc<OpenDrive>> {
+        self.bay(seat.drive).filter(|bay| bay.serves())?.open.as_ref().ok()
+    }
+
     fn serves(&self, drive: DriveId) -> bool {
         self.bay(drive).is_some_and(Bay::serves)
     }
@@ -117,13 +120,36 @@ impl Now {
         groups.map(|n| self.damage(&self.recorded.map, GroupId(n as u16))).max().unwrap_or(0)
     }
 
-    /// Homes of the shard's log that take part.
-    pub(crate) fn homes(&self) -> Vec<Home> {
-        let home = |seat: &cluster_map::Seat| {
-            let bay = self.bay(seat.drive).filter(|bay| bay.serves())?;
-            bay.open.as_ref().ok()?.home(SHARD, seat.since)
-        };
+    /// Homes of the shard's log that can be used.
+    fn homes(&self) -> Vec<Home> {
+        let home = |seat: &cluster_map::Seat| self.seated(seat)?.home(SHARD, seat.since);
         self.recorded.homes.iter().filter_map(home).collect()
+    }
+
+    /// Copies of the shard's map that can be used.
+    fn maps(&self) -> Vec<MapSeat> {
+        let map = |seat: &cluster_map::Seat| self.seated(seat)?.map_seat(seat.since);
+        self.recorded.maps.iter().filter_map(map).collect()
+    }
+
+    /// Who homes and maps are: the shard must be opened anew when this changes.
+    fn copies(&self) -> (Vec<u128>, Vec<u128>) {
+        let homes = self.homes().iter().map(|home| home.incarnation).collect();
+        (homes, self.maps().iter().map(|map| map.incarnation).collect())
+    }
+
+    /// Gives seats that no drive keeps to drives that can. Whether any changed.
+    fn fill_seats(&mut self) -> bool {
+        let open = |bay: &Bay| Some((bay.drive, bay.open.as_ref().ok().filter(|_| bay.serves())?.clone()));
+        let open: BTreeMap<DriveId, Arc<OpenDrive>> = self.bays.iter().filter_map(open).collect();
+        let log = |id| open.get(&id).is_some_and(|drive| drive.has_log());
+        let map = |id| open.get(&id).is_some_and(|drive| drive.has_map());
+        self.recorded.fill_seats(log, map)
+    }
+
+    /// How many of the shard's homes must take part.
+    fn homes_needed(&self) -> usize {
+        self.recorded.homes.len() / 2 + 1
     }
 
     /// Whether a drive has cells that are being filled.
@@ -132,23 +158,24 @@ impl Now {
         cells.into_iter().any(|cell| cell.drive == drive && cell.state == CellState::Filling)
     }
 
-    /// What the shard is opened with: its log on its homes, its map on the keeper.
+    /// What the shard is opened with: its log on its homes, its map on the drives that have seats for it.
     pub(crate) fn shard_config(&self) -> Result<ShardConfig, String> {
-        let keeper = self.bays.iter().find(|bay| bay.number == MAP_KEEPER);
-        let map = match keeper.map(|bay| &bay.open) {
-            Some(Ok(open)) => open.map.shard(SHARD).map_err(|error| error.to_string())?,
-            Some(Err(why)) => {
-                return Err(format!("drive {MAP_KEEPER} keeps the map of names and cannot be opened: {why}"));
-            }
-            None => return Err("no drives".to_owned()),
-        };
+        let maps = self.maps();
+        if maps.is_empty() {
+            let bays: Vec<String> =
+                self.recorded.maps.iter().map(|seat| bay_of(seat.drive).to_string()).collect();
+            return Err(format!(
+                "none of the drives {} can be used, which keep the map of names",
+                bays.join(", ")
+            ));
+        }
         Ok(ShardConfig {
             id: SHARD,
             voter: 1,
             machine: Arc::new(Namespace),
             homes: self.homes(),
             home_count: self.recorded.homes.len(),
-            map,
+            maps,
             options: ShardOptions::default(),
         })
     }
@@ -157,11 +184,6 @@ impl Now {
 fn out_of_service(settings: &DriveSettings, number: u16, drive: DriveId) -> Bay {
     let open = Err("out of service".to_owned());
     Bay { number, drive, path: settings.path(number), size: 0, open }
-}
-
-/// Losses of drives that the map of names survives: it is kept on one drive so far.
-pub(crate) fn map_losses_survived(_: &ClusterMap) -> u8 {
-    0
 }
 
 impl Drives {
@@ -200,6 +222,13 @@ impl Drives {
     /// Waits for the next change of drives.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// More losses of drives that names and attributes survive; `None` when they cannot be read or changed now.
+    pub(crate) fn metadata_left(&self) -> Option<usize> {
+        let (now, standing) = (self.now(), self.shard.standing()?);
+        let logs = standing.homes_in().checked_sub(now.homes_needed())?;
+        Some(logs.min(standing.maps_whole().checked_sub(1)?))
     }
 
     /// Takes a drive out of service for ever; its chunks move to the other drives where these are enough.
@@ -278,26 +307,65 @@ impl Drives {
                 "of some stripes {damage} chunks would be out of reach and parity makes good {parity}; wait until the others are back or filled"
             ));
         }
-        if bay.number == MAP_KEEPER {
-            return lose("it keeps the only copy of the map of names".to_owned());
-        }
-        let (homes, needed) = (next.homes().len(), next.recorded.homes.len() / 2 + 1);
+        let (homes, maps) = match self.shard.standing() {
+            Some(standing) => left_without(&next.recorded, bay, &standing),
+            None => (next.homes().len(), next.maps().len()),
+        };
+        let needed = next.homes_needed();
         if homes < needed {
             return lose(format!("{homes} copies of the log of names would be left and {needed} are needed"));
         }
+        if maps == 0 {
+            return lose(
+                "it has the only whole copy of the map of names; wait until others are filled".to_owned(),
+            );
+        }
         Ok(())
+    }
+
+    /// Gives the seats of copies that fell out of the shard, or whose drives are away, to drives that can keep
+    /// them, and takes away copies that have no seat any more.
+    pub(crate) async fn reseat(&self) -> Result<(), DriveChangeError> {
+        let _one = self.changing.lock().await;
+        let now = self.now();
+        let Some(standing) = self.shard.standing() else { return Ok(()) };
+        note_fallen(&now, &standing);
+        let mut next = Now::clone(&now);
+        if next.fill_seats() {
+            tracing::warn!(homes = ?next.recorded.homes, maps = ?next.recorded.maps, "copies of the log or map of names move");
+            self.install(next).await?;
+        }
+        self.drop_unseated().await;
+        Ok(())
+    }
+
+    async fn drop_unseated(&self) {
+        let now = self.now();
+        for bay in &now.bays {
+            let seated = now.recorded.maps.iter().any(|seat| seat.drive == bay.drive);
+            let Ok(open) = &bay.open else { continue };
+            if seated || !open.has_map() {
+                continue;
+            }
+            let map = open.map.clone();
+            let dropped = tokio::task::spawn_blocking(move || map.keep_only(SHARD, None)).await;
+            if let Ok(Err(error)) = dropped {
+                tracing::warn!(bay = bay.number, %error, "a former copy of the map stays");
+            }
+        }
     }
 
     /// Makes `next` the present: in the folder, in the data plane, in the shard.
     async fn install(&self, mut next: Now) -> Result<(), DriveChangeError> {
         let before = self.now();
-        let serving: Vec<DriveId> = next.bays.iter().filter(|b| b.serves()).map(|b| b.drive).collect();
-        next.recorded.fill_seats(|id| serving.contains(&id));
+        // Without a shard nothing could be copied to where a seat moves.
+        if self.shard.standing().is_some() {
+            next.fill_seats();
+        }
         next.recorded.map.validate()?;
         cluster_map::save(&self.settings.folder, &next.recorded)?;
         self.store.update(next.recorded.map.clone(), next.peers())?;
-        let incarnations = |now: &Now| now.homes().iter().map(|home| home.incarnation).collect::<Vec<_>>();
-        let moves = incarnations(&before) != incarnations(&next);
+        let moves = before.copies() != next.copies();
         let config = if moves { Some(next.shard_config().map_err(DriveChangeError::Shard)?) } else { None };
         *self.now.write() = Arc::new(next);
         // Kept for the one listener when it is busy now.
@@ -327,6 +395,37 @@ impl Drives {
             open.close().await;
         }
         closed
+    }
+}
+
+/// Homes and whole maps that take part and are not of `bay`.
+fn left_without(recorded: &Recorded, bay: &Bay, standing: &Standing) -> (usize, usize) {
+    let of_bay = |seats: &[cluster_map::Seat]| -> Option<u128> {
+        let seat = seats.iter().find(|seat| seat.drive == bay.drive)?;
+        Some(bay.open.as_ref().ok()?.incarnation(seat.since))
+    };
+    let (home, map) = (of_bay(&recorded.homes), of_bay(&recorded.maps));
+    let homes = standing.homes.iter().filter(|h| h.takes_part && Some(h.incarnation) != home).count();
+    let whole = |m: &&metadata::MapStanding| matches!(m.state, MapState::Primary | MapState::Whole);
+    let maps = standing.maps.iter().filter(whole).filter(|m| Some(m.incarnation) != map).count();
+    (homes, maps)
+}
+
+/// Takes note of the logs and maps that fell out of the shard.
+fn note_fallen(now: &Now, standing: &Standing) {
+    for seat in &now.recorded.homes {
+        let Some(open) = now.seated(seat) else { continue };
+        let incarnation = open.incarnation(seat.since);
+        if !standing.homes.iter().any(|home| home.incarnation == incarnation && home.takes_part) {
+            open.log_failed();
+        }
+    }
+    for seat in &now.recorded.maps {
+        let Some(open) = now.seated(seat) else { continue };
+        let incarnation = open.incarnation(seat.since);
+        if standing.maps.iter().any(|map| map.incarnation == incarnation && map.state == MapState::Out) {
+            open.map_failed();
+        }
     }
 }
 

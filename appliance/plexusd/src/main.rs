@@ -9,6 +9,7 @@ mod bays;
 mod capacity;
 mod cluster_map;
 mod control;
+mod copies;
 mod core;
 mod daemon;
 mod drives;

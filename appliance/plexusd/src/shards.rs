@@ -1,17 +1,18 @@
-//! The frontend's shards: one Raft group that holds every slot, and can be opened anew on other homes.
+//! The frontend's shards: one Raft group that holds every slot, and can be opened anew on other homes
+//! and maps.
 
 use bytes::Bytes;
-use metadata::{MetadataError, Shard, ShardConfig, View};
+use metadata::{MetadataError, Shard, ShardConfig, Standing, View};
 use parking_lot::RwLock;
 use std::sync::Arc;
-use tokio::sync::RwLock as AsyncRwLock;
+use tokio::sync::{RwLock as AsyncRwLock, watch};
 
 /// The shard of all slots. More of them, and transactions over them, come with more machines.
 #[derive(Clone)]
 pub(crate) struct OneShard(Arc<Inner>);
 
 struct Inner {
-    /// Held by commands on their way, so that none is cut off when the homes change.
+    /// Held by commands on their way, so that none is cut off when homes or maps change.
     commands: AsyncRwLock<()>,
     /// Or why there is none any more.
     shard: RwLock<Result<Arc<Shard>, String>>,
@@ -56,6 +57,17 @@ impl OneShard {
             Ok(shard) => shard.close().await,
             Err(why) => Err(MetadataError::Stopped(why)),
         }
+    }
+
+    /// Which copies of log and map take part; `None` when there is no shard that answers.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let shard = self.current().ok().filter(|shard| shard.answers())?;
+        Some(shard.standing().borrow().clone())
+    }
+
+    /// Hears of changes of the standing, until the shard is opened anew.
+    pub(crate) fn standing_changes(&self) -> Option<watch::Receiver<Standing>> {
+        Some(self.current().ok()?.standing())
     }
 
     fn current(&self) -> Result<Arc<Shard>, String> {

@@ -2,6 +2,7 @@
 
 use crate::DriveError;
 use crate::chunk::{CHUNK_BLOCKS_MAX, Incarnation};
+use crate::map::{DriveMap, MapOpenError, MapOptions};
 use crate::store::ChunkStore;
 use env::durable::{self, FileLock};
 use env::{Engine, OpenBlockFile, Random};
@@ -128,7 +129,7 @@ pub enum IdentityError {
 pub struct DriveDirectory {
     path: PathBuf,
     identity: DriveIdentity,
-    _lock: Arc<FileLock>,
+    lock: Arc<FileLock>,
 }
 
 /// 32 hexadecimal digits.
@@ -200,7 +201,7 @@ impl DriveDirectory {
         durable::replace(&path.join("identity"), identity.encode().as_bytes()).map_err(io)?;
         durable::sync_parent(path).map_err(io)?;
         store.keep_lock(lock.clone());
-        Ok((DriveDirectory { path: path.into(), identity, _lock: lock }, store))
+        Ok((DriveDirectory { path: path.into(), identity, lock }, store))
     }
 
     /// Opens the drive in `path`, which must be drive `drive` of `cluster`.
@@ -233,7 +234,7 @@ impl DriveDirectory {
             return Err(IdentityError::Mixed { path: path.into() });
         }
         store.keep_lock(lock.clone());
-        Ok((DriveDirectory { path: path.into(), identity, _lock: lock }, store))
+        Ok((DriveDirectory { path: path.into(), identity, lock }, store))
     }
 
     /// Where it is.
@@ -254,10 +255,12 @@ impl DriveDirectory {
         self.path.join("log")
     }
 
-    /// For the maps.
-    #[must_use]
-    pub fn map(&self) -> PathBuf {
-        self.path.join("map")
+    /// The maps, which keep the drive locked as long as anything of them is in use. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Those of [`DriveMap::open`].
+    pub fn open_map(&self, options: &MapOptions) -> Result<DriveMap, MapOpenError> {
+        Ok(DriveMap::open(&self.path.join("map"), options)?.with_lock(self.lock.clone()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! torn is dropped, never interpreted.
 
 mod cell;
+mod fence;
 mod open;
 mod shard;
 #[cfg(test)]

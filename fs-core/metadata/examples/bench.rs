@@ -1,12 +1,12 @@
 //! Measures shards on this machine's disk: latency of a lone client, throughput of many, CPU.
 //!
-//! `cargo run --release -p metadata --example bench -- DIR [SHARDS] [CLIENTS] [SECONDS] [HOMES]`
+//! `cargo run --release -p metadata --example bench -- DIR [SHARDS] [CLIENTS] [SECONDS] [HOMES] [MAPS]`
 
 use bytes::{Buf, BufMut, Bytes};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMapMut};
-use metadata::{Home, Shard, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, Shard, ShardConfig, ShardOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,21 +43,25 @@ fn main() -> Result<(), Failure> {
     let mut number = |default: u64| args.next().map_or(Ok(default), |a| a.parse::<u64>());
     let (shards, clients) = (number(16)?, number(128)?);
     let (seconds, homes) = (number(5)?, number(1)? as usize);
+    let maps = number(homes as u64 / 2 + 1)? as usize;
     let dir = Path::new(&dir).join(format!("bench-{}", std::process::id()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on(run(&dir, shards, clients, Duration::from_secs(seconds), homes));
+    let outcome = runtime.block_on(run(&dir, shards, clients, Duration::from_secs(seconds), (homes, maps)));
     let _ = std::fs::remove_dir_all(&dir);
     outcome
 }
 
-async fn open(dir: &Path, shards: u64, homes: usize) -> Result<Vec<Arc<Shard>>, Failure> {
+async fn open(dir: &Path, shards: u64, (homes, maps): (usize, usize)) -> Result<Vec<Arc<Shard>>, Failure> {
     let mut logs = Vec::new();
     for home in 0..homes {
         let dir = dir.join(home.to_string());
         std::fs::create_dir_all(&dir)?;
         logs.push(DriveLog::open(&dir.join("log"), LogOptions::default())?);
     }
-    let map = DriveMap::open(&dir.join("map"), &MapOptions::default())?;
+    let mut drives = Vec::new();
+    for map in 0..maps {
+        drives.push(DriveMap::open(&dir.join(format!("map{map}")), &MapOptions::default())?);
+    }
     let mut opened = Vec::new();
     for id in 0..shards {
         let id = ShardId(id as u16);
@@ -68,7 +72,11 @@ async fn open(dir: &Path, shards: u64, homes: usize) -> Result<Vec<Arc<Shard>>, 
             machine: Arc::new(Mix),
             homes: homes.collect(),
             home_count: logs.len(),
-            map: map.shard(id)?,
+            maps: drives
+                .iter()
+                .zip(1..)
+                .map(|(map, n)| MapSeat { map: map.clone(), incarnation: n })
+                .collect(),
             options: ShardOptions::default(),
         };
         opened.push(Arc::new(Shard::open(config).await?));
@@ -76,8 +84,14 @@ async fn open(dir: &Path, shards: u64, homes: usize) -> Result<Vec<Arc<Shard>>, 
     Ok(opened)
 }
 
-async fn run(dir: &Path, shards: u64, clients: u64, time: Duration, homes: usize) -> Result<(), Failure> {
-    let opened = open(dir, shards, homes).await?;
+async fn run(
+    dir: &Path,
+    shards: u64,
+    clients: u64,
+    time: Duration,
+    copies: (usize, usize),
+) -> Result<(), Failure> {
+    let opened = open(dir, shards, copies).await?;
     let (begun, cpu_before) = (Instant::now(), cpu());
     let mut tasks = Vec::new();
     for client in 0..clients {
@@ -106,7 +120,9 @@ async fn run(dir: &Path, shards: u64, clients: u64, time: Duration, homes: usize
     let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();
     let n = took.len().max(1);
     println!(
-        "{shards} shards, {homes} homes, {clients} clients: {:.0}/s, p50 {:?}, p99 {:?}, CPU {:.1} us/op",
+        "{shards} shards, {} homes, {} maps, {clients} clients: {:.0}/s, p50 {:?}, p99 {:?}, CPU {:.1} us/op",
+        copies.0,
+        copies.1,
         n as f64 / elapsed.as_secs_f64(),
         at(0.5),
         at(0.99),

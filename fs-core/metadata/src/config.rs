@@ -2,7 +2,7 @@
 
 use crate::MetadataError;
 use drive::log::ShardLog;
-use drive::map::ShardMap;
+use drive::map::DriveMap;
 use map::Machine;
 use std::sync::Arc;
 use types::ShardId;
@@ -17,6 +17,15 @@ pub struct Home {
     pub incarnation: u128,
 }
 
+/// A drive that keeps a copy of the map.
+#[derive(Clone)]
+pub struct MapSeat {
+    /// The drive's maps.
+    pub map: DriveMap,
+    /// Which life of the seat this is: a copy that was made for another one is not taken.
+    pub incarnation: u128,
+}
+
 /// Budgets of a shard.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardOptions {
@@ -27,11 +36,18 @@ pub struct ShardOptions {
     pub persist_bytes: u64,
     /// Bytes of commands that wait or are in flight; more wait outside.
     pub queue_bytes: u32,
+    /// Bytes that go to a copy of the map at once while it is filled; the changes of the meantime wait as long.
+    pub fill_bytes: usize,
 }
 
 impl Default for ShardOptions {
     fn default() -> ShardOptions {
-        ShardOptions { persist_commands: 16_384, persist_bytes: 16 << 20, queue_bytes: 8 << 20 }
+        ShardOptions {
+            persist_commands: 16_384,
+            persist_bytes: 16 << 20,
+            queue_bytes: 8 << 20,
+            fill_bytes: 256 << 10,
+        }
     }
 }
 
@@ -48,8 +64,9 @@ pub struct ShardConfig {
     pub homes: Vec<Home>,
     /// How many homes the shard has, 2P + 1, the missing ones included.
     pub home_count: usize,
-    /// The map that the commands are applied to.
-    pub map: ShardMap,
+    /// The copies of the map that can be reached, each on another drive, P + 1 when nothing is away.
+    /// The one that is most advanced is read from.
+    pub maps: Vec<MapSeat>,
     /// Budgets.
     pub options: ShardOptions,
 }
@@ -62,6 +79,14 @@ impl ShardConfig {
         if self.home_count.is_multiple_of(2) || self.homes.len() > self.home_count {
             let (here, count) = (self.homes.len(), self.home_count);
             return Err(MetadataError::Config(format!("{here} of {count} homes, which is not 2P + 1")));
+        }
+        if self.maps.is_empty() {
+            return Err(MetadataError::Config("no drive with a copy of the map".to_owned()));
+        }
+        let doubled =
+            |n: usize| self.maps[..n].iter().any(|seat| seat.incarnation == self.maps[n].incarnation);
+        if (0..self.maps.len()).any(doubled) {
+            return Err(MetadataError::Config("two copies of the map for one seat".to_owned()));
         }
         if self.homes.iter().any(|home| home.log.shard() != self.id) {
             return Err(MetadataError::Config("a home of another shard".to_owned()));

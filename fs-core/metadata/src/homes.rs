@@ -11,6 +11,8 @@ mod recover;
 
 pub(crate) use recover::recover;
 
+use crate::Home;
+use crate::roll::{HomeStanding, Roll};
 use bytes::Bytes;
 use drive::log::{Done, LogError, LogRecord, LogWrite, Mark, ShardLog};
 use quorum::Quorum;
@@ -27,6 +29,8 @@ pub(crate) struct Homes {
 struct Ledger {
     quorum: Quorum,
     waiting: BTreeMap<u64, Done>,
+    incarnations: Vec<u128>,
+    roll: Arc<Roll>,
     /// Why a home fell out, the last time one did.
     reason: Option<LogError>,
 }
@@ -37,9 +41,13 @@ fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 }
 
 impl Homes {
-    fn new(logs: Vec<ShardLog>, needed: usize) -> Homes {
+    fn new(homes: &[&Home], needed: usize, roll: Arc<Roll>) -> Homes {
+        let logs: Vec<ShardLog> = homes.iter().map(|home| home.log.clone()).collect();
+        let incarnations: Vec<u128> = homes.iter().map(|home| home.incarnation).collect();
+        let standing = |&incarnation| HomeStanding { incarnation, takes_part: true };
+        roll.set_homes(incarnations.iter().map(standing).collect());
         let quorum = Quorum::new(logs.len(), needed);
-        let ledger = Ledger { quorum, waiting: BTreeMap::new(), reason: None };
+        let ledger = Ledger { quorum, waiting: BTreeMap::new(), incarnations, roll, reason: None };
         Homes { logs, ledger: Arc::new(Mutex::new(ledger)) }
     }
 
@@ -116,7 +124,7 @@ fn settle(ledger: &Mutex<Ledger>, word: Option<(usize, u64, Result<(), LogError>
             Some((home, sequence, Ok(()))) => ledger.quorum.acknowledged(home, sequence),
             Some((home, _, Err(e))) => {
                 if ledger.quorum.failed(home) {
-                    tracing::error!(home, error = %e, "a home of the log is out");
+                    ledger.roll.home_out(ledger.incarnations[home], &e);
                 }
                 ledger.reason = Some(e);
             }

@@ -3,7 +3,8 @@
 //! A [`Shard`] takes encoded commands, makes them durable in its log, applies them in order to its
 //! map, and answers. It knows nothing of what the commands mean: that is the [`map::Machine`]'s.
 //! Consensus is openraft's, one voter per shard and process; the log lives on one or more homes
-//! (drives), the map on a drive, unsynced, and is brought up from the log after a crash.
+//! (drives), the map, in one or more copies, on drives too, unsynced, and is brought up from the log
+//! after a crash.
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +13,14 @@ mod config;
 mod error;
 mod gate;
 mod homes;
+mod maps;
 mod raft;
+mod roll;
 mod shard;
 mod view;
 
-pub use config::{Home, ShardConfig, ShardOptions};
+pub use config::{Home, MapSeat, ShardConfig, ShardOptions};
 pub use error::{MetadataError, Refused};
+pub use roll::{HomeStanding, MapStanding, MapState, Standing};
 pub use shard::Shard;
 pub use view::View;

@@ -1,17 +1,22 @@
 //! openraft and the thin adapters around it. Nothing outside this module names its types.
 
 mod encode;
+mod execute;
 mod log;
 mod machine;
+mod mark;
 mod network;
+mod persist;
 #[cfg(test)]
 mod suite;
 mod types;
 
+pub(crate) use execute::catch_up;
 pub(crate) use log::RaftLog;
 pub(crate) use machine::{Applier, Since};
+pub(crate) use mark::{Mark, Progress};
 pub(crate) use network::NoPeers;
-pub(crate) use types::{Node, TypeConfig};
+pub(crate) use types::{LogId, Node, TypeConfig};
 
 use openraft::{Config, SnapshotPolicy};
 use std::sync::Arc;

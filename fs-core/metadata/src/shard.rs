@@ -3,9 +3,10 @@
 mod worker;
 
 use crate::gate::Gate;
-use crate::{MetadataError, ShardConfig, View};
+use crate::maps::Shared;
+use crate::roll::Roll;
+use crate::{MetadataError, ShardConfig, Standing, View};
 use bytes::Bytes;
-use drive::map::ShardMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use types::ShardId;
@@ -21,8 +22,9 @@ pub struct Shard {
     id: ShardId,
     queue: mpsc::Sender<Request>,
     budget: Arc<Semaphore>,
-    map: ShardMap,
+    maps: Arc<Shared>,
     gate: Arc<Gate>,
+    roll: Arc<Roll>,
     /// Has no value ever; its other end goes when the thread has let go of everything.
     ended: watch::Receiver<()>,
 }
@@ -38,10 +40,10 @@ impl Shard {
         let id = config.id;
         let gate = Arc::new(Gate::new(id));
         let budget = Arc::new(Semaphore::new(config.options.queue_bytes as usize));
-        let map = config.map.clone();
+        let roll = Arc::new(Roll::new(id));
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
-        let of_thread = gate.clone();
+        let of_thread = (gate.clone(), roll.clone());
         let (ending, ended) = watch::channel(());
         std::thread::Builder::new()
             .name(format!("shard-{}", id.0))
@@ -50,13 +52,13 @@ impl Shard {
                 drop(ending);
             })
             .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
-        let opened = opening.await.unwrap_or_else(|_| Err(gate.reason()));
-        let shard = Shard { id, queue, budget, map, gate, ended };
-        if let Err(e) = opened {
-            shard.ended().await;
-            return Err(e);
+        match opening.await.unwrap_or_else(|_| Err(gate.reason())) {
+            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, ended }),
+            Err(e) => {
+                wait_for_end(ended).await;
+                Err(e)
+            }
         }
-        Ok(shard)
     }
 
     /// Which shard.
@@ -93,27 +95,38 @@ impl Shard {
     /// [`MetadataError::Stopped`] or [`MetadataError::Closed`].
     pub fn view(&self) -> Result<View, MetadataError> {
         self.gate.check()?;
-        Ok(View(self.map.snapshot()))
+        Ok(View::new(self.maps.clone()))
     }
 
-    async fn ended(&self) {
-        let mut ended = self.ended.clone();
-        while ended.changed().await.is_ok() {}
+    /// Whether it is open: its views are right, and it takes commands.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.gate.check().is_ok()
     }
 
-    /// Finishes what is queued, makes the map durable, and stops; the next opening has nothing to
+    /// Which of the homes and copies of the map that the shard was opened with take part, now and as it changes.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.roll.watch()
+    }
+
+    /// Finishes what is queued, makes all copies of the map durable, and stops; the next opening has nothing to
     /// apply again. Commands that come later are refused. Afterwards, also after an error, the
-    /// shard's thread holds neither log nor map any more.
+    /// shard's threads hold neither log nor map any more.
     ///
     /// # Errors
-    /// [`MetadataError`]: it had stopped before, or the map is not known to be durable.
+    /// [`MetadataError`]: it had stopped before, or no copy of the map is known to be durable.
     pub async fn close(&self) -> Result<(), MetadataError> {
         let (done, closed) = oneshot::channel();
         let outcome = match self.queue.send(Request::Close { done }).await {
             Ok(()) => closed.await.unwrap_or_else(|_| Err(self.gate.reason())),
             Err(_) => Err(self.gate.reason()),
         };
-        self.ended().await;
+        wait_for_end(self.ended.clone()).await;
         outcome
     }
+}
+
+async fn wait_for_end(mut ended: watch::Receiver<()>) {
+    while ended.changed().await.is_ok() {}
 }

@@ -59,6 +59,7 @@ pub struct Guest {
     host: Option<PathBuf>,
     disks: Vec<PathBuf>,
     network: bool,
+    tap: Option<String>,
 }
 
 /// What a script left.
@@ -94,6 +95,7 @@ impl Guest {
             host: None,
             disks: Vec::new(),
             network: true,
+            tap: None,
         }
     }
 
@@ -132,6 +134,14 @@ impl Guest {
         self
     }
 
+    /// A tap device of this machine as the network, in the place of the user's NAT: far faster, and needs root.
+    /// The script gives `eth0` its address. Only in UML.
+    #[must_use]
+    pub fn tap(mut self, device: &str) -> Guest {
+        self.tap = Some(device.to_owned());
+        self
+    }
+
     /// Boots, runs the script (its text), and waits for its end.
     ///
     /// # Errors
@@ -154,7 +164,7 @@ impl Guest {
             Kind::Qemu => self.qemu_command(&cache, job.path(), &console),
             Kind::Uml => {
                 let mut command = self.uml_command(&cache, job.path())?;
-                if self.network {
+                if self.network && self.tap.is_none() {
                     let (ours, theirs) = frame_sockets()?;
                     command.stdin(Stdio::from(ours));
                     helper = Some(nat(Stdio::from(theirs), &console)?);
@@ -184,7 +194,9 @@ impl Guest {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg("exec 3<&0 4>&1 </dev/null >&2; exec \"$@\"").arg("sh");
         command.arg(cache.join("linux.uml"));
-        if self.network {
+        if let Some(device) = &self.tap {
+            command.arg(format!("vec0:transport=tap,ifname={device},depth=128,gro=1,mac=52:54:00:12:34:56"));
+        } else if self.network {
             command.arg("vec0:transport=fd,fd=3,mac=52:54:00:12:34:56");
         }
         for (at, disk) in self.disks.iter().enumerate() {
@@ -254,6 +266,12 @@ pub struct RunningGuest {
 }
 
 impl RunningGuest {
+    /// Its process id; all its processes are below this one, or in its group.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The job's folder, shared with the guest.
     #[must_use]
     pub fn job(&self) -> Option<&Path> {

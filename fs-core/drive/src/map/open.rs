@@ -1,14 +1,18 @@
 //! Opening a drive's map, also after a power cut.
 
+use super::fence::Fences;
 use super::{MapOpenError, MapOptions, ShardMap};
-use fjall::{Database, Error, KeyspaceCreateOptions};
+use env::durable::FileLock;
+use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions};
+use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use types::ShardId;
 
-/// Names of keyspaces begin so; the number is the version of what is in them.
-const KEYSPACE: &str = "shard.1.";
+/// Names of keyspaces begin so; the number is the version of what is in them. Shard and generation follow.
+const KEYSPACE: &str = "shard.2.";
 
 /// The engine's folder of tables.
 const KEYSPACES: &str = "keyspaces";
@@ -16,12 +20,14 @@ const KEYSPACES: &str = "keyspaces";
 /// The LSM's floor for all its journals together.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
-/// The map of all shards of one drive. Clones are handles of the same.
+/// The maps of all shards of one drive. Clones are handles of the same.
 #[derive(Clone)]
 pub struct DriveMap {
     db: Database,
     dir: PathBuf,
     memtable_bytes: u64,
+    fences: Arc<Fences>,
+    lock: Option<Arc<FileLock>>,
 }
 
 impl DriveMap {
@@ -44,40 +50,91 @@ impl DriveMap {
             Err(Failure::Other(error)) => return Err(error),
         };
         for name in db.list_keyspace_names() {
-            if shard_of(&name).is_none() {
+            if parse(&name).is_none() {
                 return Err(MapOpenError::UnknownFormat(name.to_string()));
             }
         }
-        Ok(DriveMap { db, dir: dir.to_path_buf(), memtable_bytes: options.memtable_bytes })
+        let (dir, memtable_bytes) = (dir.to_path_buf(), options.memtable_bytes);
+        Ok(DriveMap { db, dir, memtable_bytes, fences: Arc::default(), lock: None })
     }
 
-    /// The map of `shard`, empty when it is new here.
+    /// Keeps the drive's lock as long as anything of its maps is at work: the engine names its files by
+    /// path, and would write into those of a later drive in the same folder.
+    #[must_use]
+    pub(crate) fn with_lock(self, lock: Arc<FileLock>) -> DriveMap {
+        DriveMap { lock: Some(lock), ..self }
+    }
+
+    /// The copy of `shard`'s map with the highest generation, if there is one. From now on only this handle
+    /// and its clones can write to maps of the shard.
     ///
     /// # Errors
-    /// [`MapOpenError::Engine`] when it cannot be created.
-    pub fn shard(&self, shard: ShardId) -> Result<ShardMap, MapOpenError> {
-        let name = format!("{KEYSPACE}{}", shard.0);
-        let is_new = !self.db.keyspace_exists(&name);
-        let bytes = self.memtable_bytes;
-        let cells = self
-            .db
-            .keyspace(&name, || {
-                KeyspaceCreateOptions::default().max_memtable_size(bytes).manual_journal_persist(true)
-            })
-            .map_err(|e| MapOpenError::Engine(e.to_string()))?;
-        if is_new {
-            // The engine syncs what is in the new folder; its entry in the folder above is ours to sync.
-            for dir in [self.dir.join(KEYSPACES), self.dir.clone()] {
-                sync_dir(&dir)?;
-            }
+    /// [`MapOpenError::Engine`] when it cannot be opened, or a write of a former handle does not come to an end.
+    pub fn newest(&self, shard: ShardId) -> Result<Option<ShardMap>, MapOpenError> {
+        self.generations(shard).into_iter().max().map(|generation| self.take(shard, generation)).transpose()
+    }
+
+    /// A new, empty copy of `shard`'s map, which only this handle and its clones can write to. A generation is never used twice: the engine's journal may still
+    /// have what was in the former one, under the same name.
+    ///
+    /// # Errors
+    /// [`MapOpenError::Engine`] when it cannot be created, or when there is one of this or a later generation.
+    pub fn create(&self, shard: ShardId, generation: u64) -> Result<ShardMap, MapOpenError> {
+        if let Some(last) = self.generations(shard).into_iter().max().filter(|last| *last >= generation) {
+            return Err(MapOpenError::Engine(format!("generation {generation} after {last}")));
         }
-        Ok(ShardMap::new(self.db.clone(), cells))
+        let map = self.take(shard, generation)?;
+        // The engine syncs what is in the new folder; its entry in the folder above is ours to sync.
+        for dir in [self.dir.join(KEYSPACES), self.dir.clone()] {
+            sync_dir(&dir)?;
+        }
+        Ok(map)
+    }
+
+    /// Deletes every copy of `shard`'s map but `kept`. Its files go with the last handle of it.
+    ///
+    /// # Errors
+    /// [`MapOpenError::Engine`]; what was not deleted is the next time.
+    pub fn keep_only(&self, shard: ShardId, kept: Option<&ShardMap>) -> Result<(), MapOpenError> {
+        for generation in self.generations(shard) {
+            if kept.is_some_and(|kept| kept.generation() == generation) {
+                continue;
+            }
+            let gone = self.keyspace(shard, generation)?;
+            self.db.delete_keyspace(gone).map_err(|e| MapOpenError::Engine(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// The generations of `shard` that are here.
+    fn generations(&self, shard: ShardId) -> Vec<u64> {
+        let names = self.db.list_keyspace_names();
+        let all = names.iter().filter_map(|name| parse(name));
+        all.filter(|(of, _)| *of == shard).map(|(_, generation)| generation).collect()
+    }
+
+    fn keyspace(&self, shard: ShardId, generation: u64) -> Result<Keyspace, MapOpenError> {
+        let bytes = self.memtable_bytes;
+        let options =
+            || KeyspaceCreateOptions::default().max_memtable_size(bytes).manual_journal_persist(true);
+        let opened = self.db.keyspace(&format!("{KEYSPACE}{}.{generation}", shard.0), options);
+        opened.map_err(|e| MapOpenError::Engine(e.to_string()))
+    }
+
+    fn take(&self, shard: ShardId, generation: u64) -> Result<ShardMap, MapOpenError> {
+        let pass = self.fences.pass(shard).ok_or_else(|| {
+            MapOpenError::Engine(format!("a write to the map of shard {} does not come to an end", shard.0))
+        })?;
+        let cells = self.keyspace(shard, generation)?;
+        Ok(ShardMap::new(self.db.clone(), cells, generation, pass, self.lock.clone()))
     }
 
     /// The shards that have a map here.
     #[must_use]
     pub fn shards(&self) -> Vec<ShardId> {
-        self.db.list_keyspace_names().iter().filter_map(|name| shard_of(name)).collect()
+        let names = self.db.list_keyspace_names();
+        let all: BTreeSet<ShardId> = names.iter().filter_map(|name| parse(name)).map(|(of, _)| of).collect();
+        all.into_iter().collect()
     }
 
     /// Bytes on disk, journals included.
@@ -89,8 +146,10 @@ impl DriveMap {
     }
 }
 
-fn shard_of(keyspace: &str) -> Option<ShardId> {
-    keyspace.strip_prefix(KEYSPACE)?.parse().ok().map(ShardId)
+/// Shard and generation of a keyspace, from its name.
+fn parse(keyspace: &str) -> Option<(ShardId, u64)> {
+    let (shard, generation) = keyspace.strip_prefix(KEYSPACE)?.split_once('.')?;
+    Some((ShardId(shard.parse().ok()?), generation.parse().ok()?))
 }
 
 enum Failure {

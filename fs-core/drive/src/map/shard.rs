@@ -1,10 +1,13 @@
 //! One shard's map: reads, the atomic commit, the consistent snapshot.
 
 use super::cell;
+use super::fence::Pass;
 use bytes::Bytes;
+use env::durable::FileLock;
 use fjall::{Database, Guard, Keyspace, PersistMode, Readable, Snapshot};
 use map::{MapError, OrderedMap, Visit, WriteSet};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The host's own key: its mark lives beside the content, because only one keyspace is one unit
@@ -17,40 +20,60 @@ const KEY_BYTES_MAX: usize = u16::MAX as usize;
 /// How long [`ShardMap::persist`] waits before it calls the drive stuck.
 const PERSIST_WAIT: Duration = Duration::from_secs(120);
 
-/// The map of one shard. Clones are handles of the same; reads see the last commit.
+/// A copy of the map of one shard. Clones are handles of the same; reads see the last commit.
 #[derive(Clone)]
 pub struct ShardMap {
+    // In this order: the lock goes when nothing can write into the drive's folder any more.
     db: Database,
     cells: Keyspace,
+    generation: u64,
+    pass: Pass,
+    lock: Option<Arc<FileLock>>,
 }
 
 /// A consistent view of a [`ShardMap`]; later commits do not change it. Keep it short: what it
 /// sees is not compacted away.
 pub struct MapSnapshot {
-    cells: Keyspace,
     at: Snapshot,
+    cells: Keyspace,
+    _lock: Option<Arc<FileLock>>,
 }
 
 impl ShardMap {
-    pub(super) fn new(db: Database, cells: Keyspace) -> ShardMap {
-        ShardMap { db, cells }
+    pub(super) fn new(
+        db: Database,
+        cells: Keyspace,
+        generation: u64,
+        pass: Pass,
+        lock: Option<Arc<FileLock>>,
+    ) -> ShardMap {
+        ShardMap { db, cells, generation, pass, lock }
     }
 
-    /// What the last [`ShardMap::commit`] gave as mark.
+    /// Which of the copies that this drive has had.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What the last [`ShardMap::commit`] gave as mark; none in a copy that nothing was ever committed to.
     ///
     /// # Errors
     /// [`MapError`] when it cannot be read or has a wrong checksum.
     pub fn mark(&self) -> Result<Option<Bytes>, MapError> {
-        let found = self.cells.get(MARK_KEY).map_err(engine)?;
-        found.map(|c| cell::open(MARK_KEY, &c).map(Bytes::copy_from_slice)).transpose()
+        value(MARK_KEY, self.cells.get(MARK_KEY).map_err(engine)?)
     }
 
     /// Applies `changes` and sets the mark, all or nothing, visible to every read and snapshot
     /// that begins after it returns. Survives a crash only as a whole, and only once persisted.
     ///
     /// # Errors
-    /// [`MapError`]: nothing was changed, and after an error of the disk no later commit is taken.
+    /// [`MapError`]: nothing was changed, and after an error of the disk, or when the map was opened again
+    /// since, no later commit is taken.
     pub fn commit(&self, changes: &WriteSet, mark: &[u8]) -> Result<(), MapError> {
+        let Some(_alone) = self.pass.hold() else {
+            return Err(MapError("it was opened by another since".to_owned()));
+        };
         let mut batch = self.db.batch();
         for (key, change) in changes.iter() {
             if !is_machines(key) {
@@ -68,7 +91,7 @@ impl ShardMap {
     /// The map as it is now.
     #[must_use]
     pub fn snapshot(&self) -> MapSnapshot {
-        MapSnapshot { cells: self.cells.clone(), at: self.db.snapshot() }
+        MapSnapshot { at: self.db.snapshot(), cells: self.cells.clone(), _lock: self.lock.clone() }
     }
 
     /// Makes everything committed so far durable, as synced tables. Blocks on the disk.
@@ -94,6 +117,16 @@ impl ShardMap {
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
         self.cells.disk_space()
+    }
+}
+
+impl MapSnapshot {
+    /// [`ShardMap::mark`] as it was then.
+    ///
+    /// # Errors
+    /// [`MapError`] when it cannot be read or has a wrong checksum.
+    pub fn mark(&self) -> Result<Option<Bytes>, MapError> {
+        value(MARK_KEY, self.at.get(&self.cells, MARK_KEY).map_err(engine)?)
     }
 }
 

@@ -8,8 +8,12 @@ use types::ShardId;
 
 fn open(dir: &Path) -> (DriveMap, ShardMap) {
     let drive = DriveMap::open(dir, &MapOptions::default()).unwrap();
-    let shard = drive.shard(ShardId(3)).unwrap();
+    let shard = copy_of(&drive, ShardId(3));
     (drive, shard)
+}
+
+fn copy_of(drive: &DriveMap, shard: ShardId) -> ShardMap {
+    drive.newest(shard).unwrap().unwrap_or_else(|| drive.create(shard, 1).unwrap())
 }
 
 fn set(changes: &[(&[u8], Option<&'static [u8]>)]) -> WriteSet {
@@ -112,7 +116,7 @@ fn the_mark_is_the_hosts_alone() {
 fn shards_of_a_drive_do_not_see_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let (drive, three) = open(dir.path());
-    let four = drive.shard(ShardId(4)).unwrap();
+    let four = copy_of(&drive, ShardId(4));
     three.commit(&set(&[(b"a", Some(b"1"))]), b"3").unwrap();
     assert_eq!(four.get(b"a").unwrap(), None);
     assert_eq!(four.mark().unwrap(), None);
@@ -234,4 +238,56 @@ fn keys_beyond_the_engines_limit_are_not_there_and_do_not_disturb() {
         assert_eq!(listed(&map, &longer, b"l", back).len(), 0);
         assert_eq!(listed(&map, &longer, &vec![b'k'; 65_540], back).len(), 0);
     }
+}
+
+#[test]
+fn a_later_generation_has_nothing_of_the_former_one_whatever_the_journal_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let (drive, first) = open(dir.path());
+    first.commit(&set(&[(b"a", Some(b"1")), (b"b", Some(b"1"))]), b"1").unwrap();
+    let second = drive.create(ShardId(3), 7).unwrap();
+    assert!(drive.create(ShardId(3), 7).is_err() && drive.create(ShardId(3), 4).is_err());
+    assert_eq!((second.mark().unwrap(), second.get(b"a").unwrap()), (None, None));
+    second.commit(&set(&[(b"a", Some(b"2"))]), b"2").unwrap();
+    assert_eq!(first.get(b"a").unwrap().unwrap(), Bytes::from_static(b"1"));
+    drive.keep_only(ShardId(3), Some(&second)).unwrap();
+    second.persist().unwrap();
+    // What reads from a copy that is deleted goes on reading.
+    assert_eq!(first.snapshot().mark().unwrap().unwrap(), Bytes::from_static(b"1"));
+    let after = tempfile::tempdir().unwrap();
+    copy(dir.path(), after.path());
+    for _ in 0..2 {
+        let (drive, map) = open(after.path());
+        assert_eq!(map.generation(), 7);
+        assert_eq!(map.snapshot().mark().unwrap().unwrap(), Bytes::from_static(b"2"));
+        assert_eq!(listed(&map, b"", b"z", false), [(b"a".to_vec(), b"2".to_vec())]);
+        assert_eq!(drive.shards(), [ShardId(3)]);
+    }
+    drop((first, second));
+    drive.keep_only(ShardId(3), None).unwrap();
+    assert_eq!((drive.newest(ShardId(3)).unwrap().is_none(), drive.shards()), (true, Vec::new()));
+}
+
+#[test]
+fn who_opened_it_before_writes_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (drive, first) = open(dir.path());
+    first.commit(&set(&[(b"a", Some(b"1"))]), b"1").unwrap();
+    let second = drive.newest(ShardId(3)).unwrap().unwrap();
+    assert!(first.commit(&set(&[(b"a", Some(b"0"))]), b"0").is_err());
+    second.commit(&set(&[(b"b", Some(b"2"))]), b"2").unwrap();
+    assert_eq!(first.get(b"a").unwrap().unwrap(), Bytes::from_static(b"1"));
+    let third = drive.create(ShardId(3), 2).unwrap();
+    assert!(second.commit(&WriteSet::default(), b"3").is_err());
+    third.commit(&WriteSet::default(), b"3").unwrap();
+}
+
+#[test]
+fn a_map_of_the_first_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = fjall::Database::builder(dir.path()).open().unwrap();
+    db.keyspace("shard.1.0", fjall::KeyspaceCreateOptions::default).unwrap();
+    drop(db);
+    let opened = DriveMap::open(dir.path(), &MapOptions::default());
+    assert!(matches!(opened, Err(super::MapOpenError::UnknownFormat(name)) if name == "shard.1.0"));
 }

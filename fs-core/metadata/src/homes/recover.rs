@@ -2,9 +2,11 @@
 
 use super::Homes;
 use super::plan::{Ballot, Found, Place, Plan, plan};
+use crate::roll::Roll;
 use crate::{Home, MetadataError, ShardConfig};
 use bytes::{Buf, BufMut, Bytes};
 use drive::log::{LogError, LogRecord, LogWrite, Mark, ShardLog};
+use std::sync::Arc;
 
 /// Bytes of entries copied to a home at once.
 const COPY_BYTES: usize = 4 << 20;
@@ -76,7 +78,7 @@ fn find(home: &Home) -> Result<Found, MetadataError> {
 }
 
 /// Opens the log of the voter: afterwards all reachable homes are equal and whole.
-pub(crate) async fn recover(config: &ShardConfig) -> Result<Homes, MetadataError> {
+pub(crate) async fn recover(config: &ShardConfig, roll: Arc<Roll>) -> Result<Homes, MetadataError> {
     let mut homes: Vec<&Home> = Vec::new();
     let mut found = Vec::new();
     let mut first_error = None;
@@ -114,7 +116,7 @@ pub(crate) async fn recover(config: &ShardConfig) -> Result<Homes, MetadataError
             }
         }
     }
-    Ok(Homes::new(homes.iter().map(|h| h.log.clone()).collect(), config.home_count / 2 + 1))
+    Ok(Homes::new(&homes, config.home_count / 2 + 1, roll))
 }
 
 /// Makes the entries of `target` those of `source`. Of a home that counts, only what `source`

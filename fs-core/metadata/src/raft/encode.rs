@@ -1,19 +1,15 @@
 //! What Raft keeps, as bytes (`docs/formats/log.md`).
 
-use super::types::{Entry, LogId, Membership, StoredMembership, Vote, log_id};
+use super::types::{Entry, LogId, Membership, Vote, log_id};
 use crate::MetadataError;
 use crate::batch::Batch;
 use bytes::{Buf, BufMut, Bytes};
 use drive::log::LogRecord;
 use openraft::EntryPayload;
-use serde::{Deserialize, Serialize};
 
 const BLANK: u8 = 0;
 const COMMANDS: u8 = 1;
 const MEMBERSHIP: u8 = 2;
-
-/// Version of the map's mark.
-const MARK_VERSION: u8 = 1;
 
 fn damaged(what: impl Into<String>) -> MetadataError {
     MetadataError::Damaged(what.into())
@@ -76,7 +72,7 @@ pub(super) fn read_vote(mut bytes: Bytes) -> Result<Vote, MetadataError> {
     }
 }
 
-/// The term of an encoded vote, by which homes that disagree are ordered.
+/// A log id: term, index.
 pub(crate) fn id(id: &LogId) -> Bytes {
     let mut out = Vec::with_capacity(16);
     out.put_u64(id.leader_id.term);
@@ -90,28 +86,6 @@ pub(crate) fn read_id(mut bytes: Bytes) -> Result<LogId, MetadataError> {
     }
     let (term, index) = (bytes.get_u64(), bytes.get_u64());
     Ok(log_id(term, index))
-}
-
-/// What the map keeps beside the machine's content, committed with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
-    pub(super) applied: Option<LogId>,
-    pub(super) membership: StoredMembership,
-}
-
-impl Mark {
-    pub(super) fn encode(&self) -> Result<Vec<u8>, MetadataError> {
-        postcard::to_extend(self, vec![MARK_VERSION]).map_err(|e| damaged(e.to_string()))
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Result<Mark, MetadataError> {
-        match bytes.split_first() {
-            Some((&MARK_VERSION, rest)) => {
-                postcard::from_bytes(rest).map_err(|e| damaged(format!("the map's mark: {e}")))
-            }
-            _ => Err(damaged("the map's mark is of an unknown version")),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -145,17 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn votes_ids_and_marks_come_back() {
+    fn votes_and_ids_come_back() {
         for v in [Vote::new(3, 7), Vote::new_committed(4, 8)] {
             assert_eq!(read_vote(vote(&v)).unwrap(), v);
         }
         assert!(read_vote(Bytes::from_static(&[2; 17])).is_err());
         assert_eq!(read_id(id(&log_id(5, 6))).unwrap(), log_id(5, 6));
-        let mark = Mark {
-            applied: Some(log_id(1, 2)),
-            membership: StoredMembership::new(Some(log_id(1, 0)), membership()),
-        };
-        assert_eq!(Mark::decode(&mark.encode().unwrap()).unwrap(), mark);
-        assert!(Mark::decode(&[9]).is_err());
     }
 }

@@ -77,13 +77,26 @@ impl RaftLog {
         (state.purged, state.last)
     }
 
+    /// The term of the last vote.
+    pub(crate) fn term(&self) -> u64 {
+        self.state().vote.map_or(0, |vote| vote.leader_id().term)
+    }
+
+    /// Whether `id` is an entry of this log, or the last one that was purged.
+    pub(crate) fn has(&self, id: &LogId) -> Result<bool, MetadataError> {
+        if self.state().purged == Some(*id) {
+            return Ok(true);
+        }
+        Ok(self.some(id.index, id.index + 1)?.first().is_some_and(|entry| entry.log_id == *id))
+    }
+
     /// See [`Homes::pressed`].
     pub(crate) async fn pressed(&self) {
         self.homes.pressed().await;
     }
 
     /// Entries from `from`, at most up to before `to` and at least one if there is one.
-    fn some(&self, from: u64, to: u64) -> Result<Vec<Entry>, MetadataError> {
+    pub(super) fn some(&self, from: u64, to: u64) -> Result<Vec<Entry>, MetadataError> {
         let (from, to) = {
             let state = self.state();
             let Some(first) = state.first else { return Ok(Vec::new()) };

@@ -1,23 +1,21 @@
-//! Raft's state machine: commands to the machine, their changes to the map, all or nothing.
+//! Raft's state machine: commands to the machine, their changes to the maps, all or nothing.
 
-use super::encode::Mark;
+use super::execute::{self, COMMIT_KEYS};
+use super::mark::Progress;
+use super::persist::Persist;
 use super::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::MetadataError;
 use crate::batch::Replies;
 use crate::gate::Gate;
-use crate::{MetadataError, Refused};
+use crate::maps::Maps;
 use bytes::Bytes;
-use drive::map::{MARK_KEY, ShardMap};
 use futures_util::{Stream, StreamExt};
-use map::{Machine, MapError, Overlay, WriteSet};
+use map::{Machine, WriteSet};
 use openraft::EntryPayload;
-use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use types::limits::COMMAND_KEYS_MAX;
-
-/// Keys beyond which the changes gathered from several entries go to the map.
-const COMMIT_KEYS: usize = 4096;
 
 /// What was applied since the map was last made durable.
 #[derive(Default)]
@@ -34,110 +32,121 @@ impl Since {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
+
+    /// This much is durable now.
+    pub(super) fn settle(&self, commands: u64, bytes: u64) {
+        self.commands.fetch_sub(commands, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
-/// The machine and its map under Raft.
+/// How far every copy of the map is durable, as Raft wants to know it.
+#[derive(Clone)]
+pub(super) struct Persisted(Arc<Mutex<Option<SnapshotMeta>>>);
+
+impl Persisted {
+    fn locked(&self) -> MutexGuard<'_, Option<SnapshotMeta>> {
+        // Nothing that is done under the lock panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self) -> Option<SnapshotMeta> {
+        self.locked().clone()
+    }
+
+    pub(super) fn set(&self, meta: SnapshotMeta) {
+        *self.locked() = Some(meta);
+    }
+}
+
+/// The machine and its maps under Raft.
 pub(crate) struct Applier {
     machine: Arc<dyn Machine>,
-    map: ShardMap,
+    maps: Arc<Maps>,
     gate: Arc<Gate>,
-    mark: Mark,
+    progress: Progress,
     since: Arc<Since>,
-    /// How far the map is durable.
-    persisted: Arc<Mutex<Option<SnapshotMeta>>>,
+    persisted: Persisted,
 }
 
-fn locked(meta: &Mutex<Option<SnapshotMeta>>) -> MutexGuard<'_, Option<SnapshotMeta>> {
-    // Nothing that is done under the lock panics.
-    meta.lock().unwrap_or_else(PoisonError::into_inner)
-}
+type Answers = Vec<(ApplyResponder<TypeConfig>, Replies)>;
 
 impl Applier {
-    /// The machine over what `map` has; `purged` is how far the log relies on the map.
+    /// The machine over what `maps` have, which is `progress`; `purged` is how far the log relies on them.
     ///
     /// # Errors
-    /// [`MetadataError::Damaged`] when log and map cannot belong together.
+    /// [`MetadataError::Config`] when the maps are another voter's.
     pub(crate) fn open(
         machine: Arc<dyn Machine>,
-        map: ShardMap,
+        maps: Arc<Maps>,
+        progress: Progress,
         gate: Arc<Gate>,
-        (purged, last): (Option<LogId>, Option<LogId>),
+        purged: Option<LogId>,
         voter: u64,
     ) -> Result<Applier, MetadataError> {
-        let mark = map.mark()?.map_or_else(|| Ok(Mark::default()), |m| Mark::decode(&m))?;
-        let shown = |id: Option<LogId>| id.map_or("nothing".to_owned(), |id| id.to_string());
-        if mark.applied < purged {
-            let (map, log) = (shown(mark.applied), shown(purged));
-            return Err(MetadataError::Damaged(format!("the map has {map}, but the log begins after {log}")));
-        }
-        // The log is durable before the map hears of an entry, so it can only have lost it.
-        if mark.applied > last {
-            let (map, log) = (shown(mark.applied), shown(last));
-            return Err(MetadataError::Damaged(format!("the map has {map}, but the log ends at {log}")));
-        }
-        let voters: Vec<u64> = mark.membership.voter_ids().collect();
+        let voters = progress.voters();
         if !voters.is_empty() && !voters.contains(&voter) {
             return Err(MetadataError::Config(format!("voter {voter} is none of {voters:?}")));
         }
-        let membership = mark.membership.clone();
-        let persisted = purged.map(|id| SnapshotMeta { last_log_id: Some(id), last_membership: membership });
-        Ok(Applier {
-            machine,
-            map,
-            gate,
-            mark,
-            since: Arc::default(),
-            persisted: Arc::new(Mutex::new(persisted)),
-        })
+        let meta = purged.map(|id| SnapshotMeta { last_log_id: Some(id), ..progress.meta() });
+        let persisted = Persisted(Arc::new(Mutex::new(meta)));
+        Ok(Applier { machine, maps, gate, progress, since: Arc::default(), persisted })
     }
 
     pub(crate) fn since(&self) -> Arc<Since> {
         self.since.clone()
     }
 
-    /// Applies one command over what `changes` already has; only a command that is applied adds to them.
-    fn command(&self, changes: &mut WriteSet, command: &Bytes) -> Result<Result<Bytes, Refused>, MapError> {
-        let mut own = WriteSet::default();
-        let reply = {
-            let below = Overlay::new(&self.map, changes);
-            self.machine.apply(&mut Overlay::new(&below, &mut own), command)?
-        };
-        if own.len() > COMMAND_KEYS_MAX {
-            return Ok(Err(Refused::TooManyKeys));
+    /// Reads from another copy than `primary`, which could not be read, if that is still the one and there
+    /// is another.
+    pub(crate) async fn replace_primary(&self, primary: u128) {
+        if self.maps.primary().incarnation != primary {
+            return;
         }
-        let bad = |key: &[u8]| key.is_empty() || key.len() > usize::from(u16::MAX) || key == MARK_KEY;
-        if own.iter().any(|(key, _)| bad(key)) {
-            return Ok(Err(Refused::BadKey));
+        let why = MetadataError::Stopped("it cannot be read or made durable".to_owned());
+        if self.maps.promote(why).await.is_err() {
+            tracing::error!("the only copy of the map cannot be read or made durable");
         }
-        changes.merge(own);
-        Ok(Ok(reply))
     }
 
-    fn entry(&mut self, changes: &mut WriteSet, entry: &Entry) -> Result<Replies, MapError> {
+    async fn entry(&mut self, changes: &mut WriteSet, entry: &Entry) -> Result<Replies, MetadataError> {
         let mut replies = Replies::default();
-        match &entry.payload {
-            EntryPayload::Blank => {}
-            EntryPayload::Membership(membership) => {
-                self.mark.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+        if let EntryPayload::Normal(batch) = &entry.payload {
+            for command in batch.0.iter() {
+                replies.0.push(self.command(changes, command).await?);
             }
-            EntryPayload::Normal(batch) => {
-                for command in batch.0.iter() {
-                    replies.0.push(self.command(changes, command)?);
-                }
-                self.since.commands.fetch_add(batch.0.len() as u64, Ordering::Relaxed);
-                self.since.bytes.fetch_add(batch.bytes(), Ordering::Relaxed);
-            }
+            self.since.commands.fetch_add(batch.0.len() as u64, Ordering::Relaxed);
+            self.since.bytes.fetch_add(batch.bytes(), Ordering::Relaxed);
         }
-        self.mark.applied = Some(entry.log_id);
+        execute::advance(&mut self.progress, entry);
         Ok(replies)
     }
 
+    /// Applies a command, over another copy of the map when the primary cannot be read.
+    async fn command(
+        &self,
+        changes: &mut WriteSet,
+        command: &Bytes,
+    ) -> Result<Result<Bytes, crate::Refused>, MetadataError> {
+        loop {
+            let primary = self.maps.primary();
+            match execute::command(&*self.machine, &primary.map, changes, command) {
+                Ok(reply) => return Ok(reply),
+                Err(e) => self.maps.promote(e.into()).await?,
+            }
+        }
+    }
+
     /// Content and mark in one commit; only then does anybody hear of it.
-    fn commit(&self, changes: &mut WriteSet, answers: &mut Answers) -> Result<(), MetadataError> {
-        self.map.commit(&std::mem::take(changes), &self.mark.encode()?)?;
+    async fn commit(&self, changes: &mut WriteSet, answers: &mut Answers) -> Result<(), MetadataError> {
+        let changes = Arc::new(std::mem::take(changes));
+        while let Err(e) = self.maps.primary().commit(&changes, &self.progress) {
+            self.maps.promote(e).await?;
+        }
         for (responder, replies) in answers.drain(..) {
             responder.send(replies);
         }
+        self.maps.feed(changes, &self.progress).await;
         Ok(())
     }
 
@@ -150,26 +159,24 @@ impl Applier {
         let mut pending = false;
         while let Some(next) = entries.next().await {
             let (entry, responder) = next.map_err(|e| MetadataError::Damaged(e.to_string()))?;
-            let replies = self.entry(&mut changes, &entry)?;
+            let replies = self.entry(&mut changes, &entry).await?;
             answers.extend(responder.map(|r| (r, replies)));
             pending = true;
             if changes.len() >= COMMIT_KEYS {
-                self.commit(&mut changes, &mut answers)?;
+                self.commit(&mut changes, &mut answers).await?;
                 pending = false;
             }
         }
-        if pending { self.commit(&mut changes, &mut answers) } else { Ok(()) }
+        if pending { self.commit(&mut changes, &mut answers).await } else { Ok(()) }
     }
 }
-
-type Answers = Vec<(ApplyResponder<TypeConfig>, Replies)>;
 
 impl RaftStateMachine<TypeConfig> for Applier {
     type SnapshotData = ();
     type SnapshotBuilder = Persist;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        Ok((self.mark.applied, self.mark.membership.clone()))
+        Ok((self.progress.applied, (*self.progress.membership).clone()))
     }
 
     async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
@@ -185,9 +192,9 @@ impl RaftStateMachine<TypeConfig> for Applier {
 
     async fn get_snapshot_builder(&mut self) -> Persist {
         Persist {
-            map: self.map.clone(),
+            maps: self.maps.clone(),
             gate: self.gate.clone(),
-            mark: self.mark.clone(),
+            progress: self.progress.clone(),
             commands: self.since.commands(),
             bytes: self.since.bytes(),
             since: self.since.clone(),
@@ -200,38 +207,6 @@ impl RaftStateMachine<TypeConfig> for Applier {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
-        Ok(locked(&self.persisted).clone().map(|meta| Snapshot { meta, snapshot: () }))
-    }
-}
-
-/// Makes the map durable; the log is purged behind it, never before.
-pub(crate) struct Persist {
-    map: ShardMap,
-    gate: Arc<Gate>,
-    /// What the map had when this began.
-    mark: Mark,
-    commands: u64,
-    bytes: u64,
-    since: Arc<Since>,
-    persisted: Arc<Mutex<Option<SnapshotMeta>>>,
-}
-
-impl RaftSnapshotBuilder<TypeConfig> for Persist {
-    type SnapshotData = ();
-
-    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let map = self.map.clone();
-        let done = tokio::task::spawn_blocking(move || map.persist()).await.map_err(io::Error::other)?;
-        if let Err(e) = done {
-            let e = MetadataError::Map(e);
-            self.gate.stop(&e);
-            return Err(io::Error::other(e));
-        }
-        self.since.commands.fetch_sub(self.commands, Ordering::Relaxed);
-        self.since.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        let meta =
-            SnapshotMeta { last_log_id: self.mark.applied, last_membership: self.mark.membership.clone() };
-        *locked(&self.persisted) = Some(meta.clone());
-        Ok(Snapshot { meta, snapshot: () })
+        Ok(self.persisted.get().map(|meta| Snapshot { meta, snapshot: () }))
     }
 }

@@ -3,7 +3,9 @@
 use super::types::TypeConfig;
 use super::{Applier, RaftLog};
 use crate::gate::Gate;
-use crate::{Home, MetadataError, ShardConfig, ShardOptions, homes};
+use crate::maps::{self, Maps};
+use crate::roll::Roll;
+use crate::{Home, MapSeat, MetadataError, ShardConfig, ShardOptions, homes};
 use bytes::Bytes;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
@@ -42,12 +44,16 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
         machine: Arc::new(Nothing),
         homes: logs.iter().map(|log| Home { log: log.shard(id), incarnation: 9 }).collect(),
         home_count,
-        map: map.shard(id).unwrap(),
+        maps: vec![MapSeat { map: map.clone(), incarnation: 9 }],
         options: ShardOptions::default(),
     };
     let gate = Arc::new(Gate::new(id));
-    let log = RaftLog::open(homes::recover(&config).await?, gate.clone())?;
-    let applier = Applier::open(config.machine, config.map, gate, log.ends(), 1)?;
+    let roll = Arc::new(Roll::new(id));
+    let log = RaftLog::open(homes::recover(&config, roll.clone()).await?, gate.clone())?;
+    let opened = maps::open(&config, &log).await?;
+    let progress = opened.progress.clone();
+    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
+    let applier = Applier::open(config.machine, maps, progress, gate, log.ends().0, 1)?;
     Ok(((dir, logs, map), log, applier))
 }
 

@@ -15,7 +15,8 @@ openraft::declare_raft_types!(
 
 /// What membership says of a voter beside its id: nothing yet.
 pub(crate) type Node = EmptyNode;
-pub(super) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+/// (term, index), in this order.
+pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
 pub(super) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 pub(super) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(super) type Membership = openraft::Membership<u64, Node>;

@@ -2,10 +2,11 @@
 
 use crate::batch::{Batch, COMMANDS_MAX};
 use crate::gate::Gate;
+use crate::maps::{self, Maps, Shared};
 use crate::raft::{Applier, NoPeers, Node, Raft, RaftLog, Since};
+use crate::roll::Roll;
 use crate::{MetadataError, ShardConfig, ShardOptions, homes, raft};
 use bytes::Bytes;
-use drive::map::ShardMap;
 use openraft::{ReadPolicy, ServerState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ struct Running {
     raft: Raft,
     log: RaftLog,
     since: Arc<Since>,
-    map: ShardMap,
+    maps: Arc<Maps>,
     options: ShardOptions,
     gate: Arc<Gate>,
 }
@@ -58,8 +59,8 @@ impl Drop for Ending {
 pub(super) fn thread(
     config: ShardConfig,
     requests: mpsc::Receiver<Request>,
-    gate: Arc<Gate>,
-    opened: oneshot::Sender<Result<(), MetadataError>>,
+    (gate, roll): (Arc<Gate>, Arc<Roll>),
+    opened: oneshot::Sender<Result<Arc<Shared>, MetadataError>>,
 ) {
     let _ending = Ending(gate.clone());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
@@ -70,10 +71,10 @@ pub(super) fn thread(
         }
     };
     runtime.block_on(async move {
-        match start(config, gate.clone()).await {
+        match start(config, gate.clone(), roll).await {
             Ok(running) => {
                 gate.open();
-                let _ = opened.send(Ok(()));
+                let _ = opened.send(Ok(running.maps.shared()));
                 running.serve(requests).await;
             }
             Err(e) => {
@@ -88,22 +89,35 @@ fn stopped(e: impl std::fmt::Display) -> MetadataError {
     MetadataError::Stopped(e.to_string())
 }
 
-async fn start(config: ShardConfig, gate: Arc<Gate>) -> Result<Running, MetadataError> {
-    let homes = homes::recover(&config).await?;
+async fn start(config: ShardConfig, gate: Arc<Gate>, roll: Arc<Roll>) -> Result<Running, MetadataError> {
+    let homes = homes::recover(&config, roll.clone()).await?;
     let log = RaftLog::open(homes, gate.clone())?;
-    let applier = Applier::open(config.machine, config.map.clone(), gate.clone(), log.ends(), config.voter)?;
-    let since = applier.since();
+    let opened = maps::open(&config, &log).await?;
+    let progress = opened.progress.clone();
+    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
     let settings = raft::config(true).map_err(stopped)?;
-    let raft = Raft::new(config.voter, settings, NoPeers, log.clone(), applier).await.map_err(stopped)?;
-    let running = Running { raft, log, since, map: config.map, options: config.options, gate };
-    match running.lead(config.voter).await {
-        Ok(()) => Ok(running),
-        Err(e) => {
-            // The first reason says more than what followed from it.
-            let _ = running.raft.shutdown().await;
-            Err(running.gate.stopped().unwrap_or(e))
+    let running = async {
+        let machine = config.machine.clone();
+        let purged = log.ends().0;
+        let applier = Applier::open(machine, maps.clone(), progress, gate.clone(), purged, config.voter)?;
+        let since = applier.since();
+        let raft = Raft::new(config.voter, settings, NoPeers, log.clone(), applier).await.map_err(stopped)?;
+        let (maps, gate, options) = (maps.clone(), gate.clone(), config.options);
+        let running = Running { raft, log, since, maps, options, gate };
+        match running.lead(config.voter).await {
+            Ok(()) => Ok(running),
+            Err(e) => {
+                // The first reason says more than what followed from it.
+                let _ = running.raft.shutdown().await;
+                Err(running.gate.stopped().unwrap_or(e))
+            }
         }
+    };
+    let running = running.await;
+    if running.is_err() {
+        maps.end().await;
     }
+    running
 }
 
 impl Running {
@@ -129,6 +143,16 @@ impl Running {
                 next = requests.recv() => next,
                 () = self.log.pressed() => {
                     if let Err(e) = self.raft.trigger().snapshot().await {
+                        self.gate.stop(&stopped(e));
+                    }
+                    continue;
+                }
+                primary = self.maps.suspected() => {
+                    // The applier is the one who may change it, between two entries.
+                    let changed = self.raft.with_state_machine(move |applier: &mut Applier| {
+                        Box::pin(async move { applier.replace_primary(primary).await })
+                    });
+                    if let Err(e) = changed.await {
                         self.gate.stop(&stopped(e));
                     }
                     continue;
@@ -198,7 +222,7 @@ impl Running {
         }
     }
 
-    /// Asks for the map to be made durable when enough was applied since it was.
+    /// Asks for the maps to be made durable when enough was applied since it was.
     async fn persist_when_due(&self, due: &mut (u64, u64)) -> bool {
         let (commands, bytes) = (self.since.commands(), self.since.bytes());
         let limits = (self.options.persist_commands, self.options.persist_bytes);
@@ -215,13 +239,14 @@ impl Running {
         true
     }
 
-    /// Ends Raft, then makes the map durable unless something had failed.
+    /// Ends Raft, then makes the maps durable unless something had failed.
     async fn end(self) -> Result<(), MetadataError> {
         let _ = self.raft.shutdown().await;
-        self.gate.check()?;
-        let map = self.map.clone();
-        let persisted = tokio::task::spawn_blocking(move || map.persist()).await;
-        let persisted = persisted.map_err(stopped).and_then(|p| p.map_err(MetadataError::from));
+        let persisted = match self.gate.check() {
+            Ok(()) => self.maps.persist().await.map(|_| ()),
+            Err(e) => Err(e),
+        };
+        self.maps.end().await;
         if let Err(e) = &persisted {
             self.gate.stop(e);
         }

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMap, OrderedMapMut};
-use metadata::{Home, MetadataError, Shard, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, MetadataError, Shard, ShardConfig, ShardOptions};
 use std::path::Path;
 use std::sync::Arc;
 use types::ShardId;
@@ -113,7 +113,7 @@ impl Drive {
             machine,
             homes: vec![Home { log: self.log.shard(id), incarnation: 1 }],
             home_count: 1,
-            map: self.map.shard(id).unwrap(),
+            maps: vec![MapSeat { map: self.map.clone(), incarnation: 1 }],
             options: ShardOptions::default(),
         }
     }

@@ -6,7 +6,7 @@ use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MemoryMap, OrderedMap};
-use metadata::{Home, MetadataError, Shard, ShardConfig, ShardOptions};
+use metadata::{Home, MapSeat, MetadataError, Shard, ShardConfig, ShardOptions};
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ impl Site {
             machine: Arc::new(Counter),
             homes: vec![Home { log: self.log.shard(ID), incarnation: 1 }],
             home_count: 1,
-            map: self.map.shard(ID).unwrap(),
+            maps: vec![MapSeat { map: self.map.clone(), incarnation: 1 }],
             options,
         })
         .await

@@ -1,11 +1,14 @@
 //! A shard on real drives: what is acknowledged is seen, and is there after any ending.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as expected")]
 
+mod cluster;
 mod counter;
 mod crashes;
 mod faults;
 mod homes;
 mod kills;
+mod lives;
+mod maps;
 
 use bytes::Bytes;
 use counter::{Counter, Drive, add, total};
