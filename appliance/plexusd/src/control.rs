@@ -74,7 +74,11 @@ impl Daemon {
         let orphan = self.files.background().checks.drives.map_or(0, |drives| drives.orphan);
         let (live, garbage) = (taken.live, taken.garbage);
         let sums = Sums { total, chunks, metadata, live, garbage, orphan, degraded };
-        Ok(Capacity { reserved: Some(held_back), dead: Some(taken.dead), ..sums.capacity() })
+        Ok(Capacity {
+            reserved: Some(held_back + self.files.promised()),
+            dead: Some(taken.dead),
+            ..sums.capacity()
+        })
     }
 
     fn background(&self) -> Result<Background, ControlError> {

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use cluster::Scheme;
 use data::{DataError, StripeCursor, StripePlace, StripeStore};
-use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Usage, Verified};
+use frontend::{ListFrom, ListedStripe, PlacedStripe, Purpose, StripeError, StripePage, Usage, Verified};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use types::{FsId, StripeId};
@@ -20,6 +20,8 @@ const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
 pub(crate) struct DataPlane {
     store: StripeStore,
     usage: Arc<Mutex<Usage>>,
+    /// Bytes on drives of stripes that were written.
+    written: Arc<AtomicU64>,
     /// What was taken at most when drives were away a moment ago.
     narrow: Arc<AtomicU32>,
 }
@@ -29,24 +31,40 @@ impl DataPlane {
     pub(crate) async fn start(store: StripeStore) -> DataPlane {
         let usage = Arc::new(Mutex::new(usage_of(&store).await));
         let narrow = Arc::new(AtomicU32::new(u32::MAX));
-        let (weak, of_task, narrow_of_task) = (Arc::downgrade(&usage), store.clone(), narrow.clone());
+        let plane = DataPlane { store, usage, written: Arc::default(), narrow };
+        let (weak, store) = (Arc::downgrade(&plane.usage), plane.store.clone());
+        let (written, narrow) = (plane.written.clone(), plane.narrow.clone());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(CAPACITY_PERIOD);
             loop {
                 ticks.tick().await;
-                let now = usage_of(&of_task).await;
                 let Some(usage) = weak.upgrade() else { return };
-                *usage.lock() = now;
-                narrow_of_task.store(u32::MAX, Ordering::Relaxed);
+                let plane = DataPlane {
+                    store: store.clone(),
+                    usage,
+                    written: written.clone(),
+                    narrow: narrow.clone(),
+                };
+                plane.ask().await;
+                narrow.store(u32::MAX, Ordering::Relaxed);
             }
         });
-        DataPlane { store, usage, narrow }
+        plane
+    }
+
+    async fn ask(&self) {
+        let before = self.written.load(Ordering::Relaxed);
+        let now = usage_of(&self.store).await;
+        let mut usage = self.usage.lock();
+        // What was written while the drives were asked may not be in their answers; it is in the next.
+        let meanwhile = self.written.load(Ordering::Relaxed) - before;
+        *usage = Usage { room: now.room.saturating_sub(meanwhile), ..now };
     }
 }
 
 async fn usage_of(store: &StripeStore) -> Usage {
     let capacity = store.capacity().await;
-    Usage { total: capacity.total, free: capacity.free }
+    Usage { total: capacity.total, free: capacity.free, room: capacity.room }
 }
 
 fn placed(place: StripePlace) -> PlacedStripe {
@@ -87,9 +105,29 @@ impl frontend::Stripes for DataPlane {
         self.store.stripe_bytes_max() as usize / CHUNK_BYTES_MAX * BLOCK_BYTES
     }
 
-    async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
+    fn stored_bytes(&self, bytes: u64) -> u64 {
+        self.store.stored_bytes(bytes)
+    }
+
+    async fn write(
+        &self,
+        purpose: Purpose,
+        _: FsId,
+        stripe: StripeId,
+        data: Bytes,
+    ) -> Result<PlacedStripe, StripeError> {
+        let purpose = match purpose {
+            Purpose::Ordinary => drive::Purpose::Ordinary,
+            Purpose::Promised => drive::Purpose::Promised,
+            Purpose::Essential => drive::Purpose::Essential,
+        };
         let group = self.store.pick_group();
-        let written = self.store.write(stripe, group, data).await;
+        let written = self.store.write_for(purpose, stripe, group, data).await;
+        if let Ok(place) = &written {
+            let mut usage = self.usage.lock();
+            self.written.fetch_add(place.stored_bytes(), Ordering::Relaxed);
+            usage.room = usage.room.saturating_sub(place.stored_bytes());
+        }
         if let Err(DataError::Narrow { length_max }) = written {
             self.narrow.fetch_min(length_max.max(1), Ordering::Relaxed);
         }
@@ -132,5 +170,9 @@ impl frontend::Stripes for DataPlane {
 
     fn usage(&self) -> Usage {
         *self.usage.lock()
+    }
+
+    async fn look_at_usage(&self) {
+        self.ask().await;
     }
 }

@@ -14,6 +14,6 @@ pub use error::DataError;
 pub use peer::{ChunkPeer, PeerFuture};
 pub use place::StripePlace;
 pub use store::{
-    Capacity, Counters, ListedStripe, RepairReport, Reservation, StripeCursor, StripeListing, StripeStore,
+    Capacity, Counters, ListedStripe, RepairReport, StripeCursor, StripeListing, StripeStore,
     StripeStoreConfig,
 };

@@ -17,5 +17,5 @@ mod superblock;
 
 pub use chunk::{ChunkInfo, ChunkKey, Incarnation, Shape};
 pub use directory::{DriveDirectory, DriveIdentity, IdentityError};
-pub use service::{ChunkData, DriveError, DriveReply, DriveRequest, DriveStat, WriteChunk, Writer};
+pub use service::{ChunkData, DriveError, DriveReply, DriveRequest, DriveStat, Purpose, WriteChunk, Writer};
 pub use store::ChunkStore;

@@ -33,8 +33,19 @@ pub struct WriteChunk {
     pub crcs: Vec<u32>,
     /// Take the place of a chunk of the same name that is damaged.
     pub replace: bool,
-    /// Cleaning and repair: may use the space that is held back.
-    pub essential: bool,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// What a chunk is written for: how much of the space that is held back it may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Something that may be refused: none.
+    Ordinary,
+    /// Data that were acknowledged on the promise that they fit: half.
+    Promised,
+    /// Cleaning and repair: all.
+    Essential,
 }
 
 /// Everything a drive does for others.
@@ -112,7 +123,7 @@ pub struct DriveStat {
     pub total: u64,
     /// Free, held back space included.
     pub free: u64,
-    /// The part of `total` that only cleaning and repair may use.
+    /// The part of `total` that only what was promised, cleaning and repair may use.
     pub held_back: u64,
     /// The longest run of free bytes: a chunk needs one run for its header and data.
     pub longest: u64,
@@ -188,7 +199,7 @@ mod tests {
                 data: data.clone(),
                 crcs: crcs.clone(),
                 replace: true,
-                essential: false,
+                purpose: Purpose::Promised,
             }),
             DriveRequest::Read { key, first: 1, count: 2 },
             DriveRequest::Free { keys: vec![key], writer },

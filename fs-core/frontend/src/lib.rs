@@ -20,13 +20,14 @@ mod opens;
 mod ops;
 mod parts;
 mod present;
+mod promise;
 mod propose;
 mod stripe_ids;
 
 pub use background::{Background, Check, Checks, OnDrives, ScrubReport, Taken};
 pub use ops::FilesystemUsage;
 pub use parts::{
-    ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage, Verified,
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Shards, StripeError, StripePage, Stripes, Usage, Verified,
 };
 
 use background::{Progress, Work};
@@ -99,6 +100,8 @@ struct Inner<S, D> {
     stripe_ids: StripeIds,
     /// Memory of what waits in all files, about.
     dirty_bytes: AtomicU64,
+    /// Bytes on drives that what waits has been promised.
+    promised: AtomicU64,
     /// Held by who makes room for all.
     making_room: AsyncMutex<()>,
     /// Write-backs that have ended.
@@ -149,6 +152,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             locks: LockTable::default(),
             stripe_ids: StripeIds::default(),
             dirty_bytes: AtomicU64::new(0),
+            promised: AtomicU64::new(0),
             making_room: AsyncMutex::default(),
             written_back: AtomicU64::new(0),
             missed: AtomicBool::new(false),

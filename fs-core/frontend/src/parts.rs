@@ -108,6 +108,19 @@ pub struct Usage {
     pub total: u64,
     /// Unused.
     pub free: u64,
+    /// Unused, in bytes on drives, as [`Stripes::stored_bytes`] counts them; a stripe that was written is not in it.
+    pub room: u64,
+}
+
+/// What a stripe is written for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Something that may be refused.
+    Ordinary,
+    /// Data that were acknowledged on the promise that they fit: may use some of what is held back.
+    Promised,
+    /// What makes room: may use all of it.
+    Essential,
 }
 
 /// The stripes of the data plane.
@@ -119,12 +132,16 @@ pub trait Stripes: Send + Sync + 'static {
     /// than they hold.
     fn stripe_bytes_full(&self) -> usize;
 
+    /// Bytes on drives that a run of so many bytes takes as stripes.
+    fn stored_bytes(&self, bytes: u64) -> u64;
+
     /// Writes a stripe; durable when it comes back. `fs` is kept with it. An id is for one call.
     ///
     /// # Errors
     /// [`StripeError`]; after `Narrow` the same data may be written as several shorter stripes.
     fn write(
         &self,
+        purpose: Purpose,
         fs: FsId,
         stripe: StripeId,
         data: Bytes,
@@ -159,6 +176,9 @@ pub trait Stripes: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<StripePage, StripeError>> + Send;
 
-    /// Capacity.
+    /// Capacity, as of a moment ago.
     fn usage(&self) -> Usage;
+
+    /// Looks at the drives again, so that [`Stripes::usage`] is what it is now.
+    fn look_at_usage(&self) -> impl Future<Output = ()> + Send;
 }

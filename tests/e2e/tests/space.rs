@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use types::{ByteRange, Cred, FileId, Mode, Name, SetAttr};
+use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr};
 use vfs::*;
 
 /// How long background work may take, and how often it is looked at.
@@ -204,6 +204,77 @@ fn damage_that_nobody_reads_is_found_within_the_period_and_made_good() {
     assert_eq!(lost.health, admin::Health::Lost);
     remove_all(&daemon, 0..40);
     when(&daemon, "nobody needs it any more", |status| status.health == admin::Health::Healthy);
+}
+
+/// Writes until there is no space, as several clients do; what was written is durable when it comes back.
+async fn fill(data: &Path, numbers: std::ops::Range<usize>) -> usize {
+    let (vfs, dir) = mount(data).await;
+    let mut written = 0;
+    for number in numbers {
+        let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
+        let file = match vfs.mknod(&ctx(), Mknod { dir, name: name(number), kind, mode, set }).await {
+            Ok(made) => made.attr.file,
+            Err(error) => panic!("{error}"),
+        };
+        let mut at = 0;
+        let full = loop {
+            let length = 30_000 + number % 7 * 40_000;
+            let (offset, data) = (WriteOffset::At(at), vec![1; length].into());
+            match vfs
+                .write(&ctx(), Write { file, open: None, offset, data, durability: Durability::Unstable })
+                .await
+            {
+                Ok(_) => at += length as u64,
+                Err(FsError::NoSpace) => break true,
+                Err(error) => panic!("{error}"),
+            }
+            if at > 3 << 20 {
+                break false;
+            }
+        };
+        let range = ByteRange { offset: 0, end: u64::MAX };
+        vfs.commit(&ctx(), Commit { file, range }).await.expect("what was acknowledged fits");
+        written += at as usize;
+        if full {
+            return written;
+        }
+    }
+    panic!("never full");
+}
+
+#[test]
+fn a_full_drive_tells_who_writes_and_has_space_again_when_files_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &options()).unwrap();
+    let data = daemon.data();
+    for round in 0..2 {
+        let written: usize = std::thread::scope(|scope| {
+            let fill = |n: usize| run(fill(&data, n * 1000..n * 1000 + 999));
+            let filling: Vec<_> = (0..3).map(|n| scope.spawn(move || fill(n))).collect();
+            filling.into_iter().map(|filling| filling.join().unwrap()).sum()
+        });
+        // Six drives of 64 MiB, a third of it parity.
+        assert!(written > 220 << 20, "round {round}: {written}");
+        let full = status(&daemon);
+        assert!(full.capacity.reserved.unwrap() > 6 * 1_500_000, "{:?}", full.capacity);
+        must_be_clean(&daemon);
+        run(async {
+            let (vfs, dir) = mount(&data).await;
+            let mut after = types::Cookie::START;
+            loop {
+                let reply =
+                    vfs.readdir(&ctx(), ReadDir { dir, after, limit: 100, attrs: false }).await.unwrap();
+                for entry in &reply.entries {
+                    after = entry.cookie;
+                    vfs.unlink(&ctx(), Unlink { dir, name: entry.name.clone() }).await.unwrap();
+                }
+                if reply.end {
+                    break;
+                }
+            }
+        });
+        when(&daemon, "freed", |status| settled(status) && status.capacity.live == Some(0));
+    }
 }
 
 #[test]

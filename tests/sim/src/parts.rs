@@ -3,7 +3,7 @@
 use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
 use frontend::{
-    ListFrom, ListedStripe, PlacedStripe, Shards, StripeError, StripePage, Stripes, Usage, Verified,
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Shards, StripeError, StripePage, Stripes, Usage, Verified,
 };
 use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
 use namespace::Namespace;
@@ -123,8 +123,15 @@ impl Shards for MemoryShard {
 struct Table {
     stripes: BTreeMap<StripeId, Bytes>,
     used: u64,
+    /// As on a drive.
+    stored: u64,
     /// Those with a chunk that has to be made good.
     hurt: BTreeSet<StripeId>,
+}
+
+/// What a stripe of so many bytes takes: whole blocks and a header.
+fn stored(length: usize) -> u64 {
+    ((length.div_ceil(BLOCK_BYTES) + 1) * BLOCK_BYTES) as u64
 }
 
 impl Table {
@@ -134,14 +141,17 @@ impl Table {
             return false;
         }
         self.used += data.len() as u64;
+        self.stored += stored(data.len());
         self.stripes.insert(stripe, data);
         true
     }
 
     fn remove(&mut self, stripe: StripeId) {
-        let data = self.stripes.remove(&stripe);
         self.hurt.remove(&stripe);
-        self.used -= data.map_or(0, |data| data.len() as u64);
+        if let Some(data) = self.stripes.remove(&stripe) {
+            self.used -= data.len() as u64;
+            self.stored -= stored(data.len());
+        }
     }
 }
 
@@ -229,10 +239,6 @@ impl MemoryStripes {
         self.stripes.lock().stripes.iter().map(|(id, data)| (*id, data.len())).collect()
     }
 
-    fn used(&self) -> u64 {
-        self.stripes.lock().used
-    }
-
     /// Number of stripes that exist.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -249,7 +255,19 @@ impl Stripes for MemoryStripes {
         self.bytes_full
     }
 
-    async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
+    fn stored_bytes(&self, bytes: u64) -> u64 {
+        let longest = self.bytes_max as u64;
+        let rest = (bytes % longest) as usize;
+        bytes / longest * stored(self.bytes_max) + if rest == 0 { 0 } else { stored(rest) }
+    }
+
+    async fn write(
+        &self,
+        _: Purpose,
+        _: FsId,
+        stripe: StripeId,
+        data: Bytes,
+    ) -> Result<PlacedStripe, StripeError> {
         let length = u32::try_from(data.len()).map_err(|_| StripeError::Failed("too long".into()))?;
         let bytes_max = self.narrow.load(Ordering::Relaxed);
         if data.len() > bytes_max {
@@ -260,10 +278,11 @@ impl Stripes for MemoryStripes {
         if self.weather.strikes(Mishap::Write) {
             return Err(StripeError::Failed("a drive does not answer".into()));
         }
-        if self.used() + u64::from(length) > self.total {
+        let mut table = self.stripes.lock();
+        if table.stored + stored(data.len()) > self.total {
             return Err(StripeError::NoSpace);
         }
-        if !self.stripes.lock().insert(stripe, data) {
+        if !table.insert(stripe, data) {
             return Err(StripeError::Failed("a stripe is written once".into()));
         }
         Ok(PlacedStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, cells: 1, length })
@@ -324,6 +343,15 @@ impl Stripes for MemoryStripes {
     }
 
     fn usage(&self) -> Usage {
-        Usage { total: self.total, free: self.total.saturating_sub(self.used()) }
+        let (used, stored) = {
+            let table = self.stripes.lock();
+            (table.used, table.stored)
+        };
+        let left = |used: u64| self.total.saturating_sub(used);
+        Usage { total: self.total, free: left(used), room: left(stored) }
+    }
+
+    async fn look_at_usage(&self) {
+        self.weather.wait().await;
     }
 }

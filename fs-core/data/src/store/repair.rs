@@ -5,7 +5,7 @@ use super::{DEADLINE, Inner, WRITE_DEADLINE, count};
 use crate::{DataError, StripePlace};
 use cluster::CellState;
 use drive::chunk::block_crcs;
-use drive::{DriveError, DriveReply, DriveRequest, WriteChunk};
+use drive::{DriveError, DriveReply, DriveRequest, Purpose, WriteChunk};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use types::limits::BLOCK_BYTES;
@@ -110,7 +110,7 @@ async fn rewrite(
         data,
         crcs,
         replace: true,
-        essential: true,
+        purpose: Purpose::Essential,
     };
     match drive.call(DriveRequest::Write(write), WRITE_DEADLINE).await {
         Ok(_) => {

@@ -4,7 +4,7 @@ mod crash;
 
 use super::*;
 use crate::chunk::{Shape, block_crcs};
-use crate::{DriveError, Writer};
+use crate::{DriveError, Purpose, Writer};
 use bytes::Bytes;
 use env::sim::SimDisk;
 use env::{Random, SeededRandom};
@@ -27,7 +27,7 @@ pub(super) fn content(stripe: u64, version: u64, blocks: usize) -> Bytes {
 pub(super) fn request(key: ChunkKey, data: Bytes) -> WriteChunk {
     let shape = Shape { data: 1, parity: 0, cells: 1, stripe_length: data.len() as u32 };
     let crcs = block_crcs(key.chunk, 0, &data);
-    WriteChunk { key, shape, writer: WRITER, data, crcs, replace: false, essential: false }
+    WriteChunk { key, shape, writer: WRITER, data, crcs, replace: false, purpose: Purpose::Ordinary }
 }
 
 pub(super) async fn formatted(disk: &SimDisk) -> ChunkStore {
@@ -158,8 +158,23 @@ async fn a_full_drive_refuses_and_what_is_held_back_serves_repair() {
     assert_eq!(refused, DriveError::NoSpace);
     let stat = store.stat();
     assert!(stat.free < stat.held_back + 16 * 4096 && stat.free >= stat.held_back, "{stat:?}");
-    let essential = WriteChunk { essential: true, ..request(key(1000), content(1000, 0, 15)) };
+    let essential = WriteChunk { purpose: Purpose::Essential, ..request(key(1000), content(1000, 0, 15)) };
+    // What was promised has half of what is held back, and repair the rest.
+    let mut promised = Vec::new();
+    while store
+        .write(WriteChunk {
+            purpose: Purpose::Promised,
+            ..request(key(2000 + promised.len() as u64), content(2000 + promised.len() as u64, 0, 15))
+        })
+        .await
+        .is_ok()
+    {
+        promised.push(key(2000 + promised.len() as u64));
+    }
+    let stat = store.stat();
+    assert!(!promised.is_empty() && stat.free < stat.held_back / 2 + 16 * 4096, "{stat:?}");
     store.write(essential).await.unwrap();
+    store.free(promised, WRITER).await.unwrap();
     store.free(vec![key(0), key(1), key(1000)], WRITER).await.unwrap();
     store.write(request(key(written), content(written, 0, 15))).await.unwrap();
 }

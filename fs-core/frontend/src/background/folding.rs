@@ -4,7 +4,7 @@
 //! seen, so that nobody has to wait for this and this waits for nobody.
 
 use crate::propose::answer;
-use crate::{Frontend, Inner, Shards, StripeError, Stripes};
+use crate::{Frontend, Inner, Purpose, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::queries::accounts;
 use namespace::queries::unfolded::{Look, Run, runs};
@@ -138,7 +138,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn fold_runs(&self, fs: FsId, runs: &[Run]) -> Result<Folded, FsError> {
         let Some(first) = runs.first() else { return Ok(Folded::Done) };
         let stripe = self.stripe_id(FileId { fs, ino: first.ino }).await?;
-        let place = match self.0.stripes.write(fs, stripe, joined(runs)).await {
+        let place = match self.0.stripes.write(Purpose::Ordinary, fs, stripe, joined(runs)).await {
             Ok(place) => place,
             Err(StripeError::Narrow { bytes_max }) => return Ok(Folded::Narrow(bytes_max)),
             Err(error) => return Err(crate::flush::data_error(error)),

@@ -7,6 +7,7 @@ mod concurrent;
 mod damage;
 mod degraded;
 mod folding;
+mod full;
 mod garbage;
 mod large;
 mod narrow;
