@@ -40,6 +40,8 @@ pub struct Capacity {
     pub orphan: Option<u64>,
     /// Logs and maps.
     pub metadata: Option<u64>,
+    /// What logs and maps may still take on the fullest file system of a drive before nothing new is taken any more.
+    pub metadata_left: Option<u64>,
     /// Kept back so that removing always works, and promised to data not yet written.
     pub reserved: Option<u64>,
     /// Bytes of data in live stripes that no file needs any more, before protection.

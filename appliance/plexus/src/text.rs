@@ -68,6 +68,11 @@ pub(crate) fn status(status: &Status) -> String {
     ] {
         let _ = writeln!(text, "  {name:<9}{}", maybe_bytes(value));
     }
+    if capacity.metadata_left == Some(0) {
+        text.push_str(
+            "NO SPACE FOR NAMES: nothing new is taken until the drives' file systems have space again\n",
+        );
+    }
     let background = &status.background;
     for (name, job) in
         [("freed", background.freed), ("folded", background.folded), ("rebuilt", background.rebuilt)]

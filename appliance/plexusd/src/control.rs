@@ -5,6 +5,7 @@ use crate::capacity::Sums;
 use crate::core::{Core, Files};
 use crate::drives::{DriveChangeError, Drives, Now};
 use crate::fsck::Checker;
+use crate::headrooms::Headrooms;
 use crate::rebuild;
 use admin::{
     Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState,
@@ -27,6 +28,7 @@ use vfs::{Ctx, Lookup, Vfs};
 pub(crate) struct Daemon {
     files: Arc<Files>,
     drives: Arc<Drives>,
+    headrooms: Arc<Headrooms>,
     exports: Mutex<Vec<Export>>,
     random: Arc<dyn Random>,
     nfs: String,
@@ -40,6 +42,7 @@ impl Daemon {
         Daemon {
             files: core.files.clone(),
             drives: core.drives.clone(),
+            headrooms: core.headrooms.clone(),
             exports: Mutex::new(exports),
             random,
             nfs,
@@ -76,6 +79,7 @@ impl Daemon {
         let sums = Sums { total, chunks, metadata, live, garbage, orphan, degraded };
         Ok(Capacity {
             reserved: Some(held_back + self.files.promised()),
+            metadata_left: Some(self.headrooms.seen().left),
             dead: Some(taken.dead),
             ..sums.capacity()
         })

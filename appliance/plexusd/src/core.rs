@@ -5,6 +5,7 @@ use crate::cluster_map;
 use crate::copies;
 use crate::drives::{Drives, Now};
 use crate::folder::Folder;
+use crate::headrooms::{self, Headrooms};
 use crate::rebuild;
 use crate::shards::OneShard;
 use crate::stripes::DataPlane;
@@ -17,6 +18,7 @@ use metadata::Shard;
 use std::error::Error;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
+use types::FsError;
 
 /// The name of the filesystem that every cluster has.
 pub(crate) const DEFAULT_FILESYSTEM: &str = "default";
@@ -28,8 +30,9 @@ pub(crate) type Files = Frontend<OneShard, DataPlane>;
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
     pub(crate) drives: Arc<Drives>,
+    pub(crate) headrooms: Arc<Headrooms>,
     pub(crate) rebuilt: Arc<rebuild::Progress>,
-    background: [JoinHandle<()>; 2],
+    background: [JoinHandle<()>; 3],
 }
 
 impl Core {
@@ -67,17 +70,30 @@ impl Core {
             ..Options::default()
         };
         let clock = Arc::new(SystemClock::new());
-        let plane = DataPlane::start(store.clone()).await;
+        let headrooms = Arc::new(Headrooms::new(now.headrooms()));
+        let plane = DataPlane::start(store.clone(), headrooms.clone()).await;
         let files = Frontend::start(shard.clone(), plane, options, clock, &*random).await?;
-        files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await?;
+        let made = files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await;
+        if made == Err(FsError::NoSpace) {
+            return Err(
+                "too little space is left for logs and maps beside the drives: free some, or make the \
+                        drives smaller"
+                    .into(),
+            );
+        }
+        made?;
         let files = Arc::new(files);
         let drives = Arc::new(Drives::new(settings, writer, now, store, shard));
         let rebuilt = Arc::new(rebuild::Progress::default());
         let background = [
             tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone())),
             tokio::spawn(copies::run(drives.clone())),
+            tokio::spawn(headrooms::run(headrooms.clone(), {
+                let drives = drives.clone();
+                move || drives.now().headrooms()
+            })),
         ];
-        Ok(Core { files, drives, rebuilt, background })
+        Ok(Core { files, drives, headrooms, rebuilt, background })
     }
 
     /// Writes back what waits and closes everything in order.

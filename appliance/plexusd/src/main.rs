@@ -16,6 +16,7 @@ mod drives;
 mod exports;
 mod folder;
 mod fsck;
+mod headrooms;
 mod rebuild;
 mod shards;
 mod stripes;

@@ -1,9 +1,12 @@
 //! The frontend's stripes: those of the data plane, over all drives.
 
+use crate::headrooms::Headrooms;
 use bytes::Bytes;
 use cluster::Scheme;
 use data::{DataError, StripeCursor, StripePlace, StripeStore};
-use frontend::{ListFrom, ListedStripe, PlacedStripe, Purpose, StripeError, StripePage, Usage, Verified};
+use frontend::{
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, StripeError, StripePage, Usage, Verified,
+};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct DataPlane {
     store: StripeStore,
+    headrooms: Arc<Headrooms>,
     usage: Arc<Mutex<Usage>>,
     /// Bytes on drives of stripes that were written.
     written: Arc<AtomicU64>,
@@ -28,11 +32,12 @@ pub(crate) struct DataPlane {
 
 impl DataPlane {
     /// Over `store`; keeps count of its capacity for as long as somebody holds this.
-    pub(crate) async fn start(store: StripeStore) -> DataPlane {
+    pub(crate) async fn start(store: StripeStore, headrooms: Arc<Headrooms>) -> DataPlane {
         let usage = Arc::new(Mutex::new(usage_of(&store).await));
         let narrow = Arc::new(AtomicU32::new(u32::MAX));
-        let plane = DataPlane { store, usage, written: Arc::default(), narrow };
-        let (weak, store) = (Arc::downgrade(&plane.usage), plane.store.clone());
+        let plane = DataPlane { store, headrooms, usage, written: Arc::default(), narrow };
+        let weak = Arc::downgrade(&plane.usage);
+        let (store, headrooms) = (plane.store.clone(), plane.headrooms.clone());
         let (written, narrow) = (plane.written.clone(), plane.narrow.clone());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(CAPACITY_PERIOD);
@@ -41,6 +46,7 @@ impl DataPlane {
                 let Some(usage) = weak.upgrade() else { return };
                 let plane = DataPlane {
                     store: store.clone(),
+                    headrooms: headrooms.clone(),
                     usage,
                     written: written.clone(),
                     narrow: narrow.clone(),
@@ -170,6 +176,10 @@ impl frontend::Stripes for DataPlane {
 
     fn usage(&self) -> Usage {
         *self.usage.lock()
+    }
+
+    fn metadata_room(&self) -> Room {
+        self.headrooms.seen().room
     }
 
     async fn look_at_usage(&self) {

@@ -5,6 +5,7 @@
 pub mod chunk;
 pub mod directory;
 pub mod footprint;
+pub mod headroom;
 mod index;
 mod journal;
 pub mod log;

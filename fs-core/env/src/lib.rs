@@ -8,6 +8,7 @@ pub mod clock;
 pub mod durable;
 pub mod random;
 pub mod sim;
+pub mod space;
 
 pub use aligned::AlignedBuf;
 pub use block::{BlockError, BlockFile, Engine, IoFuture, OpenBlockFile};

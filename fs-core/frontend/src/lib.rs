@@ -27,7 +27,8 @@ mod stripe_ids;
 pub use background::{Background, Check, Checks, OnDrives, ScrubReport, Taken};
 pub use ops::FilesystemUsage;
 pub use parts::{
-    ListFrom, ListedStripe, PlacedStripe, Purpose, Shards, StripeError, StripePage, Stripes, Usage, Verified,
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, StripeError, StripePage, Stripes, Usage,
+    Verified,
 };
 
 use background::{Progress, Work};
@@ -175,6 +176,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     pub async fn make_filesystem(&self, name: &str, random: &dyn Random) -> Result<types::FsId, FsError> {
         let mut hash_key = [0; 16];
         random.fill(&mut hash_key);
+        if let Some((_, fs)) = self.filesystems()?.into_iter().find(|(known, _)| known == name) {
+            return Ok(fs);
+        }
         let action = namespace::Action::MakeFilesystem { name: name.to_owned(), hash_key };
         let cred = types::Cred::root();
         match self.propose_as(cred, types::FsId(0), action).await? {

@@ -112,6 +112,17 @@ pub struct Usage {
     pub room: u64,
 }
 
+/// What may be done, by the space that is left for logs and maps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Room {
+    /// Nothing: a log that is full cannot go on.
+    None,
+    /// What frees space, or was promised.
+    Scarce,
+    /// Everything.
+    Ample,
+}
+
 /// What a stripe is written for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
@@ -178,6 +189,9 @@ pub trait Stripes: Send + Sync + 'static {
 
     /// Capacity, as of a moment ago.
     fn usage(&self) -> Usage;
+
+    /// What the drives still take for metadata; cheap.
+    fn metadata_room(&self) -> Room;
 
     /// Looks at the drives again, so that [`Stripes::usage`] is what it is now.
     fn look_at_usage(&self) -> impl Future<Output = ()> + Send;

@@ -2,10 +2,10 @@
 //! and not the close.
 //!
 //! What waits of a file has been promised what it takes if it is written back now. What was promised may use some of
-//! what drives hold back, where free space turns out to be in too small pieces.
+//! what drives hold back, where free space turns out to be in too small pieces. It has a place in logs and maps, too.
 
 use crate::nodes::State;
-use crate::{Frontend, Shards, Stripes};
+use crate::{Frontend, Room, Shards, Stripes};
 use std::sync::atomic::{AtomicU64, Ordering};
 use types::limits::INLINE_WRITE_BYTES_MAX;
 
@@ -40,6 +40,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Promises what `bytes` more of a file take, if there is so much; until it is dropped, when they are counted
     /// with their file.
     pub(crate) fn room_for(&self, state: &State, bytes: u64) -> Option<Taking<'_>> {
+        if self.0.stripes.metadata_room() != Room::Ample {
+            return None;
+        }
         let waits = state.dirty.bytes();
         let more = self.needed(waits + bytes).saturating_sub(self.needed(waits));
         let counter = &self.0.promised;

@@ -215,6 +215,25 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether it is for something new, and may be refused where space is short. All others make space, or must
+    /// be taken so that space can be made: an NFS client that removes an open file renames it, and one that comes
+    /// back is remembered first.
+    #[must_use]
+    pub fn takes_space(&self) -> bool {
+        match self {
+            Action::MakeFilesystem { .. }
+            | Action::Create(_)
+            | Action::Link { .. }
+            | Action::CloneRange { .. } => true,
+            Action::SetXattr { value, .. } => value.is_some(),
+            Action::Space { space, .. } => *space != Space::Punch,
+            // What is committed was promised.
+            _ => false,
+        }
+    }
+}
+
 /// An inode to make.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Create {

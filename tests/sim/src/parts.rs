@@ -3,7 +3,8 @@
 use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
 use frontend::{
-    ListFrom, ListedStripe, PlacedStripe, Purpose, Shards, StripeError, StripePage, Stripes, Usage, Verified,
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, StripeError, StripePage, Stripes, Usage,
+    Verified,
 };
 use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
 use namespace::Namespace;
@@ -163,6 +164,7 @@ pub struct MemoryStripes {
     bytes_full: usize,
     narrow: Arc<AtomicUsize>,
     total: u64,
+    room: Arc<Mutex<Room>>,
     weather: Weather,
     life: Life,
 }
@@ -178,6 +180,7 @@ impl MemoryStripes {
             bytes_full: BLOCK_BYTES.min(bytes_max),
             narrow,
             total: 1 << 40,
+            room: Arc::new(Mutex::new(Room::Ample)),
             weather: Weather::default(),
             life: Life::default(),
         }
@@ -226,6 +229,11 @@ impl MemoryStripes {
     #[must_use]
     pub fn hurt_count(&self) -> usize {
         self.stripes.lock().hurt.len()
+    }
+
+    /// From now on drives have so much room for metadata.
+    pub fn set_room(&self, room: Room) {
+        *self.room.lock() = room;
     }
 
     /// From now on takes no longer stripes than this, as when drives are away.
@@ -349,6 +357,10 @@ impl Stripes for MemoryStripes {
         };
         let left = |used: u64| self.total.saturating_sub(used);
         Usage { total: self.total, free: left(used), room: left(stored) }
+    }
+
+    fn metadata_room(&self) -> Room {
+        *self.room.lock()
     }
 
     async fn look_at_usage(&self) {

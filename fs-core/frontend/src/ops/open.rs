@@ -5,7 +5,7 @@ use super::may_use::{must_be_file, rights};
 use crate::locks::share;
 use crate::opens::Opened;
 use crate::propose::{TRIES, answer, unexpected};
-use crate::{Frontend, Shards, Stripes};
+use crate::{Frontend, Room, Shards, Stripes};
 use locking::{Holds, ShareAccess};
 use namespace::queries::{directory, inode};
 use namespace::records::Inode;
@@ -95,16 +95,24 @@ async fn find<S: Shards, D: Stripes>(
         }
         OpenTarget::Entry { dir, name } => (*dir, name),
     };
-    let Some(create) = &request.create else {
-        if ctx.again {
-            return Err(FsError::NotDone);
-        }
+    let there_is = || {
         let view = fe.view()?;
         let (ino, found) = answer(directory::lookup(&view, &ctx.cred, dir, name))?;
         let now = answer(inode::inode(&view, dir))?.change;
         let dir_change = Some(DirChange { before: now, after: now });
-        return Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false });
+        Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false })
     };
+    let Some(create) = &request.create else {
+        return if ctx.again { Err(FsError::NotDone) } else { there_is() };
+    };
+    // Who empties a file by opening it must not be refused what a new one would be.
+    if fe.0.stripes.metadata_room() != Room::Ample
+        && !ctx.again
+        && create.how == CreateHow::Unchecked
+        && let Ok(found) = there_is()
+    {
+        return Ok(found);
+    }
     let (exists, verifier) = match create.how {
         CreateHow::Unchecked => (Exists::Accept, None),
         CreateHow::Guarded => (Exists::Fail, None),

@@ -1,9 +1,11 @@
 //! Full drives: it is the write that is told, never who asks for durability.
 
-use crate::rig::{Rig, clear, commit, file, truncate, unlink, write};
+use crate::rig::{Rig, clear, commit, directory, file, name, read, refused, root, truncate, unlink, write};
 use env::{Random, SeededRandom};
+use frontend::Room;
 use sim::weather::Weather;
-use types::FsError;
+use types::{FsError, Mode, SetAttr};
+use vfs::*;
 
 #[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_fits_and_what_does_not_fit_is_not_acknowledged() {
@@ -51,4 +53,70 @@ async fn what_was_acknowledged_fits_and_what_does_not_fit_is_not_acknowledged() 
         rig.must_be_empty().await;
     }
     assert!(refusals > 100, "the drive was never full: {refusals}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_logs_and_maps_have_no_room_only_what_frees_space_is_taken() {
+    let mut rig = Rig::new(64 << 10);
+    let (real, top) = rig.start().await;
+    let (old, kept) = (file(&real, top, "old").await, file(&real, top, "kept").await);
+    let gone = directory(&real, top, "gone").await;
+    write(&real, old, 0, &[1; 100_000]).await.unwrap();
+    write(&real, kept, 0, &[2; 10]).await.unwrap();
+    commit(&real, old).await.unwrap();
+
+    rig.stripes.set_room(Room::Scarce);
+    let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
+    let new = Mknod { dir: top, name: name("new"), kind, mode, set: set.clone() };
+    refused(real.mknod(&root(), new.clone()).await, FsError::NoSpace);
+    refused(
+        real.mkdir(&root(), Mkdir { dir: gone, name: name("new"), mode, set: set.clone() }).await,
+        FsError::NoSpace,
+    );
+    refused(real.link(&root(), Link { file: old, dir: top, name: name("link") }).await, FsError::NoSpace);
+    refused(write(&real, old, 5, &[3; 5]).await, FsError::NoSpace);
+    let stat = real.statfs(&root(), StatFs { fs: top.fs }).await.unwrap();
+    assert_eq!((stat.free, stat.available), (0, 0));
+    // What was acknowledged before has its place.
+    commit(&real, kept).await.unwrap();
+    assert_eq!(read(&real, kept, 0, 20).await, vec![2; 10]);
+    // As a shell empties a file.
+    let create = Create { how: CreateHow::Unchecked, mode, set };
+    let empty = |file: &str| Open {
+        target: OpenTarget::Entry { dir: top, name: name(file) },
+        access: OpenAccess { read: true, write: true },
+        deny: OpenAccess { read: false, write: false },
+        create: Some(create.clone()),
+        truncate: true,
+        reclaim: false,
+        for_execution: false,
+    };
+    let opened = real.open(&root(), empty("old")).await.unwrap();
+    assert_eq!(opened.attr.size, 0);
+    refused(real.open(&root(), empty("new")).await, FsError::NoSpace);
+    // As an NFS client removes a file that is open.
+    let moved = Rename {
+        from_dir: top,
+        from_name: name("old"),
+        to_dir: top,
+        to_name: name(".nfs1"),
+        how: RenameHow::Replace,
+    };
+    real.rename(&root(), moved).await.unwrap();
+    unlink(&real, top, ".nfs1").await.unwrap();
+    crate::rig::close(&real, opened.open).await;
+    truncate(&real, kept, 1).await.unwrap();
+    real.rmdir(&root(), Rmdir { dir: top, name: name("gone") }).await.unwrap();
+
+    rig.stripes.set_room(Room::None);
+    refused(unlink(&real, top, "kept").await, FsError::NoSpace);
+    refused(truncate(&real, kept, 0).await, FsError::NoSpace);
+    assert_eq!(read(&real, kept, 0, 20).await, vec![2; 1]);
+
+    rig.stripes.set_room(Room::Ample);
+    real.mknod(&root(), new).await.unwrap();
+    write(&real, kept, 0, &[4; 50_000]).await.unwrap();
+    commit(&real, kept).await.unwrap();
+    clear(&real, top).await;
+    rig.must_be_empty().await;
 }
