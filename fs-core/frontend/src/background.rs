@@ -1,9 +1,10 @@
 //! What goes on without being asked: write-back by age, drained intents, a former life's leftovers, garbage,
-//! folding, counting again, scrubbing.
+//! folding, counting again and freeing what nobody knows, scrubbing.
 
 mod folding;
 mod garbage;
 mod leftovers;
+mod orphans;
 mod progress;
 mod recount;
 mod scrub;

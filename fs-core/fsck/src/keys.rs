@@ -15,6 +15,7 @@ pub(crate) const UNFOLDED: u8 = 0x31;
 pub(crate) const PIECE: u8 = 0x40;
 pub(crate) const STRIPE: u8 = 0x41;
 pub(crate) const GARBAGE: u8 = 0x42;
+pub(crate) const BURIED: u8 = 0x43;
 pub(crate) const XATTR: u8 = 0x50;
 pub(crate) const ORPHAN: u8 = 0x60;
 pub(crate) const INTENT: u8 = 0x68;

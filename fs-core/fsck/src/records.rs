@@ -52,6 +52,10 @@ pub(crate) struct Account {
     pub(crate) garbage_stored: u64,
 }
 
+/// A stripe was never committed and never will be.
+#[derive(Deserialize)]
+pub(crate) struct Buried;
+
 /// How far the stripes of a slot have been read again: the last whole pass, and the one under way with the
 /// filesystem and the stripe that it has come to.
 #[derive(Deserialize)]

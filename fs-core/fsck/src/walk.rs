@@ -122,8 +122,10 @@ impl Walk<'_> {
         if (key.slot, key.fs) != (self.part.slot, self.part.fs) {
             self.begin_part(key.slot, key.fs);
         }
-        let of_cluster =
-            matches!(key.kind, keys::SCRUB | keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT);
+        let of_cluster = matches!(
+            key.kind,
+            keys::SCRUB | keys::BURIED | keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT
+        );
         let of_both = matches!(key.kind, keys::COUNTERS | keys::REPLAY);
         if !of_both && of_cluster != (key.fs == CLUSTER) {
             self.unreadable(raw, "a record of this kind does not belong into this filesystem");
@@ -158,6 +160,7 @@ impl Walk<'_> {
             keys::PIECE => self.piece(raw, key, value),
             keys::STRIPE => self.stripe(raw, key, value),
             keys::GARBAGE => self.garbage(raw, key, value),
+            keys::BURIED => self.buried(raw, key, value),
             keys::XATTR => self.xattr(raw, key, value),
             keys::ORPHAN => self.orphan(raw, key, value),
             keys::INTENT => self.intent(raw, key, value),

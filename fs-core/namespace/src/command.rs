@@ -177,6 +177,17 @@ pub enum Action {
         /// The stripes.
         stripes: Vec<StripeId>,
     },
+    /// Whichever of these stripes of one slot, granted before, no filesystem knows will never be committed: see
+    /// [`Reply::Buried`]. What drives have of them may be freed then.
+    Bury {
+        /// The stripes.
+        stripes: Vec<StripeId>,
+    },
+    /// Who was granted these stripes of one slot is gone: nobody could commit them any more.
+    Unbury {
+        /// The stripes.
+        stripes: Vec<StripeId>,
+    },
     /// Notes how far the stripes of the slot of `near` have been read again.
     NoteScrub {
         /// An inode of the slot.
@@ -483,4 +494,6 @@ pub enum Reply {
         /// Whether more is left.
         more: bool,
     },
+    /// To `Bury`: these will never be committed.
+    Buried(Vec<StripeId>),
 }

@@ -33,6 +33,8 @@ pub mod kind {
     pub const STRIPE: u8 = 0x41;
     /// A stripe of which no byte is live, to be freed.
     pub const GARBAGE: u8 = 0x42;
+    /// A stripe that was never committed and never will be, in filesystem 0.
+    pub const BURIED: u8 = 0x43;
     /// An extended attribute.
     pub const XATTR: u8 = 0x50;
     /// An inode without a name that may be open.
@@ -205,6 +207,12 @@ pub fn stripe(fs: FsId, stripe: StripeId) -> Vec<u8> {
 #[must_use]
 pub fn garbage(fs: FsId, stripe: StripeId) -> Vec<u8> {
     of_stripe(fs, stripe, kind::GARBAGE)
+}
+
+/// That a stripe will never be committed.
+#[must_use]
+pub fn buried(stripe: StripeId) -> Vec<u8> {
+    of_stripe(FsId(0), stripe, kind::BURIED)
 }
 
 /// The piece of a stripe that begins at byte `at` of it.

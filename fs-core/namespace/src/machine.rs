@@ -58,7 +58,7 @@ impl Command {
             | Action::DropOrphan { ino }
             | Action::Drain { ino } => ino.slot(),
             Action::Relocate { stripe, .. } => InodeId(stripe.0).slot(),
-            Action::ForgetStripes { stripes } => {
+            Action::ForgetStripes { stripes } | Action::Bury { stripes } | Action::Unbury { stripes } => {
                 stripes.first().map_or(InodeId::ROOT.slot(), |first| InodeId(first.0).slot())
             }
             Action::MakeFilesystem { .. }
@@ -238,6 +238,8 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         Action::DropOrphan { ino } => drain::drop_orphan(work, ino),
         Action::Drain { ino } => drain::drain(work, ino),
         Action::ForgetStripes { stripes } => stripes::forget(work, &stripes),
+        Action::Bury { stripes } => stripes::bury(work, &stripes),
+        Action::Unbury { stripes } => stripes::unbury(work, &stripes),
         Action::NoteScrub { near, scrub } => {
             work.put(&keys::scrub(near.slot()), &scrub);
             Ok(Reply::Done)

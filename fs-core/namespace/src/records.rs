@@ -116,6 +116,10 @@ impl Account {
     }
 }
 
+/// A stripe was never committed and never will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buried;
+
 /// How far the stripes of a slot have been read again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scrub {
@@ -403,6 +407,7 @@ impl Stripe {
 
 impl Record for Counters {}
 impl Record for Account {}
+impl Record for Buried {}
 impl Record for Scrub {}
 impl Record for Filesystem {}
 impl Record for Inode {}
@@ -482,6 +487,7 @@ mod tests {
         frozen(&Unfolded { bytes: 300 }, b"\x01\xac\x02");
         let (begun, fs, stripe) = (Time { seconds: 1, nanoseconds: 5 }, FsId(2), StripeId(3));
         let scrub = Scrub { whole: Some(begun), now: Some(ScrubAt { begun, fs, stripe }) };
+        frozen(&Buried, b"\x01");
         frozen(&scrub, b"\x01\x01\x02\x05\x01\x02\x05\x02\x03");
         frozen(&Piece { length: 300, references: 2 }, b"\x01\xac\x02\x02");
         let (data_chunks, parity_chunks, cells) = (4, 2, 0x3f);

@@ -148,6 +148,15 @@ pub fn was_granted(map: &dyn OrderedMap, stripe: StripeId) -> Answer<bool> {
     Ok(counters.is_some_and(|counters| counters.stripe >= id.sequence()))
 }
 
+/// Stripes that were buried.
+///
+/// # Errors
+/// Those of the map.
+pub fn buried(map: &dyn OrderedMap) -> Answer<Vec<StripeId>> {
+    let found = inodes_of(map, FsId(0), keys::kind::BURIED)?;
+    Ok(found.into_iter().map(|file| StripeId(file.ino.0)).collect())
+}
+
 /// Slots that remember replies to a client on these channels.
 ///
 /// # Errors
