@@ -93,6 +93,9 @@ pub struct Background {
     pub freed: Job,
     /// Bytes of small writes moved from the metadata into stripes.
     pub folded: Job,
+    /// Bytes moved out of stripes that few files need still; what is left is all that is dead in live stripes, of
+    /// which not all is worth it.
+    pub cleaned: Job,
     /// Chunks written anew in the place of drives that are gone.
     pub rebuilt: Job,
     /// Everything counted again.

@@ -74,9 +74,12 @@ pub(crate) fn status(status: &Status) -> String {
         );
     }
     let background = &status.background;
-    for (name, job) in
-        [("freed", background.freed), ("folded", background.folded), ("rebuilt", background.rebuilt)]
-    {
+    for (name, job) in [
+        ("freed", background.freed),
+        ("folded", background.folded),
+        ("cleaned", background.cleaned),
+        ("rebuilt", background.rebuilt),
+    ] {
         let _ = writeln!(text, "{name:<11}{}, {} left", bytes(job.bytes), maybe_bytes(job.left));
     }
     let recounted = &background.recounted;

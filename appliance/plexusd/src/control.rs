@@ -87,12 +87,13 @@ impl Daemon {
 
     fn background(&self) -> Result<Background, ControlError> {
         let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
-        let frontend::Background { freed, folded, checks, scrubbed } = self.files.background();
+        let frontend::Background { freed, folded, cleaned, checks, scrubbed } = self.files.background();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let job = |bytes, left| Job { bytes, left: Some(left) };
         Ok(Background {
             freed: job(freed, taken.garbage),
             folded: job(folded, taken.unfolded),
+            cleaned: job(cleaned, taken.dead),
             rebuilt: job(get(&self.rebuilt.written), get(&self.rebuilt.left)),
             recounted: Recounted {
                 passes: checks.passes,

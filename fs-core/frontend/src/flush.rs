@@ -225,6 +225,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         first: Action,
         mut batches: VecDeque<Batch>,
     ) -> Result<u64, FsError> {
+        let new = batches.iter().flat_map(|batch| &batch.stripes);
+        let _laid = self.0.laying.lay(new.map(|new| new.stripe).collect());
         let (mut times, mut change, mut write_time) = (0, 0, true);
         while let Some(batch) = batches.pop_front() {
             let mut action = first.clone();

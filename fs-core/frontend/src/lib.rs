@@ -31,7 +31,7 @@ pub use parts::{
     Verified,
 };
 
-use background::{Progress, Work};
+use background::{Laying, Progress, Work};
 use clients::Clients;
 use env::{Clock, Random};
 use ledger::Ledger;
@@ -62,6 +62,8 @@ pub struct Options {
     pub fold_age: Duration,
     /// Bytes of small writes in one slot of which none is too young to be folded.
     pub fold_bytes: u64,
+    /// Time between two looks for slots in which much is dead.
+    pub clean_period: Duration,
     /// Within which everything is read again from the drives; zero: never.
     pub scrub_period: Duration,
 }
@@ -75,6 +77,7 @@ impl Default for Options {
             grace: Duration::from_secs(90),
             fold_age: Duration::from_secs(10),
             fold_bytes: 4 << 20,
+            clean_period: Duration::from_secs(10),
             scrub_period: Duration::from_secs(7 * 86_400),
         }
     }
@@ -114,6 +117,7 @@ struct Inner<S, D> {
     /// What files take.
     ledger: Ledger,
     progress: Progress,
+    laying: Laying,
     /// The key of digests in commands of this life.
     fold_key: [u8; 16],
     work: mpsc::Sender<Work>,
@@ -161,6 +165,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             counted: Mutex::default(),
             ledger: Ledger::default(),
             progress: Progress::default(),
+            laying: Laying::default(),
             fold_key,
             work: sender,
         };

@@ -383,6 +383,25 @@ pub enum Seen {
         /// Number of extents.
         extents: u32,
     },
+    /// One extent of this length that refers to bytes of a stripe: a stripe never changes.
+    Piece {
+        /// The stripe.
+        stripe: StripeId,
+        /// Where the piece begins in it.
+        piece: u32,
+        /// The first byte in the piece.
+        within: u32,
+    },
+}
+
+impl Seen {
+    /// Number of extents.
+    pub(crate) fn extents(&self) -> u32 {
+        match self {
+            Seen::Unfolded { extents, .. } => *extents,
+            Seen::Piece { .. } => 1,
+        }
+    }
 }
 
 /// What a command did, or why it did nothing.

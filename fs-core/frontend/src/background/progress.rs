@@ -12,6 +12,7 @@ use types::FsError;
 pub(crate) struct Progress {
     pub(crate) freed: AtomicU64,
     pub(crate) folded: AtomicU64,
+    pub(crate) cleaned: AtomicU64,
     pub(crate) check: Mutex<Checks>,
     pub(crate) scrubbed: Mutex<Scrubbed>,
 }
@@ -47,6 +48,8 @@ pub struct Background {
     pub freed: u64,
     /// Bytes of files that were folded into stripes.
     pub folded: u64,
+    /// Bytes moved out of stripes that few files needed still.
+    pub cleaned: u64,
     /// What counting again has found.
     pub checks: Checks,
     /// What reading again has found.
@@ -77,6 +80,12 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let checks = *progress.check.lock();
         let scrubbed = progress.scrubbed.lock().report();
-        Background { freed: get(&progress.freed), folded: get(&progress.folded), checks, scrubbed }
+        Background {
+            freed: get(&progress.freed),
+            folded: get(&progress.folded),
+            cleaned: get(&progress.cleaned),
+            checks,
+            scrubbed,
+        }
     }
 }
