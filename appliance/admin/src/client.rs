@@ -2,7 +2,7 @@
 
 use crate::control::{ControlError, ErrorKind};
 use crate::report::{
-    ChunkPlaces, CreateFilesystem, Drives, ExportReport, Exports, FilesystemReport, Filesystems, FsckReport,
+    ChunkPlaces, CreateFilesystem, Drives, Exports, FilesystemReport, Filesystems, FsckReport, SetExport,
     Status,
 };
 use crate::socket::{short_path, socket_path};
@@ -139,8 +139,16 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn export_set(&self, export: &ExportReport) -> Result<(), ClientError> {
+    pub async fn export_set(&self, export: &SetExport) -> Result<(), ClientError> {
         self.ask(Method::PUT, "/v1/exports", export).await
+    }
+
+    /// Takes back what was set of an export.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn export_remove(&self, path: &str) -> Result<(), ClientError> {
+        self.ask(Method::DELETE, &format!("/v1/exports?path={}", escaped(path)), &()).await
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -1,7 +1,7 @@
 //! What the daemon can be asked to do.
 
 use crate::report::{
-    ChunkPlaces, CreateFilesystem, Drives, ExportReport, Exports, FilesystemReport, Filesystems, FsckReport,
+    ChunkPlaces, CreateFilesystem, Drives, Exports, FilesystemReport, Filesystems, FsckReport, SetExport,
     Status,
 };
 use serde::{Deserialize, Serialize};
@@ -86,5 +86,7 @@ control! {
     /// All exports.
     exports() -> Exports, "export list";
     /// Adds an export, or changes the one of the same path.
-    export_set(export: ExportReport) -> (), "export set";
+    export_set(export: SetExport) -> (), "export set";
+    /// Takes back what was set of the export of this path.
+    export_remove(path: String) -> (), "export remove";
 }

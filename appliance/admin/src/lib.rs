@@ -20,8 +20,8 @@ pub use client::{Client, ClientError};
 pub use control::{Control, ControlError, ErrorKind};
 pub use report::{
     Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, Damage, Drive, DriveState, Drives,
-    ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport, Health, Integrity, Job,
-    Recounted, Scrubbed, Status,
+    ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport, Health,
+    Integrity, Job, Recounted, Scrubbed, SetExport, Status,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

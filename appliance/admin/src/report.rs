@@ -244,9 +244,39 @@ pub struct Filesystems {
     pub filesystems: Vec<FilesystemReport>,
 }
 
+/// An export to add or to change, in the words of the configuration. What is not said stays as it is, or is what the
+/// configuration has as the default when the export is new.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SetExport {
+    /// The path that clients mount.
+    pub path: String,
+    /// The filesystem behind it; must be said of a new one.
+    pub filesystem: Option<String>,
+    /// Who may mount; an empty list is nobody.
+    pub clients: Option<Vec<String>>,
+    /// `none`, `root` or `all`.
+    pub squash: Option<String>,
+    /// `UID:GID` of the squashed.
+    pub anonymous: Option<String>,
+    /// `rw` or `ro`.
+    pub access: Option<String>,
+    /// `any` or `privileged`.
+    pub ports: Option<String>,
+}
+
+/// Who has said what an export is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportSource {
+    /// The configuration, or nobody: the export that there is without one.
+    Configuration,
+    /// `plexus export set`.
+    Set,
+}
+
 /// One export, in the words of the configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ExportReport {
     /// The path that clients mount.
     pub path: String,
@@ -256,8 +286,14 @@ pub struct ExportReport {
     pub clients: Vec<String>,
     /// `none`, `root` or `all`.
     pub squash: String,
+    /// `UID:GID` of the squashed.
+    pub anonymous: String,
     /// `rw` or `ro`.
     pub access: String,
+    /// `any` or `privileged`.
+    pub ports: String,
+    /// Who has said so.
+    pub source: ExportSource,
 }
 
 /// `plexus export list`.
@@ -267,14 +303,19 @@ pub struct Exports {
     pub exports: Vec<ExportReport>,
 }
 
-impl From<&config::Export> for ExportReport {
-    fn from(export: &config::Export) -> ExportReport {
+impl ExportReport {
+    /// Of an export and its source.
+    #[must_use]
+    pub fn new(export: &serve::Export, source: ExportSource) -> ExportReport {
         ExportReport {
             path: export.path.clone(),
             filesystem: export.filesystem.clone(),
             clients: export.clients.iter().map(ToString::to_string).collect(),
             squash: export.squash.to_string(),
+            anonymous: export.anonymous.to_string(),
             access: export.access.to_string(),
+            ports: export.ports.to_string(),
+            source,
         }
     }
 }

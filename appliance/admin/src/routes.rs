@@ -1,7 +1,7 @@
 //! The routes, under `/v1`.
 
 use crate::control::{Control, ControlError, ErrorKind};
-use crate::report::{CreateFilesystem, ExportReport};
+use crate::report::{CreateFilesystem, SetExport};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -82,12 +82,14 @@ pub(crate) fn router<C: Control>(control: Arc<C>) -> Router {
         )
         .route(
             "/v1/exports",
-            get(async |State(c): Shared<C>| reply(c.exports().await)).put(
-                async |State(c): Shared<C>, bytes: axum::body::Bytes| match body::<ExportReport>(&bytes) {
+            get(async |State(c): Shared<C>| reply(c.exports().await))
+                .put(async |State(c): Shared<C>, bytes: axum::body::Bytes| match body::<SetExport>(&bytes) {
                     Ok(export) => reply(c.export_set(export).await),
                     Err(err) => err.into_response(),
-                },
-            ),
+                })
+                .delete(async |State(c): Shared<C>, Query(of): Query<OfPath>| {
+                    reply(c.export_remove(of.path).await)
+                }),
         )
         .fallback(async || ControlError::new(ErrorKind::NotFound, "there is no such route"))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))

@@ -4,7 +4,7 @@
 
 use admin::{
     AdminDoors, Background, Capacity, ChunkPlaces, Client, ClientError, Control, ControlError,
-    CreateFilesystem, ErrorKind, ExportReport, FailuresLeft, FilesystemReport, Health, Integrity, Status,
+    CreateFilesystem, ErrorKind, FailuresLeft, FilesystemReport, Health, Integrity, SetExport, Status,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -80,17 +80,12 @@ async fn what_is_there_answers_and_the_rest_says_not_yet() {
         let refused = client.filesystem_create(&CreateFilesystem { name: "x".to_owned() }).await;
         let Err(ClientError::Refused(err)) = refused else { panic!("{refused:?}") };
         assert_eq!((err.kind, err.message.as_str()), (ErrorKind::Conflict, "x is there already"));
-        let export = ExportReport {
-            path: "/x".to_owned(),
-            filesystem: "x".to_owned(),
-            clients: Vec::new(),
-            squash: "root".to_owned(),
-            access: "rw".to_owned(),
-        };
+        let export = SetExport { path: "/x".to_owned(), ..SetExport::default() };
         for refused in [
             client.drive_fail(1).await,
             client.drive_replace(1).await,
             client.export_set(&export).await,
+            client.export_remove("/x").await,
             client.drives().await.map(|_| ()),
             client.fsck().await.map(|_| ()),
             client.filesystems().await.map(|_| ()),

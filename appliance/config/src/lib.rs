@@ -6,7 +6,8 @@
 
 #![forbid(unsafe_code)]
 
-mod export;
+mod exports;
+mod groups;
 mod load;
 mod option;
 mod protection;
@@ -14,13 +15,15 @@ mod reference;
 mod size;
 mod value;
 
-pub use export::{ClientRule, Export, ExportAccess, Squash};
+pub use exports::{Given, change_export, read_exports, write_exports};
+pub use groups::GroupSource;
 pub use load::{ConfigError, Overrides};
 pub use option::{EXPORT_OPTIONS, OPTIONS, OptionSpec, Reload};
 pub use protection::Protection;
 pub use reference::{describe, reference_page};
 pub use size::Size;
 
+use serve::Export;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +45,8 @@ pub struct Config {
     pub nfs_lease: Duration,
     /// How long after a restart NFS clients may reclaim what they had.
     pub nfs_grace: Duration,
+    /// Who says in which groups a user of an NFS client is.
+    pub nfs_groups: GroupSource,
     /// Where the administration interface listens.
     pub admin_listen: SocketAddr,
     /// Bytes for cached data and metadata.

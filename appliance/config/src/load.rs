@@ -2,16 +2,18 @@
 
 use crate::option::{EXPORT_OPTIONS, OPTIONS, OptionSpec};
 use crate::value::Value;
-use crate::{ClientRule, Config, Export, ExportAccess, Protection, Squash};
+use crate::{Config, Protection};
+use serve::Export;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A configuration file of more bytes than this is refused.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-const EXPORTS_MAX: usize = 4096;
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const EXPORTS_MAX: usize = 4096;
 
 /// What is wrong, where, and what fits: one line. The daemon ends with status 2.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -53,10 +55,7 @@ impl Config {
     /// The first thing that is wrong.
     pub fn from_text(name: &str, text: &str, overrides: &Overrides) -> Result<Config, ConfigError> {
         let source = Source { name, text };
-        let table = DeTable::parse(text).map_err(|err| {
-            let message: String = err.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            source.error(err.span(), format!("is not TOML here: {message}"))
-        })?;
+        let table = source.table()?;
         let mut config = Config::default();
         let mut given: BTreeSet<&'static str> = BTreeSet::new();
         let mut place_of_scheme = name.to_owned();
@@ -69,7 +68,7 @@ impl Config {
             }
         }
         if let Some(exports) = table.get_ref().get("export") {
-            config.exports = source.exports(exports.get_ref(), exports.span())?;
+            config.exports = with_default(source.exports(exports.get_ref(), exports.span())?);
         }
         for (flag, text) in &overrides.0 {
             let place = format!("--{flag}");
@@ -136,7 +135,21 @@ impl Config {
     }
 }
 
-fn read_into<T>(target: &mut T, spec: &OptionSpec<T>, value: &Value, place: &str) -> Result<(), ConfigError> {
+/// The filesystem `default` is exported to this machine unless something else is said of its path.
+fn with_default(mut exports: Vec<Export>) -> Vec<Export> {
+    let default = Export::default_filesystem();
+    if !exports.iter().any(|export| export.path == default.path) {
+        exports.insert(0, default);
+    }
+    exports
+}
+
+pub(crate) fn read_into<T>(
+    target: &mut T,
+    spec: &OptionSpec<T>,
+    value: &Value,
+    place: &str,
+) -> Result<(), ConfigError> {
     (spec.read)(target, value).ok_or_else(|| {
         let unit = if spec.unit.is_empty() { String::new() } else { format!(" ({})", spec.unit) };
         ConfigError {
@@ -147,12 +160,19 @@ fn read_into<T>(target: &mut T, spec: &OptionSpec<T>, value: &Value, place: &str
 }
 
 /// A file's name and text, for places.
-struct Source<'a> {
-    name: &'a str,
-    text: &'a str,
+pub(crate) struct Source<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) text: &'a str,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    pub(crate) fn table(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(self.text).map_err(|err| {
+            let message: String = err.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            self.error(err.span(), format!("is not TOML here: {message}"))
+        })
+    }
+
     fn place(&self, span: Option<Range<usize>>) -> String {
         match (span, self.name) {
             (_, "") => "configuration".to_owned(),
@@ -164,7 +184,7 @@ impl Source<'_> {
         }
     }
 
-    fn error(&self, span: Option<Range<usize>>, problem: String) -> ConfigError {
+    pub(crate) fn error(&self, span: Option<Range<usize>>, problem: String) -> ConfigError {
         ConfigError { place: self.place(span), problem }
     }
 
@@ -214,7 +234,11 @@ impl Source<'_> {
         self.error(Some(span), format!("there is no option `{key}`; there are {}", names.join(", ")))
     }
 
-    fn exports(&self, value: &DeValue<'_>, span: Range<usize>) -> Result<Vec<Export>, ConfigError> {
+    pub(crate) fn exports(
+        &self,
+        value: &DeValue<'_>,
+        span: Range<usize>,
+    ) -> Result<Vec<Export>, ConfigError> {
         let DeValue::Array(entries) = value else {
             return Err(self.error(Some(span), "`export` must be written as [[export]]".to_owned()));
         };
@@ -234,21 +258,11 @@ impl Source<'_> {
             }
             exports.push(export);
         }
-        let default = Export::default_filesystem();
-        if !exports.iter().any(|export| export.path == default.path) {
-            exports.insert(0, default);
-        }
         Ok(exports)
     }
 
     fn export(&self, table: &DeTable<'_>, span: Range<usize>) -> Result<Export, ConfigError> {
-        let mut export = Export {
-            path: String::new(),
-            filesystem: String::new(),
-            clients: ClientRule::loopback(),
-            squash: Squash::Root,
-            access: ExportAccess::ReadWrite,
-        };
+        let mut export = Export::new("", "");
         let mut keys: Vec<_> = table.iter().collect();
         keys.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in keys {
@@ -264,7 +278,7 @@ impl Source<'_> {
     }
 }
 
-fn value_of(value: &DeValue<'_>) -> Value {
+pub(crate) fn value_of(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {

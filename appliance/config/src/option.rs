@@ -1,8 +1,8 @@
 //! The table of options.
 
-use crate::export::{is_mount_path, name_of};
 use crate::value::Value;
-use crate::{ClientRule, Config, Export, ExportAccess, Protection, Size, Squash};
+use crate::{Config, GroupSource, Protection, Size};
+use serve::{ClientPorts, ClientRule, Export, ExportAccess, Squash};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,6 +83,7 @@ impl Default for Config {
             nfs_listen: listen(12049),
             nfs_lease: Duration::from_secs(90),
             nfs_grace: Duration::from_secs(90),
+            nfs_groups: GroupSource::Client,
             admin_listen: listen(8420),
             memory_cache: Size(256 << 20),
             memory_dirty: Size(64 << 20),
@@ -195,6 +196,21 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| config.nfs_grace.as_secs().to_string(),
+    },
+    OptionSpec {
+        key: "nfs.groups",
+        flag: None,
+        default: "\"client\"",
+        unit: "",
+        meaning: "Who says in which groups a user is: the client, of which the protocol carries 16 at most, or the \
+                  server by its /etc/passwd and /etc/group (for users that they do not have, the client).",
+        fits: "\"client\" or \"server\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.nfs_groups = value.one_of(&GroupSource::NAMES)?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.nfs_groups),
     },
     OptionSpec {
         key: "admin.listen",
@@ -331,14 +347,28 @@ pub const EXPORT_OPTIONS: &[OptionSpec<Export>] = &[
         flag: None,
         default: "\"root\"",
         unit: "",
-        meaning: "Which users become the anonymous one (65534): none, root, or all.",
+        meaning: "Which users become the anonymous one: none, root, or all.",
         fits: "\"none\", \"root\" or \"all\"",
         reload: Reload::Hot,
         read: |export, value| {
             export.squash = value.one_of(&Squash::NAMES)?;
             Some(())
         },
-        show: |export| format!("\"{}\"", name_of(&Squash::NAMES, export.squash)),
+        show: |export| format!("\"{}\"", export.squash),
+    },
+    OptionSpec {
+        key: "anonymous",
+        flag: None,
+        default: "\"65534:65534\"",
+        unit: "",
+        meaning: "Who the squashed become: a user and a group, by number.",
+        fits: "UID:GID, such as \"1000:100\"",
+        reload: Reload::Hot,
+        read: |export, value| {
+            export.anonymous = value.parse()?;
+            Some(())
+        },
+        show: |export| format!("\"{}\"", export.anonymous),
     },
     OptionSpec {
         key: "access",
@@ -352,14 +382,51 @@ pub const EXPORT_OPTIONS: &[OptionSpec<Export>] = &[
             export.access = value.one_of(&ExportAccess::NAMES)?;
             Some(())
         },
-        show: |export| format!("\"{}\"", name_of(&ExportAccess::NAMES, export.access)),
+        show: |export| format!("\"{}\"", export.access),
+    },
+    OptionSpec {
+        key: "ports",
+        flag: None,
+        default: "\"any\"",
+        unit: "",
+        meaning: "From which ports clients may come: any, or privileged ones (below 1024) only, which takes the \
+                  superuser of the client's machine.",
+        fits: "\"any\" or \"privileged\"",
+        reload: Reload::Hot,
+        read: |export, value| {
+            export.ports = value.one_of(&ClientPorts::NAMES)?;
+            Some(())
+        },
+        show: |export| format!("\"{}\"", export.ports),
     },
 ];
 
 /// Whether a filesystem can have this name.
-pub(crate) fn is_filesystem_name(name: &str) -> bool {
+fn is_filesystem_name(name: &str) -> bool {
     (1..=FILESYSTEM_NAME_BYTES_MAX).contains(&name.len())
         && name != "."
         && name != ".."
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// Whether `path` can be a mount path: absolute, not the root, no `.`, `..`, empty or overlong part.
+fn is_mount_path(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let part = |part: &str| {
+        !part.is_empty() && part != "." && part != ".." && part.len() <= types::limits::NAME_BYTES_MAX
+    };
+    path.len() <= 1024 && !path.contains(|c: char| c.is_control()) && rest.split('/').all(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_paths_are_plain() {
+        assert!(is_mount_path("/default") && is_mount_path("/a/b"));
+        for path in ["", "/", "a", "/a/", "/a//b", "/./a", "/a/..", "/a\n"] {
+            assert!(!is_mount_path(path), "{path:?}");
+        }
+    }
 }

@@ -65,7 +65,11 @@ pub fn reference_page() -> String {
     page.push_str(
         "\n## Exports\n\n\
          Each `[[export]]` is a path that NFS clients may mount. Without one for `/default`, the filesystem\n\
-         `default` is exported there to this machine, nobody squashed. High client ports are allowed.\n\n",
+         `default` is exported there to this machine, nobody squashed.\n\n\
+         `plexus export set PATH` adds or changes an export of the running daemon. It is kept in the data folder\n\
+         (`exports`) and takes effect at once. Where both name a path, what was set counts, over restarts and SIGHUP\n\
+         too, until `plexus export remove PATH` takes it away; then the configuration file counts again.\n\
+         `plexus export list` says which of the two each export is from. An export is never inside another one.\n\n",
     );
     table(&mut page, EXPORT_OPTIONS);
     page

@@ -1,7 +1,8 @@
 //! Good files are read; of bad ones the first fault is named in one line with its place.
 
-use config::{Config, ExportAccess, Overrides, Protection, Size, Squash};
+use config::{Config, Overrides, Protection, Size};
 use proptest::prelude::*;
+use serve::{ExportAccess, Squash};
 
 fn load(text: &str) -> Result<Config, String> {
     Config::from_text("plexus.toml", text, &Overrides::default()).map_err(|err| err.to_string())
@@ -21,8 +22,8 @@ fn nothing_said_gives_the_defaults() {
     let [export] = &config.exports[..] else { panic!("{:?}", config.exports) };
     assert_eq!((export.path.as_str(), export.filesystem.as_str()), ("/default", "default"));
     assert_eq!((export.squash, export.access), (Squash::None, ExportAccess::ReadWrite));
-    assert!(export.admits("127.0.0.1".parse().unwrap()) && export.admits("::1".parse().unwrap()));
-    assert!(!export.admits("10.0.0.1".parse().unwrap()));
+    assert!(export.shows_to("127.0.0.1".parse().unwrap()) && export.shows_to("::1".parse().unwrap()));
+    assert!(!export.shows_to("10.0.0.1".parse().unwrap()));
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn other_exports_squash_root_and_stand_beside_the_default_one() {
     let closed = "[[export]]\npath = \"/default\"\nfilesystem = \"default\"\nclients = []\n";
     let config = load(closed).unwrap();
     assert_eq!(config.exports.len(), 1);
-    assert!(!config.exports[0].admits("127.0.0.1".parse().unwrap()));
+    assert!(!config.exports[0].shows_to("127.0.0.1".parse().unwrap()));
 }
 
 #[test]

@@ -144,21 +144,35 @@ pub(crate) enum FilesystemCommand {
 pub(crate) enum ExportCommand {
     /// All exports
     List,
-    /// Add an export, or change the one of the same path
+    /// Add an export, or change the one of the same path; what is not given stays as it is
     Set {
         /// The path that clients mount
         path: String,
-        /// The filesystem behind it
+        /// The filesystem behind it; must be given for a new export
         #[arg(long, value_name = "FS")]
-        filesystem: String,
+        filesystem: Option<String>,
         /// Who may mount: an address, a network, or "*"; may be repeated [default: this machine]
-        #[arg(long = "client", value_name = "RULE", default_values = ["127.0.0.0/8", "::1"])]
+        #[arg(long = "client", value_name = "RULE")]
         clients: Vec<String>,
-        /// Which users become the anonymous one
-        #[arg(long, default_value = "root", value_parser = ["none", "root", "all"])]
-        squash: String,
-        /// Whether clients may write
-        #[arg(long, default_value = "rw", value_parser = ["rw", "ro"])]
-        access: String,
+        /// Nobody may mount
+        #[arg(long, conflicts_with = "clients")]
+        no_clients: bool,
+        /// Which users become the anonymous one [default: root]
+        #[arg(long, value_parser = ["none", "root", "all"])]
+        squash: Option<String>,
+        /// Who the squashed become, by number [default: 65534:65534]
+        #[arg(long, value_name = "UID:GID")]
+        anonymous: Option<String>,
+        /// Whether clients may write [default: rw]
+        #[arg(long, value_parser = ["rw", "ro"])]
+        access: Option<String>,
+        /// From which ports clients may come [default: any]
+        #[arg(long, value_parser = ["any", "privileged"])]
+        ports: Option<String>,
+    },
+    /// Take back what was set of an export; what the configuration says of its path counts again
+    Remove {
+        /// The path that clients mount
+        path: String,
     },
 }

@@ -3,7 +3,7 @@
 use crate::arguments::{Arguments, Command, DriveCommand, ExplainCommand, ExportCommand, FilesystemCommand};
 use crate::mount_options::Options;
 use crate::{mount, text};
-use admin::{Client, ClientError, CreateFilesystem, ExportReport};
+use admin::{Client, ClientError, CreateFilesystem, SetExport};
 use fuse::FuseError;
 use remote::RemoteError;
 use serde::Serialize;
@@ -77,10 +77,24 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
             out.done(&format!("filesystem {name} is removed"))?;
         }
         Command::Export(ExportCommand::List) => out.say(&client.exports().await?, text::exports)?,
-        Command::Export(ExportCommand::Set { path, filesystem, clients, squash, access }) => {
-            let export = ExportReport { path, filesystem, clients, squash, access };
+        Command::Export(ExportCommand::Set {
+            path,
+            filesystem,
+            clients,
+            no_clients,
+            squash,
+            anonymous,
+            access,
+            ports,
+        }) => {
+            let clients = (no_clients || !clients.is_empty()).then_some(clients);
+            let export = SetExport { path, filesystem, clients, squash, anonymous, access, ports };
             client.export_set(&export).await?;
             out.done(&format!("{} is exported", export.path))?;
+        }
+        Command::Export(ExportCommand::Remove { path }) => {
+            client.export_remove(&path).await?;
+            out.done(&format!("what was set of {path} is taken back"))?;
         }
         Command::Mount { filesystem, folder, background, log, options } => {
             let options: Options = options.parse().map_err(Failure::Mount)?;

@@ -173,13 +173,16 @@ pub(crate) fn exports(exports: &Exports) -> String {
             [
                 export.path.clone(),
                 export.filesystem.clone(),
+                word(&export.source),
                 export.access.clone(),
                 export.squash.clone(),
+                export.anonymous.clone(),
+                export.ports.clone(),
                 export.clients.join(" "),
             ]
         })
         .collect();
-    table(["PATH", "FILESYSTEM", "ACCESS", "SQUASH", "CLIENTS"], &rows)
+    table(["PATH", "FILESYSTEM", "SOURCE", "ACCESS", "SQUASH", "ANONYMOUS", "PORTS", "CLIENTS"], &rows)
 }
 
 #[cfg(test)]

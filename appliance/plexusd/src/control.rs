@@ -4,19 +4,18 @@ use crate::bays::{Bay, BayError, bay_of};
 use crate::capacity::Sums;
 use crate::core::{Core, Files};
 use crate::drives::{DriveChangeError, Drives, Now};
+use crate::exports::Exports;
 use crate::fsck::Checker;
 use crate::headrooms::Headrooms;
 use crate::rebuild;
 use admin::{
     Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState,
-    ErrorKind, ExportReport, Exports, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job,
-    Recounted, Scrubbed, Status,
+    ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted, Scrubbed,
+    SetExport, Status,
 };
-use config::Export;
 use drive::ChunkKey;
 use drive::footprint::metadata_bytes;
 use env::Random;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -29,7 +28,7 @@ pub(crate) struct Daemon {
     files: Arc<Files>,
     drives: Arc<Drives>,
     headrooms: Arc<Headrooms>,
-    exports: Mutex<Vec<Export>>,
+    exports: Arc<Exports<Files>>,
     random: Arc<dyn Random>,
     nfs: String,
     started: Instant,
@@ -38,23 +37,23 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn new(core: &Core, exports: Vec<Export>, nfs: String, random: Arc<dyn Random>) -> Daemon {
+    pub(crate) fn new(
+        core: &Core,
+        exports: Arc<Exports<Files>>,
+        nfs: String,
+        random: Arc<dyn Random>,
+    ) -> Daemon {
         Daemon {
             files: core.files.clone(),
             drives: core.drives.clone(),
             headrooms: core.headrooms.clone(),
-            exports: Mutex::new(exports),
+            exports,
             random,
             nfs,
             started: Instant::now(),
             checker: Checker::new(core.drives.clone()),
             rebuilt: core.rebuilt.clone(),
         }
-    }
-
-    /// The configuration was read again.
-    pub(crate) fn set_exports(&self, exports: Vec<Export>) {
-        *self.exports.lock() = exports;
     }
 
     async fn capacity(&self, now: &Now, degraded: bool) -> Result<Capacity, ControlError> {
@@ -274,7 +273,15 @@ impl Control for Daemon {
         Ok(FilesystemReport { id: fs.0, name, used: Some(0), inodes: Some(1) })
     }
 
-    async fn exports(&self) -> Result<Exports, ControlError> {
-        Ok(Exports { exports: self.exports.lock().iter().map(ExportReport::from).collect() })
+    async fn exports(&self) -> Result<admin::Exports, ControlError> {
+        Ok(admin::Exports { exports: self.exports.list().await })
+    }
+
+    async fn export_set(&self, export: SetExport) -> Result<(), ControlError> {
+        self.exports.set(export).await
+    }
+
+    async fn export_remove(&self, path: String) -> Result<(), ControlError> {
+        self.exports.remove(&path).await
     }
 }

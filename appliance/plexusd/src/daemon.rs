@@ -3,11 +3,12 @@
 use crate::args::Options;
 use crate::control::Daemon;
 use crate::core::Core;
-use crate::exports;
+use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
 use admin::AdminDoors;
-use config::Config;
+use config::{Config, GroupSource};
 use env::{Random, SystemRandom};
+use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
 use remote::ServeOptions;
 use std::error::Error;
@@ -26,11 +27,13 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let mut folder = Folder::open(&config.data, shape, &*random)?;
     // The port first: that it is taken should not cost a recovery.
     let listener = listen(config.nfs_listen).await?;
+    let exports = Loaded::read(&config.data, config.exports.clone())?;
     let core = Core::open(&mut folder, &config, random.clone()).await?;
 
-    let mut nfs = NfsConfig::new(exports::table(&config.exports)?, random.next());
+    let mut nfs = NfsConfig::new(exports.table(), random.next());
     nfs.lease = config.nfs_lease;
     nfs.courtesy = config.nfs_lease;
+    nfs.groups = (config.nfs_groups == GroupSource::Server).then(|| Arc::new(LocalFiles::system()));
     nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
     let server = Server::open(core.files.clone(), nfs).await?;
     let address = listener.local_addr()?;
@@ -38,7 +41,9 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let serving = server.serve(listener, shutdown);
     tokio::pin!(serving);
 
-    let control = Arc::new(Daemon::new(&core, config.exports.clone(), address.to_string(), random.clone()));
+    let paths = exports.paths();
+    let exports = Arc::new(exports.served(server.clone(), core.files.clone()));
+    let control = Arc::new(Daemon::new(&core, exports.clone(), address.to_string(), random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
@@ -51,13 +56,13 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
         mounts_stopped.fired().await
     }));
 
-    announce(&config, address);
+    announce(&config, &paths, address);
     loop {
         tokio::select! {
             () = &mut serving => return Err("the NFS listener ended".into()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(&options, &server, &control),
+            _ = hangup.recv() => reload(&options, &exports).await,
         }
     }
     println!("plexus is stopping");
@@ -88,10 +93,10 @@ fn mounts_door(data: &Path) -> Result<UnixListener, Box<dyn Error>> {
 }
 
 /// Says how each door is entered.
-fn announce(config: &Config, address: std::net::SocketAddr) {
+fn announce(config: &Config, paths: &[String], address: std::net::SocketAddr) {
     println!("plexus is ready");
-    for export in &config.exports {
-        let (ip, port, path) = (address.ip(), address.port(), &export.path);
+    for path in paths {
+        let (ip, port) = (address.ip(), address.port());
         println!("  NFS   mount -t nfs4 -o vers=4.2,port={port} {ip}:{path} /mnt");
     }
     println!(
@@ -104,17 +109,13 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
 }
 
 /// Takes over what may change while running: the exports.
-fn reload<V: vfs::Vfs>(options: &Options, server: &Server<V>, control: &Daemon) {
+async fn reload<V: vfs::Vfs>(options: &Options, exports: &Exports<V>) {
     let config = match Config::load(options.config.as_deref(), &options.overrides()) {
         Ok(config) => config,
         Err(error) => return tracing::error!(%error, "configuration not reloaded"),
     };
-    match exports::table(&config.exports) {
-        Ok(table) => {
-            server.set_exports(table);
-            control.set_exports(config.exports);
-            tracing::info!("exports reloaded");
-        }
+    match exports.reload(config.exports).await {
+        Ok(()) => tracing::info!("exports reloaded"),
         Err(error) => tracing::error!(%error, "exports not reloaded"),
     }
 }

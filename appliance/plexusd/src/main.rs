@@ -24,6 +24,7 @@ mod stripes;
 use args::{Arguments, Command};
 use clap::Parser;
 use config::Config;
+use exports::ExportsError;
 use std::process::ExitCode;
 
 const USAGE: u8 = 2;
@@ -56,7 +57,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("plexusd: {error}");
-            ExitCode::FAILURE
+            let usage = error.downcast_ref().is_some_and(ExportsError::is_of_configuration);
+            if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

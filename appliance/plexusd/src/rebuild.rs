@@ -89,8 +89,8 @@ async fn pass(
 ) -> Result<Lacking, FsError> {
     // Write-backs that began under an older map end first: their stripes may lack what is to be filled.
     // One that fails for good has made no stripe; one that may yet take effect is waited for.
-    if files.flush_all().await == Err(FsError::Delay) {
-        return Err(FsError::Delay);
+    if let Err(error @ (FsError::Delay | FsError::Uncertain)) = files.flush_all().await {
+        return Err(error);
     }
     let map = drives.now().recorded.map.clone();
     let cells: BTreeSet<(GroupId, usize)> = filling.iter().map(|&(group, cell, _)| (group, cell)).collect();

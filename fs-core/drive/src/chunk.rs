@@ -11,7 +11,7 @@ use types::{ChunkId, GroupId, StripeId};
 pub const CHUNK_BLOCKS_MAX: usize = CHUNK_BYTES_MAX / BLOCK_BYTES;
 const MAGIC: &[u8; 8] = b"PLXCHUNK";
 const VERSION: u16 = 1;
-const CRC_AT: usize = 96;
+pub(crate) const CRC_AT: usize = 96;
 const TABLE_AT: usize = 1024;
 const _: () = assert!(TABLE_AT + 4 * CHUNK_BLOCKS_MAX <= BLOCK_BYTES);
 

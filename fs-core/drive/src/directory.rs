@@ -310,7 +310,7 @@ impl DriveIdentity {
         format!("plexus-drive {VERSION} crc32c {:08x}\n{body}\n", crc_fast::crc32_iscsi(body.as_bytes()))
     }
 
-    fn decode(path: &Path, text: &[u8]) -> Result<DriveIdentity, IdentityError> {
+    pub(crate) fn decode(path: &Path, text: &[u8]) -> Result<DriveIdentity, IdentityError> {
         let damaged = |why: &str| IdentityError::Damaged { path: path.into(), why: why.into() };
         let text = std::str::from_utf8(text).map_err(|_| damaged("not text"))?;
         let (head, body) = text.split_once('\n').ok_or_else(|| damaged("no first line"))?;

@@ -146,5 +146,32 @@ fn pages(records: usize) -> u64 {
     records.div_ceil(RECORDS_PER_PAGE).max(1) as u64
 }
 
+/// Reads `block` as a page, with its checksum put right.
+#[cfg(feature = "fuzz")]
+pub(crate) fn decode_page(incarnation: &crate::Incarnation, block: &mut [u8]) {
+    page::put_crc(incarnation, block);
+    let _ = Page::decode(incarnation, block);
+}
+
+/// A page with a record of each kind.
+#[cfg(feature = "fuzz")]
+pub(crate) fn page_of(incarnation: &crate::Incarnation, chunk: crate::ChunkInfo) -> Vec<u8> {
+    let put = Record::Put(Located { info: chunk, unit: 77 });
+    let records = [put, Record::Free(chunk.key), Record::Fence(Writer { id: 8, epoch: 9 })];
+    let page = Page {
+        kind: PageKind::Batch,
+        ends_batch: true,
+        generation: 1,
+        number: 2,
+        session: 3,
+        batch: 4,
+        sequence: 5,
+        previous_crc: 6,
+    };
+    let mut block = vec![0; BLOCK_BYTES];
+    page.encode(incarnation, &records, &mut block);
+    block
+}
+
 #[cfg(test)]
 mod tests;

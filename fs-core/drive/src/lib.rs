@@ -5,6 +5,8 @@
 pub mod chunk;
 pub mod directory;
 pub mod footprint;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod headroom;
 mod index;
 mod journal;

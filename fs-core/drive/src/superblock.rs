@@ -6,7 +6,7 @@ use types::limits::BLOCK_BYTES;
 
 const MAGIC: &[u8; 8] = b"PLXDRIVE";
 const VERSION: u16 = 1;
-const CRC_AT: usize = 64;
+pub(crate) const CRC_AT: usize = 64;
 /// Copies, one a block, at the start of the file.
 pub(crate) const COPIES: u64 = 2;
 /// Smallest file: room for a few chunks of full size.

@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const MAGIC: [u8; 4] = *b"PLXF";
 /// Of the header and of everything behind it. Another version is refused.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 /// Magic 4, version 2, kind 1, zero 1, id 8, meta length 4, payload length 4, CRC32C of these 4; little endian.
-const HEADER_BYTES: usize = 28;
+pub(crate) const HEADER_BYTES: usize = 28;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -151,7 +151,7 @@ fn check(bytes: usize, limit: u32) -> Result<(), FabricError> {
     if bytes > limit as usize { Err(FabricError::TooLarge { bytes, limit }) } else { Ok(()) }
 }
 
-fn crc(bytes: &[u8]) -> u32 {
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn another_version_and_larger_lengths_are_refused() {
         let mut bytes = written().await;
-        bytes[4] = 2;
+        bytes[4..6].copy_from_slice(&(VERSION + 1).to_le_bytes());
         let crc = crc(&bytes[..24]);
         bytes[24..28].copy_from_slice(&crc.to_le_bytes());
         assert!(matches!(read(&bytes).await, Err(FabricError::Protocol("another version"))));

@@ -10,6 +10,8 @@
 
 mod client;
 mod frame;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod server;
 mod token;
 

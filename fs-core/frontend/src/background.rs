@@ -16,10 +16,10 @@ pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
 pub use scrub::ScrubReport;
 
-use crate::grace;
 use crate::nodes::{Held, Node, State};
 use crate::propose::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
+use crate::{forgetting, grace};
 use namespace::queries::{inode, pending};
 use namespace::{Action, NewStripe, Reply};
 use std::sync::atomic::Ordering;
@@ -60,6 +60,7 @@ pub(crate) fn start<S: Shards, D: Stripes>(
     tokio::spawn(cleaning::run(weak.clone(), options.clean_period));
     tokio::spawn(recount::run(weak.clone()));
     tokio::spawn(scrub::run(weak.clone(), options.scrub_period));
+    tokio::spawn(forgetting::run(weak.clone(), frontend.0.forgetting.clone()));
     tokio::spawn(grace::run(weak, frontend.0.clients.clone(), options.grace));
     Ok(())
 }

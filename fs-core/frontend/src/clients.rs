@@ -136,6 +136,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         if client == ClientId(0) || clients.new_holds(client, gets)?.is_none() {
             return Ok(());
         }
+        self.0.forgetting.settled(client.0, u32::MAX).await?;
         let _one = clients.changing(client).await;
         let Some(all) = clients.new_holds(client, gets)? else { return Ok(()) };
         let action = Action::KeepClient { client: client.0, holds: Some(all), kept: None };
@@ -146,6 +147,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     pub(crate) async fn keep_client(&self, client: ClientId, kept: Kept) -> Result<(), FsError> {
         let clients = &self.0.clients;
+        self.0.forgetting.settled(client.0, u32::MAX).await?;
         let _one = clients.changing(client).await;
         clients.new_holds(client, Holds::NOTHING)?;
         let action = Action::KeepClient { client: client.0, holds: None, kept: Some(kept) };
@@ -154,15 +156,18 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         Ok(())
     }
 
-    /// The client is not remembered any more, and can claim nothing after a restart.
-    pub(crate) async fn drop_client(&self, client: ClientId) -> Result<(), FsError> {
+    /// The client can claim nothing after a restart. Says whether anything was remembered of it; then it is, until its
+    /// replies are forgotten, that it has ended.
+    pub(crate) async fn end_remembered(&self, client: ClientId) -> Result<bool, FsError> {
         let clients = &self.0.clients;
         let _one = clients.changing(client).await;
-        if clients.table.lock().holds.contains_key(&client) {
-            self.propose_as(Cred::root(), CLUSTER, Action::DropClient { client: client.0 }).await?;
+        let remembered = clients.table.lock().holds.contains_key(&client);
+        if remembered {
+            let action = Action::EndClients { clients: vec![client.0] };
+            self.propose_as(Cred::root(), CLUSTER, action).await?;
             clients.table.lock().holds.remove(&client);
         }
-        Ok(())
+        Ok(remembered)
     }
 
     /// The client claims nothing more.

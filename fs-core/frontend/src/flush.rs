@@ -255,7 +255,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 }
                 Ok(Committed::SplitAt(_)) => (FsError::Delay, Some(batch)),
                 // It may yet take effect: its stripes must stay.
-                Err(FsError::Delay) => (FsError::Delay, None),
+                Err(error @ (FsError::Delay | FsError::Uncertain)) => (error, None),
                 Err(error) => (error, Some(batch)),
             };
             batches.extend(refused);

@@ -12,6 +12,7 @@ mod clients;
 mod dirty;
 mod explain;
 mod flush;
+mod forgetting;
 mod grace;
 mod ledger;
 mod locks;
@@ -34,6 +35,7 @@ pub use parts::{
 use background::{Laying, Progress, Work};
 use clients::Clients;
 use env::{Clock, Random};
+use forgetting::Forgetting;
 use ledger::Ledger;
 use locks::LockTable;
 use nodes::Nodes;
@@ -113,6 +115,7 @@ struct Inner<S, D> {
     /// Work did not fit the queue: look for it.
     missed: AtomicBool,
     clients: Arc<Clients>,
+    forgetting: Arc<Forgetting>,
     counted: Mutex<Option<ops::Counted>>,
     /// What files take.
     ledger: Ledger,
@@ -136,12 +139,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         clock: Arc<dyn Clock>,
         random: &dyn Random,
     ) -> Result<Self, FsError> {
-        let clients = {
+        let (clients, forgetting) = {
             let view = shards.view().map_err(|error| {
                 tracing::error!(%error, "shard cannot be read");
                 FsError::Io
             })?;
-            Arc::new(Clients::recall(&view)?)
+            let ended = propose::answer(namespace::queries::client::ended(&view))?;
+            (Arc::new(Clients::recall(&view)?), Arc::new(Forgetting::recall(ended)))
         };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let mut fold_key = [0; 16];
@@ -162,6 +166,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             written_back: AtomicU64::new(0),
             missed: AtomicBool::new(false),
             clients,
+            forgetting,
             counted: Mutex::default(),
             ledger: Ledger::default(),
             progress: Progress::default(),

@@ -55,6 +55,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Proposes once, or finds the first answer where only that is wanted.
     pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
         let Ctx { cred, request, again, .. } = ctx.clone();
+        if let Some(request) = &request {
+            self.settled(request).await?;
+        }
         let command = Command { now: self.0.clock.now(), cred, request, fs, action };
         if again {
             let first = namespace::first_answer(&self.view()?, &command);
@@ -64,7 +67,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
             tracing::error!(%error, "shard does not answer");
             self.0.ledger.mark_all();
-            FsError::Delay
+            FsError::Uncertain
         })?;
         let Applied { outcome, accounts } = namespace::applied(&encoded).map_err(|error| {
             tracing::error!(%error, "shard answers in an unknown tongue");

@@ -21,6 +21,7 @@ pub(crate) const ORPHAN: u8 = 0x60;
 pub(crate) const INTENT: u8 = 0x68;
 pub(crate) const REPLAY: u8 = 0x70;
 pub(crate) const CLIENT: u8 = 0x78;
+pub(crate) const ENDED: u8 = 0x79;
 
 const PREFIX: usize = 11;
 /// The only branch and layer that there are.

@@ -221,6 +221,10 @@ pub(crate) struct Client {
     pub(crate) kept: Option<(u8, Bytes)>,
 }
 
+/// That a client has ended.
+#[derive(Deserialize)]
+pub(crate) struct Ended {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

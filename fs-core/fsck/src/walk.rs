@@ -6,7 +6,7 @@ use crate::chunks::{Chunks, Doubts};
 use crate::damage::{Findings, Kind};
 use crate::keys::{self, Key};
 use crate::part::Part;
-use crate::records::{self, Client, Counters, Filesystem, Replay, Scrub, Time, decode};
+use crate::records::{self, Client, Counters, Ended, Filesystem, Replay, Scrub, Time, decode};
 use map::{MapError, OrderedMap};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashSet};
@@ -124,7 +124,12 @@ impl Walk<'_> {
         }
         let of_cluster = matches!(
             key.kind,
-            keys::SCRUB | keys::BURIED | keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT
+            keys::SCRUB
+                | keys::BURIED
+                | keys::FILESYSTEM
+                | keys::FILESYSTEM_NAME
+                | keys::CLIENT
+                | keys::ENDED
         );
         let of_both = matches!(key.kind, keys::COUNTERS | keys::REPLAY);
         if !of_both && of_cluster != (key.fs == CLUSTER) {
@@ -166,6 +171,7 @@ impl Walk<'_> {
             keys::INTENT => self.intent(raw, key, value),
             keys::REPLAY => self.replay(raw, key, value),
             keys::CLIENT => self.client(raw, key, value),
+            keys::ENDED => self.ended(raw, key, value),
             _ => self.unreadable(raw, "its kind is unknown"),
         }
         Ok(())
@@ -296,6 +302,13 @@ impl Walk<'_> {
             kept.as_ref().is_none_or(|(head, data)| *head < HEADS && data.len() <= CLIENT_RECORD_BYTES_MAX);
         let something = holds != (false, false, false) || kept.is_some();
         if key.slot != Slot(0) || key.body.len() != 16 || !small || !something {
+            self.unreadable(raw, "it is no client");
+        }
+    }
+
+    fn ended(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+        let Some(Ended {}) = self.read(raw, value) else { return };
+        if key.slot != Slot(0) || key.body.len() != 16 {
             self.unreadable(raw, "it is no client");
         }
     }

@@ -11,6 +11,8 @@
 mod batch;
 mod config;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod gate;
 mod homes;
 mod maps;

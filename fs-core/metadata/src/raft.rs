@@ -11,6 +11,8 @@ mod persist;
 mod suite;
 mod types;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use encode::{decode_stored, stored};
 pub(crate) use execute::catch_up;
 pub(crate) use log::RaftLog;
 pub(crate) use machine::{Applier, Since};

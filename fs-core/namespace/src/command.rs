@@ -195,12 +195,10 @@ pub enum Action {
         /// What to note.
         scrub: Scrub,
     },
-    /// The client will not retry what it sent on these channels: its replays in the slot of `near` are forgotten.
+    /// Nobody will retry what was sent on these channels: replays in the slot of `near` are forgotten.
     ForgetReplays {
-        /// The client.
-        client: u128,
-        /// The first and the last channel.
-        channels: (u32, u32),
+        /// At most [`types::limits::COMMAND_KEYS_MAX`].
+        channels: Vec<Channels>,
         /// An inode of the slot.
         near: InodeId,
     },
@@ -219,11 +217,27 @@ pub enum Action {
         /// At most [`types::limits::COMMAND_KEYS_MAX`].
         clients: Vec<u128>,
     },
-    /// The client has ended, and is not remembered any more.
-    DropClient {
-        /// The client.
-        client: u128,
+    /// The clients have ended, and are remembered only until their replays are forgotten.
+    EndClients {
+        /// At most [`types::limits::COMMAND_KEYS_MAX`].
+        clients: Vec<u128>,
     },
+    /// Of clients that have ended nothing is left.
+    DropClients {
+        /// At most [`types::limits::COMMAND_KEYS_MAX`].
+        clients: Vec<u128>,
+    },
+}
+
+/// Channels of a client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Channels {
+    /// The client.
+    pub client: u128,
+    /// The first channel.
+    pub first: u32,
+    /// The last one.
+    pub last: u32,
 }
 
 impl Action {

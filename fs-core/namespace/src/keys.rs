@@ -45,6 +45,8 @@ pub mod kind {
     pub const REPLAY: u8 = 0x70;
     /// A client that is remembered over restarts, in slot 0 of filesystem 0.
     pub const CLIENT: u8 = 0x78;
+    /// A client that has ended and whose replays are to be forgotten, in slot 0 of filesystem 0.
+    pub const ENDED: u8 = 0x79;
 }
 
 /// The only branch and layer until there are clones and snapshots.
@@ -274,6 +276,14 @@ pub fn replays(fs: FsId, slot: Slot, client: u128, (first, last): (u32, u32)) ->
     (key(first).0, key(last).bytes(&[0xff; SUFFIX_BYTES + 1]).0)
 }
 
+/// Client and channel of a key of [`replay`].
+#[must_use]
+pub fn parse_replay(key: &[u8]) -> Option<(u128, u32)> {
+    let body = key.get(PREFIX_BYTES..key.len().checked_sub(SUFFIX_BYTES)?)?;
+    let (client, channel) = body.split_at_checked(16)?;
+    Some((u128::from_be_bytes(client.try_into().ok()?), u32::from_be_bytes(channel.try_into().ok()?)))
+}
+
 fn of_client(client: u128) -> Key {
     Key::new(Slot(0), FsId(0), kind::CLIENT).bytes(&client.to_be_bytes())
 }
@@ -282,6 +292,12 @@ fn of_client(client: u128) -> Key {
 #[must_use]
 pub fn client(client: u128) -> Vec<u8> {
     of_client(client).end()
+}
+
+/// That a client has ended.
+#[must_use]
+pub fn ended(client: u128) -> Vec<u8> {
+    Key::new(Slot(0), FsId(0), kind::ENDED).bytes(&client.to_be_bytes()).end()
 }
 
 /// The keys of the clients after this one, or of all: from, to.

@@ -20,8 +20,8 @@ pub mod queries;
 pub mod records;
 
 pub use command::{
-    Action, Changed, Command, Create, DirChange, Exists, Extent, Failure, Move, NewStripe, NodeSpec, Outcome,
-    Removed, Reply, Seen, Space,
+    Action, Changed, Channels, Command, Create, DirChange, Exists, Extent, Failure, Move, NewStripe,
+    NodeSpec, Outcome, Removed, Reply, Seen, Space,
 };
 pub use digest::digest;
 pub use machine::{Applied, Namespace, applied, first_answer, reply_of};

@@ -64,7 +64,8 @@ impl Command {
             Action::MakeFilesystem { .. }
             | Action::KeepClient { .. }
             | Action::DisownClients { .. }
-            | Action::DropClient { .. } => InodeId::ROOT.slot(),
+            | Action::EndClients { .. }
+            | Action::DropClients { .. } => InodeId::ROOT.slot(),
         }
     }
 }
@@ -244,12 +245,11 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
             work.put(&keys::scrub(near.slot()), &scrub);
             Ok(Reply::Done)
         }
-        Action::ForgetReplays { client, channels, near } => {
-            client::forget_replays(work, client, channels, near)
-        }
+        Action::ForgetReplays { channels, near } => client::forget_replays(work, &channels, near),
         Action::KeepClient { client, holds, kept } => client::keep(work, client, holds, kept),
         Action::DisownClients { clients } => client::disown(work, &clients),
-        Action::DropClient { client } => client::drop_client(work, client),
+        Action::EndClients { clients } => client::end(work, &clients),
+        Action::DropClients { clients } => client::drop_ended(work, &clients),
     }
 }
 

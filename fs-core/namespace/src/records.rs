@@ -393,7 +393,12 @@ pub struct Kept {
     pub data: Bytes,
 }
 
+/// That a client has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {}
+
 impl Record for Client {}
+impl Record for Ended {}
 impl Stripe {
     /// Bytes that the chunks of the stripe take on drives when all are there: a header block and the data of
     /// each, filled up to whole blocks (docs/formats/chunks.md).
@@ -512,6 +517,7 @@ mod tests {
         let kept = Some(Kept { head: 1, data: Bytes::from_static(b"k") });
         let holds = Holds { opens: true, denies: false, locks: true };
         frozen(&Client { holds, kept }, b"\x01\x01\0\x01\x01\x01\x01k");
+        frozen(&Ended {}, b"\x01");
         let filesystem =
             Filesystem { id: FsId(1), name: "fs".into(), hash_key: *b"0123456789abcdef", fold_version: 1 };
         frozen(&filesystem, b"\x01\x01\x02fs0123456789abcdef\x01");

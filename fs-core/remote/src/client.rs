@@ -126,7 +126,8 @@ impl Shared {
             let mut request = request.clone();
             self.opens.translate(&mut request)?;
             match once(&client, ctx.clone(), request).await {
-                Ok(Err(FsError::Delay | FsError::Grace)) if begun.elapsed() < LATER_MAX => {}
+                Ok(Err(FsError::Delay | FsError::Grace | FsError::Uncertain))
+                    if begun.elapsed() < LATER_MAX => {}
                 Ok(reply) => return reply.map(|reply| (reply, noting)),
                 Err(FabricError::Closed | FabricError::TimedOut) => {
                     self.lost(&client);

@@ -13,6 +13,8 @@
 
 mod channels;
 mod client;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod held;
 mod link;
 mod opens;

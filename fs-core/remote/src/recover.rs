@@ -80,7 +80,7 @@ async fn ask(
     // Bounded, so that one thing that never comes right does not keep all others waiting.
     for _ in 0..60 {
         match once(client, ctx.clone(), request.clone()).await? {
-            Err(FsError::Delay | FsError::Grace) => pauses.pause().await,
+            Err(FsError::Delay | FsError::Grace | FsError::Uncertain) => pauses.pause().await,
             reply => return Ok(reply),
         }
     }

@@ -107,4 +107,7 @@ pub enum FsError {
     /// Data were lost or cannot be read now.
     #[error("input/output error")]
     Io,
+    /// It may have been done, or may yet be: only the same request again, by its identity, tells.
+    #[error("outcome unknown")]
+    Uncertain,
 }

@@ -2,6 +2,7 @@
 
 use crate::answer::{Desk, Fail};
 use crate::caller::Callers;
+use crate::gone::Gone;
 use crate::lockers::Lockers;
 use crate::ops;
 use crate::options::MountOptions;
@@ -31,6 +32,7 @@ pub(crate) struct Head<V> {
     pub(crate) options: MountOptions,
     pub(crate) callers: Callers,
     pub(crate) lockers: Lockers,
+    pub(crate) gone: Arc<Gone>,
     pub(crate) desk: Desk,
 }
 
@@ -38,7 +40,8 @@ impl<V: Vfs> Head<V> {
     pub(crate) fn new(vfs: Arc<V>, root: FileId, options: MountOptions, runtime: Handle) -> Head<V> {
         let desk = Desk::new(runtime, options.in_flight);
         let numbers = Numbers { root };
-        Head { vfs, numbers, options, callers: Callers::default(), lockers: Lockers::default(), desk }
+        let (callers, lockers, gone) = (Callers::default(), Lockers::default(), Arc::default());
+        Head { vfs, numbers, options, callers, lockers, gone, desk }
     }
 
     pub(crate) fn ctx(&self, request: &Request) -> Ctx {
@@ -97,8 +100,9 @@ impl<V: Vfs> Filesystem for Head<V> {
         ops::names::lookup(self, request, parent, name, reply);
     }
 
-    fn forget(&self, _request: &Request, _ino: INodeNo, _lookups: u64) {
-        // Inode numbers are the file system's own: there is nothing to forget.
+    fn forget(&self, _request: &Request, ino: INodeNo, _lookups: u64) {
+        // Inode numbers are the file system's own; the kernel forgets one with all its look-ups.
+        self.gone.forget(self.numbers.file(ino));
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _open: Option<FileHandle>, reply: ReplyAttr) {

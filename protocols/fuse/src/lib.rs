@@ -14,6 +14,7 @@
 
 mod answer;
 mod caller;
+mod gone;
 mod head;
 mod kernel;
 mod lockers;

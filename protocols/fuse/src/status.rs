@@ -32,6 +32,8 @@ pub(crate) fn errno(error: FsError) -> Errno {
         FsError::NothingThere => Errno::ENXIO,
         FsError::NotSupported => Errno::EOPNOTSUPP,
         FsError::Interrupted => Errno::EINTR,
-        FsError::NoGrace | FsError::NotDone | FsError::StaleRequest | FsError::Io => Errno::EIO,
+        FsError::NoGrace | FsError::NotDone | FsError::StaleRequest | FsError::Uncertain | FsError::Io => {
+            Errno::EIO
+        }
     }
 }

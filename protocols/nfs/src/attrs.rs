@@ -1,7 +1,7 @@
 //! Attributes between the contract and the wire.
 
 use crate::compound::FileRef;
-use crate::exports::PseudoId;
+use crate::exports::{PseudoId, PseudoLook};
 use crate::handle::Handle;
 use bytes::Bytes;
 use nfs_wire::{Attributes, Bitmap, Fattr, FileType, Fsid, SetTime as WireSetTime, SpecData, Status, attr};
@@ -11,6 +11,9 @@ use vfs::StatFsReply;
 use xdr::Opaque;
 
 const NANOSECONDS: u32 = 1_000_000_000;
+/// NFS4_CHANGE_TYPE_IS_MONOTONIC_INCR and ..._IS_UNDEFINED (RFC 7862 section 12.2.3).
+const CHANGE_GROWS: u32 = 0;
+const CHANGE_UNDEFINED: u32 = 4;
 /// All permission bits.
 const MODE_BITS: u32 = 0o7777;
 /// Unit of CLONE.
@@ -135,7 +138,6 @@ fn common(minor: u32, lease: Duration) -> Attributes {
         time_delta: Some(nfs_wire::Time { seconds: 0, nseconds: 1 }),
         suppattr_exclcreat: Some(SETTABLE.intersection(&supported(minor))),
         clone_blksize: Some(CLONE_BYTES),
-        change_attr_type: Some(0),
         ..Attributes::default()
     }
 }
@@ -169,6 +171,7 @@ pub(crate) fn of_file(
         time_modify: Some(time(attr.mtime)),
         mounted_on_fileid: Some(mounted_on),
         xattr_support: Some(true),
+        change_attr_type: Some(CHANGE_GROWS),
         files_avail: statfs.map(|s| s.files_free),
         files_free: statfs.map(|s| s.files_free),
         files_total: statfs.map(|s| s.files.saturating_add(s.files_free)),
@@ -179,18 +182,18 @@ pub(crate) fn of_file(
     }
 }
 
-/// All attributes of a pseudo directory with `entries` directories in it.
-pub(crate) fn of_pseudo(id: PseudoId, entries: u32, minor: u32, lease: Duration) -> Attributes {
+/// All attributes of a pseudo directory that looks so; all its entries are directories.
+pub(crate) fn of_pseudo(id: PseudoId, look: PseudoLook, minor: u32, lease: Duration) -> Attributes {
     let never = nfs_wire::Time { seconds: 0, nseconds: 0 };
     Attributes {
         file_type: Some(FileType::Dir),
-        change: Some(u64::from(entries)),
-        size: Some(u64::from(entries)),
+        change: Some(look.change),
+        size: Some(u64::from(look.entries)),
         fsid: Some(Fsid { major: 0, minor: 0 }),
         filehandle: Some(Opaque(Handle::Pseudo(id).encode())),
         fileid: Some(id.0),
         mode: Some(PSEUDO_MODE),
-        numlinks: Some(2 + entries),
+        numlinks: Some(look.entries.saturating_add(2)),
         owner: Some(decimal(0)),
         owner_group: Some(decimal(0)),
         rawdev: Some(SpecData { major: 0, minor: 0 }),
@@ -201,6 +204,7 @@ pub(crate) fn of_pseudo(id: PseudoId, entries: u32, minor: u32, lease: Duration)
         time_modify: Some(never),
         mounted_on_fileid: Some(id.0),
         xattr_support: Some(false),
+        change_attr_type: Some(CHANGE_UNDEFINED),
         files_avail: Some(0),
         files_free: Some(0),
         files_total: Some(0),

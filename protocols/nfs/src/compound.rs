@@ -5,11 +5,12 @@ use crate::handle::Handle;
 use crate::ops;
 use crate::server::Shared;
 use crate::session::{Begin, SlotUse};
-use crate::status::{name_status, status};
+use crate::status::{UNCERTAIN, name_status, status};
 use bytes::Bytes;
 use nfs_wire::{
     Args, CompoundArgs, CompoundReply, Op, Reply, SequenceArgs, SequenceOk, Stateid, Status, encode_outcome,
 };
+use serve::ExportAccess;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -130,6 +131,8 @@ pub(crate) async fn run<V: Vfs>(
         }
         Ok(args) if outside_sessions(op) => {
             let outcome = if head.count > 1 { Err(Status::NotOnlyOp) } else { compound.run_op(args).await };
+            // These may be done twice.
+            let outcome = outcome.map_err(|status| if status == UNCERTAIN { Status::Delay } else { status });
             results.push(op, outcome);
             Ok(results.encode())
         }
@@ -348,7 +351,7 @@ impl<V: Vfs> Compound<'_, V> {
                 break;
             }
         }
-        match self.former_outcome(results.status) {
+        match self.failed_sequence(results.status) {
             Some(status) => {
                 let mut refused =
                     Results { status: Status::Ok, tag: results.tag, count: 0, body: Encoder::new() };
@@ -359,16 +362,23 @@ impl<V: Vfs> Compound<'_, V> {
         }
     }
 
-    /// What SEQUENCE fails with in a session of a former life, when the operations have come to `last`.
-    fn former_outcome(&self, last: Status) -> Option<Status> {
+    /// What SEQUENCE fails with after all, when the operations have come to `last`.
+    fn failed_sequence(&mut self, last: Status) -> Option<Status> {
+        let doubtful = self.slot.as_ref().is_some_and(|slot| slot.doubtful);
         match (self.gives_first_answers(), last) {
-            (false, _) => None,
-            // Whether it was done cannot be said now; the client asks again in the same way.
-            (true, Status::Delay) => Some(Status::Delay),
-            (true, _) if self.answered => None,
+            // Whether it was done cannot be said now; the client asks again in the same way, and has to be told what it
+            // would have been told then: "exists" of its own file would be wrong.
+            (_, UNCERTAIN) | (true, Status::Delay) => {}
+            (false, Status::Delay) if doubtful => {}
+            (false, _) => return None,
+            (true, _) if self.answered => return None,
             // It was not done: the client does it anew, in a session of this life.
-            (true, _) => Some(Status::DeadSession),
+            (true, _) => return Some(Status::DeadSession),
         }
+        if let Some(slot) = self.slot.take() {
+            slot.undo();
+        }
+        Some(Status::Delay)
     }
 
     /// Whether the session is of a former life, so that nothing new is done (RFC 8881 section 8.4.2).
@@ -382,7 +392,7 @@ impl<V: Vfs> Compound<'_, V> {
             return Err(Status::DeadSession);
         }
         let reply = self.run_op(args).await.map_err(|status| match status {
-            Status::Delay => status,
+            Status::Delay | UNCERTAIN => status,
             // What fails now had not been done then: it would not be looked at again.
             _ => Status::DeadSession,
         })?;
@@ -495,11 +505,11 @@ impl<V: Vfs> Compound<'_, V> {
     /// `file` as the caller sees it through `export`, if it may.
     pub(crate) fn admit(&self, export: Arc<Exported>, file: FileId) -> Result<FileRef, Status> {
         let Caller { credential, peer } = self.caller;
-        if !export.admits(peer.ip()) || export.rules.privileged_port && peer.port() >= 1024 {
+        if !export.rules.admits(*peer) {
             return Err(Status::Access);
         }
         let Credential::Sys(sys) = credential else { return Err(Status::WrongSec) };
-        let cred = export.cred(sys);
+        let cred = export.cred(sys, || self.shared.groups_of(sys));
         Ok(FileRef { export, file, cred })
     }
 
@@ -542,7 +552,7 @@ impl<V: Vfs> Compound<'_, V> {
 impl FileRef {
     /// Itself, unless the export is read-only.
     pub(crate) fn writable(self) -> Result<FileRef, Status> {
-        if self.export.rules.read_only { Err(Status::Rofs) } else { Ok(self) }
+        if self.export.rules.access == ExportAccess::ReadOnly { Err(Status::Rofs) } else { Ok(self) }
     }
 
     /// Another inode of the same filesystem.

@@ -1,6 +1,8 @@
 //! What the daemon tells the server.
 
 use crate::ExportTable;
+use identity::LocalFiles;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that can be chosen. Times and identities come in from outside, so that a simulation can
@@ -9,6 +11,8 @@ use std::time::Duration;
 pub struct NfsConfig {
     /// What is served to whom; [`crate::Server::set_exports`] replaces it at run time.
     pub exports: ExportTable,
+    /// Where the groups of users are looked up; `None` believes what clients say, up to 16 of them.
+    pub groups: Option<Arc<LocalFiles>>,
     /// How long a client may be silent before it may lose its state (RFC 8881 section 8.3).
     pub lease: Duration,
     /// How much longer than its lease a silent client keeps its state while nobody else wants it.
@@ -40,6 +44,7 @@ impl NfsConfig {
     pub fn new(exports: ExportTable, instance: u64) -> NfsConfig {
         NfsConfig {
             exports,
+            groups: None,
             lease: Duration::from_secs(45),
             courtesy: Duration::from_secs(45),
             instance,

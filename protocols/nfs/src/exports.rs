@@ -1,46 +1,10 @@
 //! What is served to whom, and the pseudo directories that lead there (RFC 8881 section 7.3).
 
+use serve::{Export, Squash};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use types::{Cred, FileId, Name};
 use xdr::rpc::AuthSys;
-
-/// A set of addresses: those that share the first `prefix` bits with `address`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-/// Whose user ids are not believed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Squash {
-    /// Nobody's.
-    None,
-    /// The superuser's.
-    Root,
-    /// Everybody's.
-    All,
-}
-
-/// A filesystem under a path, and for whom.
-#[derive(Clone, Debug)]
-pub struct Export {
-    /// Where clients find it: absolute, without `.`, `..` and doubled slashes.
-    pub path: String,
-    /// The filesystem's name in the cluster.
-    pub filesystem: String,
-    /// Who may come; nobody when empty.
-    pub clients: Vec<Network>,
-    /// Whose user ids are not believed.
-    pub squash: Squash,
-    /// User and group of those who are squashed.
-    pub anonymous: (u32, u32),
-    /// Whether changes are refused.
-    pub read_only: bool,
-    /// Whether only ports below 1024 may come.
-    pub privileged_port: bool,
-}
 
 /// Why a table cannot be served.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -54,9 +18,6 @@ pub enum ExportError {
     /// Two paths have the same short form; another name helps.
     #[error("exports {0:?} and {1:?} cannot be told apart in file handles; rename one")]
     Collision(String, String),
-    /// Not `ADDRESS` or `ADDRESS/BITS`.
-    #[error("{0:?} is not an address or ADDRESS/BITS")]
-    Network(String),
 }
 
 /// All exports.
@@ -83,6 +44,14 @@ impl PseudoId {
     pub(crate) const ROOT: PseudoId = PseudoId(FNV_OFFSET);
 }
 
+/// What a pseudo directory looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PseudoLook {
+    pub(crate) entries: u32,
+    /// Another number whenever the entries, or what is behind them, are others.
+    pub(crate) change: u64,
+}
+
 /// What is behind a name in a pseudo directory.
 pub(crate) enum PseudoEntry {
     Directory(PseudoId),
@@ -94,39 +63,11 @@ const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// FNV-1a over the parts of a path: stable for ever, since it is in file handles.
 fn path_hash(parts: &[Name]) -> u64 {
-    let bytes = parts.iter().flat_map(|part| part.as_bytes().iter().chain(b"/"));
-    bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+    fnv(FNV_OFFSET, parts.iter().flat_map(|part| part.as_bytes().iter().chain(b"/")))
 }
 
-impl Network {
-    /// Reads `ADDRESS` or `ADDRESS/BITS`.
-    ///
-    /// # Errors
-    /// [`ExportError::Network`].
-    pub fn parse(text: &str) -> Result<Network, ExportError> {
-        let wrong = || ExportError::Network(text.to_owned());
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| wrong())?;
-        if prefix > bits { Err(wrong()) } else { Ok(Network { address, prefix }) }
-    }
-
-    /// Whether `peer` is in the set. IPv4 addresses in IPv6 clothes count as IPv4.
-    #[must_use]
-    pub fn contains(&self, peer: IpAddr) -> bool {
-        match (self.address, peer.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                let differ = u32::from(a) ^ u32::from(b);
-                differ.leading_zeros() >= u32::from(self.prefix)
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                let differ = u128::from(a) ^ u128::from(b);
-                differ.leading_zeros() >= u32::from(self.prefix)
-            }
-            _ => false,
-        }
-    }
+fn fnv<'a>(hash: u64, bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
+    bytes.into_iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
 }
 
 impl ExportTable {
@@ -184,7 +125,7 @@ impl ExportTable {
     pub(crate) fn entries(&self, id: PseudoId, peer: IpAddr) -> Vec<(Name, PseudoEntry)> {
         let Some(path) = self.path(id) else { return Vec::new() };
         let mut entries: Vec<(Name, PseudoEntry)> = Vec::new();
-        for export in self.exports.iter().filter(|export| export.admits(peer)) {
+        for export in self.exports.iter().filter(|export| export.rules.shows_to(peer)) {
             let Some(rest) = export.parts.strip_prefix(path) else { continue };
             let Some(name) = rest.first() else { continue };
             if entries.iter().any(|(known, _)| known == name) {
@@ -199,6 +140,21 @@ impl ExportTable {
         }
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         entries
+    }
+
+    /// What a pseudo directory looks like to `peer`.
+    pub(crate) fn look(&self, id: PseudoId, peer: IpAddr) -> PseudoLook {
+        let entries = self.entries(id, peer);
+        let mut change = FNV_OFFSET;
+        for (name, entry) in &entries {
+            // Whatever is behind the same name now is another thing.
+            let behind = match entry {
+                PseudoEntry::Directory(_) => "",
+                PseudoEntry::Export(export) => &export.rules.filesystem,
+            };
+            change = fnv(change, name.as_bytes().iter().chain(b"/").chain(behind.as_bytes()).chain(b"\0"));
+        }
+        PseudoLook { entries: u32::try_from(entries.len()).unwrap_or(u32::MAX), change }
     }
 
     /// The pseudo directory above this one.
@@ -218,10 +174,6 @@ impl Exported {
         path_hash(&self.parts)
     }
 
-    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
-        self.rules.clients.iter().any(|network| network.contains(peer))
-    }
-
     /// The root directory as it was last seen.
     pub(crate) fn root(&self) -> Option<FileId> {
         *self.root.lock().unwrap_or_else(PoisonError::into_inner)
@@ -231,20 +183,20 @@ impl Exported {
         *self.root.lock().unwrap_or_else(PoisonError::into_inner) = Some(root);
     }
 
-    /// The caller after squashing.
-    pub(crate) fn cred(&self, caller: &AuthSys) -> Cred {
+    /// The caller after squashing; `groups` are those that the caller is in.
+    pub(crate) fn cred(&self, caller: &AuthSys, groups: impl FnOnce() -> Arc<[u32]>) -> Cred {
         let squashed = match self.rules.squash {
             Squash::None => false,
             Squash::Root => caller.uid == 0,
             Squash::All => true,
         };
+        let anonymous = self.rules.anonymous;
         if squashed {
-            return Cred::user(self.rules.anonymous.0, self.rules.anonymous.1);
+            return Cred::user(anonymous.uid, anonymous.gid);
         }
-        let believed = |gid: u32| {
-            if gid == 0 && self.rules.squash == Squash::Root { self.rules.anonymous.1 } else { gid }
-        };
-        let groups = caller.gids.iter().map(|gid| believed(*gid)).collect();
+        let believed =
+            |gid: u32| if gid == 0 && self.rules.squash == Squash::Root { anonymous.gid } else { gid };
+        let groups = groups().iter().map(|gid| believed(*gid)).collect();
         Cred { uid: caller.uid, gid: believed(caller.gid), groups }
     }
 }
@@ -263,31 +215,10 @@ mod tests {
     use super::*;
 
     fn export(path: &str) -> Export {
-        Export {
-            path: path.to_owned(),
-            filesystem: "default".to_owned(),
-            clients: vec![Network::parse("127.0.0.0/8").unwrap()],
-            squash: Squash::Root,
-            anonymous: (65534, 65534),
-            read_only: false,
-            privileged_port: false,
-        }
+        Export::new(path, "default")
     }
 
     const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    #[test]
-    fn networks_are_matched_by_their_prefix() {
-        let network = Network::parse("10.1.0.0/16").unwrap();
-        assert!(network.contains("10.1.255.1".parse().unwrap()));
-        assert!(network.contains("::ffff:10.1.2.3".parse().unwrap()));
-        assert!(!network.contains("10.2.0.1".parse().unwrap()));
-        assert!(Network::parse("0.0.0.0/0").unwrap().contains("1.2.3.4".parse().unwrap()));
-        assert!(!Network::parse("::/0").unwrap().contains("1.2.3.4".parse().unwrap()));
-        for wrong in ["10.0.0.0/33", "host", "10.0.0.0/", "::1/129"] {
-            assert!(Network::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn pseudo_directories_lead_to_exports() {
@@ -300,6 +231,25 @@ mod tests {
         assert_eq!(table.parent(a), Some(PseudoId::ROOT));
         assert!(table.entries(PseudoId::ROOT, "10.0.0.1".parse().unwrap()).is_empty());
         assert!(!table.exists(PseudoId(7)));
+    }
+
+    #[test]
+    fn a_pseudo_directory_changes_with_what_is_in_it() {
+        let look = |exports: Vec<Export>| ExportTable::new(exports).unwrap().look(PseudoId::ROOT, LOCAL);
+        let other = Export { filesystem: "other".to_owned(), ..export("/a") };
+        let looks = [
+            look(vec![]),
+            look(vec![export("/a")]),
+            look(vec![export("/b")]),
+            look(vec![other]),
+            look(vec![export("/a/b")]),
+            look(vec![export("/a"), export("/b")]),
+        ];
+        assert_eq!(looks.map(|look| look.entries), [0, 1, 1, 1, 1, 2]);
+        for (at, one) in looks.iter().enumerate() {
+            assert!(looks[at + 1..].iter().all(|other| other.change != one.change), "{at}");
+        }
+        assert_eq!(look(vec![export("/b"), export("/a")]), looks[5]);
     }
 
     #[test]
@@ -322,8 +272,9 @@ mod tests {
             gid,
             gids: xdr::List(vec![0, 4]),
         };
-        assert_eq!(export.cred(&caller(0, 0)), Cred::user(65534, 65534));
-        let user = export.cred(&caller(1000, 0));
+        let cred = |caller: AuthSys| export.cred(&caller, || caller.gids.iter().copied().collect());
+        assert_eq!(cred(caller(0, 0)), Cred::user(65534, 65534));
+        let user = cred(caller(1000, 0));
         assert_eq!((user.uid, user.gid, &user.groups[..]), (1000, 65534, &[65534, 4][..]));
     }
 }

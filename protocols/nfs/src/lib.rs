@@ -12,6 +12,7 @@ mod compound;
 mod config;
 mod connection;
 mod exports;
+mod groups;
 mod handle;
 mod ops;
 mod server;
@@ -20,5 +21,5 @@ mod state;
 mod status;
 
 pub use config::NfsConfig;
-pub use exports::{Export, ExportError, ExportTable, Network, Squash};
+pub use exports::{ExportError, ExportTable};
 pub use server::Server;

@@ -3,6 +3,7 @@
 use crate::clients::{Bounds, Client, Clients, Ended};
 use crate::connection;
 use crate::exports::ExportTable;
+use crate::groups::Groups;
 use crate::session::Session;
 use crate::{NfsConfig, status};
 use bytes::Bytes;
@@ -12,12 +13,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use types::{Cred, FsError};
 use vfs::{Ctx, EndClient, ForgetRequests, Head, KeepClient, KeptClients, Vfs};
+use xdr::rpc::AuthSys;
 
 /// How long running requests may take to end at a shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Clients whose state is given up at the same time: it is written down that they have ended, which costs the same for
+/// many as for one.
+const ENDING_MAX: usize = 256;
 
 /// An NFS server over a file system. Cloning shares it.
 pub struct Server<V> {
@@ -36,6 +43,7 @@ pub(crate) struct Shared<V> {
     pub(crate) clients: Clients,
     pub(crate) requests: Arc<Semaphore>,
     exports: RwLock<ExportTable>,
+    groups: Option<Groups>,
 }
 
 impl<V: Vfs> Server<V> {
@@ -56,6 +64,7 @@ impl<V: Vfs> Server<V> {
             clients,
             requests: Arc::new(Semaphore::new(config.requests)),
             exports: RwLock::new(config.exports.clone()),
+            groups: config.groups.clone().map(Groups::new),
             config,
         };
         shared.recall().await?;
@@ -84,6 +93,12 @@ impl<V: Vfs> Server<V> {
 impl<V: Vfs> Shared<V> {
     pub(crate) fn exports(&self) -> ExportTable {
         self.exports.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The groups that a caller is in: as this machine knows them when it is asked to, else as the caller says.
+    pub(crate) fn groups_of(&self, caller: &AuthSys) -> Arc<[u32]> {
+        let known = self.groups.as_ref().and_then(|groups| groups.of(caller.uid, Instant::now()));
+        known.unwrap_or_else(|| caller.gids.iter().copied().collect())
     }
 
     /// Takes in the clients of a former life.
@@ -133,12 +148,20 @@ impl<V: Vfs> Shared<V> {
 
     /// Gives up what clients had that are out of the table.
     pub(crate) async fn end_clients(&self, ended: Ended) {
+        let mut ending = JoinSet::new();
         for client in ended {
-            let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
-            if let Err(error) = self.vfs.end_client(&ctx, EndClient { client: client.vfs }).await {
-                tracing::error!(client = client.id, %error, "a client's state could not be given up");
+            if ending.len() >= ENDING_MAX {
+                ending.join_next().await;
             }
+            let vfs = Arc::clone(&self.vfs);
+            ending.spawn(async move {
+                let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
+                if let Err(error) = vfs.end_client(&ctx, EndClient { client: client.vfs }).await {
+                    tracing::error!(client = client.id, %error, "a client's state could not be given up");
+                }
+            });
         }
+        while ending.join_next().await.is_some() {}
     }
 
     /// Lets go of clients whose lease has run out, because somebody wants what they hold. Says whether

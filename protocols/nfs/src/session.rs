@@ -36,6 +36,8 @@ struct Slot {
     /// As `sequence`, without wrapping.
     requests: u64,
     busy: bool,
+    /// The request may have been done at an earlier try.
+    doubtful: bool,
     digest: u64,
     reply: Option<Bytes>,
 }
@@ -56,6 +58,8 @@ pub(crate) struct SlotUse {
     pub(crate) slot: u32,
     /// Position on the slot, growing; in a session of a former life only its low 32 bits are known.
     pub(crate) position: u64,
+    /// It may have been done at an earlier try, of which the client has no reply.
+    pub(crate) doubtful: bool,
 }
 
 /// What is granted of the fore channel that the client asks for.
@@ -133,7 +137,8 @@ impl Session {
             // How far its slots were is not known, and need not be: what is remembered tells what was done.
             self.client.enter(Instant::now());
             let position = u64::from(args.sequence);
-            return Ok(Begin::New(SlotUse { session: Arc::clone(self), slot: args.slot, position }));
+            let session = Arc::clone(self);
+            return Ok(Begin::New(SlotUse { session, slot: args.slot, position, doubtful: false }));
         }
         let mut slots = self.slots();
         let slot = &mut slots[args.slot as usize];
@@ -141,17 +146,25 @@ impl Session {
             if slot.busy {
                 return Err(Status::Delay);
             }
+            let doubtful = slot.doubtful;
+            if doubtful && slot.digest != digest {
+                // It gives the request up. Its identity is used up as well: another request must not get its answer.
+                *slot = Slot { sequence: args.sequence, requests: slot.requests + 1, ..Slot::default() };
+                return Err(Status::SeqFalseRetry);
+            }
             *slot = Slot {
                 sequence: args.sequence,
                 requests: slot.requests + 1,
                 busy: true,
+                doubtful: false,
                 digest,
                 reply: None,
             };
             let position = slot.requests;
             drop(slots);
             self.client.enter(Instant::now());
-            return Ok(Begin::New(SlotUse { session: Arc::clone(self), slot: args.slot, position }));
+            let session = Arc::clone(self);
+            return Ok(Begin::New(SlotUse { session, slot: args.slot, position, doubtful }));
         }
         if args.sequence != slot.sequence || slot.requests == 0 {
             return Err(Status::SeqMisordered);
@@ -178,6 +191,15 @@ impl SlotUse {
     pub(crate) fn finish(self, reply: Option<Bytes>) {
         if let Some(slot) = self.session.slots().get_mut(self.slot as usize) {
             slot.reply = reply;
+        }
+    }
+
+    /// As if the request had not come: the client sends it again, and it has the same identity then.
+    pub(crate) fn undo(self) {
+        if let Some(slot) = self.session.slots().get_mut(self.slot as usize) {
+            slot.sequence = slot.sequence.wrapping_sub(1);
+            slot.requests -= 1;
+            slot.doubtful = true;
         }
     }
 

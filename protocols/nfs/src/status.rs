@@ -3,6 +3,9 @@
 use nfs_wire::Status;
 use types::{FsError, NameError};
 
+/// Never sent: it stands for an outcome that is not known, and ends in the request being asked for again.
+pub(crate) const UNCERTAIN: Status = Status::ServerFault;
+
 /// The code that tells a client of `error`.
 pub(crate) fn status(error: FsError) -> Status {
     match error {
@@ -38,6 +41,7 @@ pub(crate) fn status(error: FsError) -> Status {
         FsError::NotDone => Status::DeadSession,
         FsError::StaleRequest => Status::RetryUncachedRep,
         FsError::Io => Status::Io,
+        FsError::Uncertain => UNCERTAIN,
     }
 }
 

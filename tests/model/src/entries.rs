@@ -5,7 +5,7 @@ use crate::inode::{Body, Directory, Inode};
 use crate::state::{FS, State};
 use std::ops::Bound;
 use types::limits::{LINKS_MAX, READDIR_ENTRIES_MAX, SYMLINK_BYTES_MAX};
-use types::{AccessMask, Device, FileId, FileKind, FsError, InodeId, Mode, Name, SetAttr};
+use types::{AccessMask, Attr, Device, FileId, FileKind, FsError, InodeId, Mode, Name, SetAttr};
 use vfs::{
     CreateReply, Ctx, DirChange, DirEntry, FsResult, Link, LinkReply, Lookup, LookupParent, LookupReply,
     Mkdir, Mknod, NodeKind, ReadDir, ReadDirReply, ReadLink, ReadLinkReply, RemoveReply, Rmdir, Symlink,
@@ -134,7 +134,12 @@ impl State {
         }
         self.directory_mut(request.dir)?.remove(&request.name);
         self.drop_link(victim)?;
-        Ok(RemoveReply { dir: self.touch_dir(request.dir)? })
+        Ok(RemoveReply { dir: self.touch_dir(request.dir)?, gone: None })
+    }
+
+    /// What is left to be said of a directory that goes.
+    pub(crate) fn gone_directory(&self, file: FileId) -> FsResult<Attr> {
+        Ok(Attr { links: 0, ..self.inode(file)?.attr(file) })
     }
 
     pub(crate) fn rmdir(&mut self, ctx: &Ctx, request: &Rmdir) -> FsResult<RemoveReply> {
@@ -144,10 +149,11 @@ impl State {
         if !self.directory(victim)?.by_name.is_empty() {
             return Err(FsError::NotEmpty);
         }
+        let gone = Some(self.gone_directory(victim)?);
         self.directory_mut(request.dir)?.remove(&request.name);
         self.drop_link(victim)?;
         self.inode_mut(request.dir)?.links -= 1;
-        Ok(RemoveReply { dir: self.touch_dir(request.dir)? })
+        Ok(RemoveReply { dir: self.touch_dir(request.dir)?, gone })
     }
 
     pub(crate) fn readdir(&self, ctx: &Ctx, request: &ReadDir) -> FsResult<ReadDirReply> {

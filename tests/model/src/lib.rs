@@ -24,7 +24,7 @@ use state::{FS, State};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use types::{FileId, FsError, Time};
+use types::{FileId, FsError, RequestId, Time};
 use vfs::*;
 
 /// Where the model takes its time from.
@@ -94,6 +94,12 @@ impl Model {
         self.state().end_grace();
     }
 
+    /// The next answers to changes with an identity are, in this order, not given: the change is done, but who has asked
+    /// hears this.
+    pub fn lose_replies(&self, instead: &[FsError]) {
+        self.state().lost_replies.extend(instead);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,15 +124,30 @@ impl Model {
         let Some(id) = ctx.request else {
             return if ctx.again { Err(FsError::NotDone) } else { run(&mut state) };
         };
-        if ctx.again {
+        let reply = Model::once_or(&mut state, ctx.again, id, volatile, run, again);
+        match state.lost_replies.pop_front() {
+            Some(instead) => Err(instead),
+            None => reply,
+        }
+    }
+
+    fn once_or<T: Clone + Send + 'static>(
+        state: &mut State,
+        only_again: bool,
+        id: RequestId,
+        volatile: bool,
+        run: impl FnOnce(&mut State) -> FsResult<T>,
+        again: impl FnOnce(&mut State, T) -> FsResult<T>,
+    ) -> FsResult<T> {
+        if only_again {
             let first = state.replay.first::<T>(id)?;
-            return again(&mut state, first);
+            return again(state, first);
         }
         if let Some(first) = state.replay.find::<T>(id)? {
-            return first.and_then(|reply| again(&mut state, reply));
+            return first.and_then(|reply| again(state, reply));
         }
-        let reply = run(&mut state);
-        if !matches!(reply, Err(FsError::Grace | FsError::Delay)) {
+        let reply = run(state);
+        if !matches!(reply, Err(FsError::Grace | FsError::Delay | FsError::Uncertain)) {
             state.replay.keep(id, &reply, volatile);
         }
         reply

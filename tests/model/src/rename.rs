@@ -34,13 +34,21 @@ impl State {
             return Ok(RenameReply {
                 from_dir: still(self.inode(from_dir)?.change),
                 to_dir: still(self.inode(to_dir)?.change),
+                gone: None,
             });
         }
         self.demand_rename(ctx, request, source, target)?;
+        let replaced = target.filter(|_| request.how == RenameHow::Replace);
+        let gone = match replaced {
+            Some(target) if self.inode(target)?.kind == FileKind::Directory => {
+                Some(self.gone_directory(target)?)
+            }
+            _ => None,
+        };
         self.move_names(request, source, target)?;
         let from_change = self.touch_dir(from_dir)?;
         let to_change = if from_dir == to_dir { from_change } else { self.touch_dir(to_dir)? };
-        Ok(RenameReply { from_dir: from_change, to_dir: to_change })
+        Ok(RenameReply { from_dir: from_change, to_dir: to_change, gone })
     }
 
     fn demand_rename(

@@ -6,7 +6,7 @@ use crate::inode::{Body, Directory, Inode};
 use crate::locks::Locks;
 use crate::opens::Opens;
 use crate::replay::Replay;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use types::{AccessMask, Cred, FileId, FileKind, FsError, FsId, InodeId, Mode, Name, Time};
 use vfs::{DirChange, FsResult, Verifier};
 
@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) boot: u64,
     pub(crate) keep_durable: bool,
     pub(crate) replay: Replay,
+    /// What the next callers hear in the place of their answers.
+    pub(crate) lost_replies: VecDeque<FsError>,
 }
 
 impl State {
@@ -37,6 +39,7 @@ impl State {
             boot: 1,
             keep_durable: false,
             replay: Replay::default(),
+            lost_replies: VecDeque::new(),
         };
         let now = state.now();
         let body = Body::Directory(Directory::new(InodeId::ROOT));

@@ -3,8 +3,8 @@
 use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
-    Account, Body, Client, Counters, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Scrub, Source,
-    Stripe, Unfolded, Xattr,
+    Account, Body, Client, Counters, Ended, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Scrub,
+    Source, Stripe, Unfolded, Xattr,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use types::limits::INLINE_FILE_BYTES_MAX;
@@ -113,6 +113,7 @@ impl Audit {
             kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
             kind::CLIENT => drop(Client::decode(value).ok()?),
             kind::SCRUB => drop(Scrub::decode(value).ok()?),
+            kind::ENDED => drop(Ended::decode(value).ok()?),
             kind::ACCOUNT => drop(self.accounts.insert((fs, slot), Account::decode(value).ok()?)),
             kind::UNFOLDED => {
                 let at = (file()?, number::<8>(rest()?)?);

@@ -8,6 +8,7 @@ const LICENCES: &[&str] = &[
     "Apache-2.0 WITH LLVM-exception",
     "MIT",
     "MIT-0",
+    "NCSA",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",

@@ -62,7 +62,7 @@ pub const PLACES: &[Place] = &[
 ];
 
 /// Crates beside the rings: they see everything, nobody sees them but as a dev-dependency.
-pub const TESTS: &[&str] = &["model", "suites", "sim", "tidy", "e2e", "bench"];
+pub const TESTS: &[&str] = &["model", "suites", "sim", "tidy", "e2e", "bench", "fuzz"];
 
 /// What a pure crate may take from the registry.
 const PURE_PACKAGES: &[&str] = &["bytes", "serde", "thiserror", "postcard", "siphasher", "crc-fast"];

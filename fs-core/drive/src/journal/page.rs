@@ -59,6 +59,13 @@ fn crc(incarnation: &Incarnation, block: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
+/// Writes the checksum that the page should have.
+#[cfg(feature = "fuzz")]
+pub(super) fn put_crc(incarnation: &Incarnation, block: &mut [u8]) {
+    let crc = crc(incarnation, block);
+    block[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
 impl Page {
     /// Fills `block`, which is zero; the page's checksum comes back, for the next page's chain.
     pub(super) fn encode(&self, incarnation: &Incarnation, records: &[Record], block: &mut [u8]) -> u32 {

@@ -47,7 +47,7 @@ pub(super) const CUT_KEY: &[u8] = b"cut";
 
 impl LogRecord {
     /// The engine finds the index in the first 8 bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD + self.body.len());
         out.put_u64(self.index);
         out.put_u8(VERSION);
@@ -56,7 +56,7 @@ impl LogRecord {
         out
     }
 
-    pub(super) fn decode(mut bytes: Bytes) -> Result<LogRecord, LogError> {
+    pub(crate) fn decode(mut bytes: Bytes) -> Result<LogRecord, LogError> {
         if bytes.len() < HEAD || bytes.len() > HEAD + BODY_BYTES_MAX {
             return Err(LogError::Damaged(format!("a record of {} bytes", bytes.len())));
         }

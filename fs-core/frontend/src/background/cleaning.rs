@@ -238,7 +238,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 }
                 Ok(reply) => moved.result = Err(crate::propose::unexpected(&reply)),
                 // It may yet take effect: the stripe must stay.
-                Err(FsError::Delay) => return Relocated { result: Err(FsError::Delay), ..moved },
+                Err(error @ (FsError::Delay | FsError::Uncertain)) => {
+                    return Relocated { result: Err(error), ..moved };
+                }
                 Err(error) => moved.result = Err(error),
             }
             if moved.result.is_err() {

@@ -3,11 +3,11 @@
 use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use bytes::Bytes;
-use namespace::queries::{client, inode, pending};
+use namespace::Channels;
+use namespace::queries::client;
 use namespace::records::Kept;
-use namespace::{Action, Reply};
+use types::FsError;
 use types::limits::CLIENT_RECORD_BYTES_MAX;
-use types::{Cred, FsError, InodeId};
 use vfs::{ClientId, Ctx, ForgetRequests, Head, KeepClient, KeptClients, KeptClientsReply, Reclaimed};
 
 /// Bytes of records in one listing, about.
@@ -68,26 +68,6 @@ pub(crate) async fn forget_requests<S: Shards, D: Stripes>(
     if first > last {
         return Ok(());
     }
-    forget(fe, request.client, (first, last)).await
-}
-
-/// Forgets the replies to a client's changes on these channels.
-pub(crate) async fn forget<S: Shards, D: Stripes>(
-    fe: &Frontend<S, D>,
-    client: u128,
-    channels: (u32, u32),
-) -> Result<(), FsError> {
-    let mut remembered = Vec::new();
-    {
-        let view = fe.view()?;
-        for fs in answer(inode::filesystems(&view))? {
-            let slots = answer(pending::slots_with_replays(&view, fs.id, client, channels))?;
-            remembered.extend(slots.into_iter().map(|slot| (fs.id, InodeId::new(slot, 0))));
-        }
-    }
-    for (fs, near) in remembered {
-        let action = Action::ForgetReplays { client, channels, near };
-        while let Reply::Drained { more: true } = fe.propose_as(Cred::root(), fs, action.clone()).await? {}
-    }
+    fe.0.forgetting.add(Channels { client: request.client, first, last }, false).await;
     Ok(())
 }

@@ -7,8 +7,9 @@ use crate::nodes::Held;
 use crate::propose::{TRIES, answer, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::directory;
+use namespace::queries::inode::attr_of;
 use namespace::{Action, Failure, Removed, Reply};
-use types::{FileId, FileKind, FsError, Name};
+use types::{Attr, FileId, FileKind, FsError, Name};
 use vfs::{Ctx, RemoveReply, Rmdir, Unlink};
 
 pub(crate) async fn unlink<S: Shards, D: Stripes>(
@@ -37,18 +38,18 @@ async fn remove<S: Shards, D: Stripes>(
     for _ in 0..TRIES {
         // A retry of what has taken effect finds nothing here, and its first reply in the shard.
         let seen = match answer(directory::lookup(&fe.view()?, &ctx.cred, dir, &name)) {
-            Ok((ino, inode)) => Some((FileId { ino, ..dir }, inode.kind)),
+            Ok((ino, inode)) => Some(attr_of(FileId { ino, ..dir }, &inode)),
             Err(FsError::NotFound) if ctx.request.is_some() => None,
             Err(_) if ctx.again => None,
             Err(error) => return Err(error),
         };
-        let victim = Victim::hold(fe, seen).await;
-        let (ino, keep) = (seen.map_or(NO_INODE, |(file, _)| file.ino), victim.keeps(fe));
+        let victim = Victim::hold(fe, seen.as_ref()).await;
+        let (ino, keep) = (seen.as_ref().map_or(NO_INODE, |attr| attr.file.ino), victim.keeps(fe));
         let action = Action::Remove { dir: dir.ino, name: name.clone(), directory, seen: ino, keep };
         match fe.outcome(ctx, dir.fs, action).await? {
             Ok(Reply::Removed { dir, removed }) => {
                 victim.gone(fe, &removed).await;
-                return Ok(RemoveReply { dir: change(dir) });
+                return Ok(RemoveReply { dir: change(dir), gone: gone_directory(seen, &removed) });
             }
             Ok(reply) => return Err(unexpected(&reply)),
             Err(Failure::Moved) => {}
@@ -59,17 +60,20 @@ async fn remove<S: Shards, D: Stripes>(
     Err(FsError::Delay)
 }
 
+/// The directory that was seen, when it is gone.
+pub(crate) fn gone_directory(seen: Option<Attr>, removed: &Removed) -> Option<Attr> {
+    let gone = seen.filter(|attr| attr.file == removed.file && attr.kind == FileKind::Directory)?;
+    Some(Attr { links: 0, ..gone })
+}
+
 /// An inode that is about to lose a name: nobody opens it meanwhile.
 pub(crate) struct Victim(Option<(tokio::sync::OwnedRwLockWriteGuard<()>, Held)>);
 
 impl Victim {
-    pub(crate) async fn hold<S: Shards, D: Stripes>(
-        fe: &Frontend<S, D>,
-        seen: Option<(FileId, FileKind)>,
-    ) -> Victim {
+    pub(crate) async fn hold<S: Shards, D: Stripes>(fe: &Frontend<S, D>, seen: Option<&Attr>) -> Victim {
         match seen {
-            Some((file, FileKind::File)) => {
-                let node = fe.0.nodes.get(file);
+            Some(attr) if attr.kind == FileKind::File => {
+                let node = fe.0.nodes.get(attr.file);
                 let guard = node.gate.clone().write_owned().await;
                 Victim(Some((guard, node)))
             }

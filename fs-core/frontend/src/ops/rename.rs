@@ -1,10 +1,11 @@
 //! Moving and exchanging names.
 
 use super::create::change;
-use super::remove::Victim;
+use super::remove::{Victim, gone_directory};
 use crate::propose::{TRIES, answer, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::directory;
+use namespace::queries::inode::attr_of;
 use namespace::{Action, Exists, Failure, Reply};
 use types::{FileId, FsError};
 use vfs::{Ctx, Rename, RenameHow, RenameReply};
@@ -26,15 +27,15 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
     for _ in 0..TRIES {
         // Errors of the look are those of the command too, which finds them in their right order.
         let seen = answer(directory::lookup(&fe.view()?, &ctx.cred, to_dir, &to_name)).ok();
-        let seen = seen.map(|(ino, inode)| (FileId { ino, ..to_dir }, inode.kind));
-        let victim = Victim::hold(fe, seen.filter(|_| how == RenameHow::Replace)).await;
+        let seen = seen.map(|(ino, inode)| attr_of(FileId { ino, ..to_dir }, &inode));
+        let victim = Victim::hold(fe, seen.as_ref().filter(|_| how == RenameHow::Replace)).await;
         let action = Action::Rename {
             from_dir: from_dir.ino,
             from_name: from_name.clone(),
             to_dir: to_dir.ino,
             to_name: to_name.clone(),
             exists,
-            seen: seen.map(|(file, _)| file.ino),
+            seen: seen.as_ref().map(|attr| attr.file.ino),
             keep: victim.keeps(fe),
         };
         match fe.outcome(ctx, from_dir.fs, action).await? {
@@ -42,10 +43,12 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
                 for ino in moved {
                     fe.note_change(FileId { ino, ..from_dir });
                 }
+                let mut gone = None;
                 if let Some(removed) = removed {
                     victim.gone(fe, &removed).await;
+                    gone = gone_directory(seen, &removed);
                 }
-                return Ok(RenameReply { from_dir: change(from), to_dir: change(to) });
+                return Ok(RenameReply { from_dir: change(from), to_dir: change(to), gone });
             }
             Ok(reply) => return Err(unexpected(&reply)),
             Err(Failure::Moved) => {}

@@ -88,6 +88,28 @@ pub(crate) fn read_id(mut bytes: Bytes) -> Result<LogId, MetadataError> {
     Ok(log_id(term, index))
 }
 
+/// Reads `bytes` as each of them.
+#[cfg(feature = "fuzz")]
+pub(crate) fn decode_stored(bytes: &Bytes) {
+    let _ = entry(LogRecord { index: 1, term: 1, body: bytes.clone() });
+    let _ = read_vote(bytes.clone());
+    let _ = read_id(bytes.clone());
+}
+
+/// Bodies of records of each kind, and a vote.
+#[cfg(feature = "fuzz")]
+pub(crate) fn stored() -> Vec<Vec<u8>> {
+    let nodes = [(7, openraft::impls::EmptyNode {})];
+    let voters =
+        Membership::new_with_defaults(vec![std::collections::BTreeSet::from([7])], nodes.map(|(id, _)| id));
+    let commands = Batch([Bytes::from_static(b"one"), Bytes::from_static(b"two")].into());
+    let payloads = [EntryPayload::Blank, EntryPayload::Normal(commands), EntryPayload::Membership(voters)];
+    let body = |payload| record(&Entry { log_id: log_id(3, 9), payload }).map(|record| record.body.to_vec());
+    let mut stored: Vec<Vec<u8>> = payloads.into_iter().flat_map(body).collect();
+    stored.push(vote(&Vote::new_committed(3, 7)).to_vec());
+    stored
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,9 @@
 //! Remembering clients over restarts, and forgetting what was remembered for them.
 
-use crate::command::Reply;
+use crate::command::{Channels, Reply};
 use crate::inodes::{Step, Work};
 use crate::keys;
-use crate::records::{Client, Kept};
+use crate::records::{Client, Ended, Kept};
 use locking::Holds;
 use types::limits::{CLIENT_RECORD_BYTES_MAX, COMMAND_KEYS_MAX};
 use types::{FsError, InodeId};
@@ -49,25 +49,45 @@ fn put(work: &mut Work<'_>, key: &[u8], record: &Client) {
     }
 }
 
-/// See [`crate::Action::DropClient`].
-pub(crate) fn drop_client(work: &mut Work<'_>, client: u128) -> Step<Reply> {
-    work.map.delete(&keys::client(client));
+/// See [`crate::Action::EndClients`].
+pub(crate) fn end(work: &mut Work<'_>, clients: &[u128]) -> Step<Reply> {
+    if clients.len() > COMMAND_KEYS_MAX {
+        return Err(FsError::Invalid.into());
+    }
+    for client in clients {
+        work.map.delete(&keys::client(*client));
+        work.put(&keys::ended(*client), &Ended {});
+    }
+    Ok(Reply::Done)
+}
+
+/// See [`crate::Action::DropClients`].
+pub(crate) fn drop_ended(work: &mut Work<'_>, clients: &[u128]) -> Step<Reply> {
+    if clients.len() > COMMAND_KEYS_MAX {
+        return Err(FsError::Invalid.into());
+    }
+    for client in clients {
+        work.map.delete(&keys::ended(*client));
+    }
     Ok(Reply::Done)
 }
 
 /// See [`crate::Action::ForgetReplays`].
-pub(crate) fn forget_replays(
-    work: &mut Work<'_>,
-    client: u128,
-    channels: (u32, u32),
-    near: InodeId,
-) -> Step<Reply> {
-    let (from, to) = keys::replays(work.fs, near.slot(), client, channels);
+pub(crate) fn forget_replays(work: &mut Work<'_>, channels: &[Channels], near: InodeId) -> Step<Reply> {
+    if channels.len() > COMMAND_KEYS_MAX {
+        return Err(FsError::Invalid.into());
+    }
     let mut found = Vec::new();
-    work.map.scan(&from, &to, &mut |key, _| {
-        found.push(key.to_vec());
-        found.len() < COMMAND_KEYS_MAX
-    })?;
+    for Channels { client, first, last } in channels {
+        if found.len() == COMMAND_KEYS_MAX {
+            break;
+        }
+        let (from, to) = keys::replays(work.fs, near.slot(), *client, (*first, *last));
+        work.map.scan(&from, &to, &mut |key, _| {
+            found.push(key.to_vec());
+            found.len() < COMMAND_KEYS_MAX
+        })?;
+    }
     for key in &found {
         work.map.delete(key);
     }

@@ -1,7 +1,7 @@
 //! The machine on input that nobody should send, on damaged maps, and where cookies collide.
 
 use super::*;
-use crate::command::{Changed, Create, Exists, Extent, NewStripe, NodeSpec, Space};
+use crate::command::{Changed, Channels, Create, Exists, Extent, NewStripe, NodeSpec, Space};
 use crate::cookie::natural;
 use crate::queries;
 use map::{MemoryMap, OrderedMapMut};
@@ -330,7 +330,9 @@ fn clients_are_remembered_until_there_is_nothing_to_know() {
     assert_eq!(list(&map, None), [(7, Client { holds: Holds::NOTHING, kept: kept("two") })]);
     let large = Kept { head: 0, data: vec![0; types::limits::CLIENT_RECORD_BYTES_MAX + 1].into() };
     assert_eq!(apply(&mut map, keep(7, None, Some(large))), Err(FsError::Invalid.into()));
-    apply(&mut map, Action::DropClient { client: 7 }).unwrap();
+    apply(&mut map, Action::EndClients { clients: vec![7, 9] }).unwrap();
+    assert_eq!((list(&map, None), queries::client::ended(&map).unwrap()), (vec![], vec![7, 9]));
+    apply(&mut map, Action::DropClients { clients: vec![8, 9, 7] }).unwrap();
     assert_eq!(map, empty);
 }
 
@@ -352,13 +354,51 @@ fn a_first_answer_is_found_by_what_the_client_still_says_of_its_request() {
     ] {
         assert_eq!(first_answer(&map, &command).unwrap(), found.then(|| first.clone()), "{command:?}");
     }
-    let forget = |channels| Action::ForgetReplays { client: 9, channels, near: InodeId::ROOT };
-    apply(&mut map, forget((4, u32::MAX))).unwrap();
+    let forget = |first, last| Action::ForgetReplays {
+        channels: vec![Channels { client: 9, first, last }],
+        near: InodeId::ROOT,
+    };
+    apply(&mut map, forget(4, u32::MAX)).unwrap();
     assert!(first_answer(&map, &done).unwrap().is_some());
-    assert_eq!(queries::pending::slots_with_replays(&map, FS, 9, (0, 3)).unwrap(), [Slot(0)]);
-    apply(&mut map, forget((0, 3))).unwrap();
+    apply(&mut map, forget(0, 3)).unwrap();
     assert_eq!(first_answer(&map, &done).unwrap(), None);
-    assert_eq!(queries::pending::slots_with_replays(&map, FS, 9, (0, u32::MAX)).unwrap(), []);
+}
+
+#[test]
+fn replays_of_many_are_found_and_forgotten_at_once() {
+    let mut map = filesystem();
+    for (n, (client, channel)) in
+        [(1, 0), (1, 70), (3, 5), (3, 6), (9, u32::MAX), (u128::MAX, 0)].into_iter().enumerate()
+    {
+        let request = Some(RequestId { client, channel, sequence: 1, step: 0 });
+        let make = Command { request, ..command(create(name(&n.to_string()), NodeSpec::Directory)) };
+        reply_of(&Namespace.apply(&mut map, &make.encode().unwrap()).unwrap()).unwrap().unwrap();
+    }
+    let of = |client, first, last| Channels { client, first, last };
+    let all = [
+        of(0, 0, 9),
+        of(1, 1, 63),
+        of(1, 64, 127),
+        of(2, 0, u32::MAX),
+        of(3, 0, u32::MAX),
+        of(3, 5, 5),
+        of(8, 0, 9),
+    ];
+    let there = [of(1, 64, 127), of(3, 0, u32::MAX), of(3, 5, 5)];
+    let find =
+        |map: &MemoryMap, wanted: &[Channels]| queries::pending::replays(map, FS, Slot(0), wanted).unwrap();
+    assert_eq!(find(&map, &all), there);
+    assert_eq!(queries::pending::replays(&map, FS, Slot(1), &all).unwrap(), []);
+    assert_eq!(
+        find(&map, &[of(9, 0, u32::MAX), of(u128::MAX, 0, 0)]),
+        [of(9, 0, u32::MAX), of(u128::MAX, 0, 0)]
+    );
+    apply(&mut map, Action::ForgetReplays { channels: there.to_vec(), near: InodeId::ROOT }).unwrap();
+    assert_eq!(find(&map, &all), []);
+    assert_eq!(
+        find(&map, &[of(1, 0, u32::MAX), of(9, 0, u32::MAX)]),
+        [of(1, 0, u32::MAX), of(9, 0, u32::MAX)]
+    );
 }
 
 /// A map in which what was removed is still passed by, as in an engine that has not compacted yet.

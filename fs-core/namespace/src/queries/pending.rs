@@ -1,6 +1,7 @@
 //! What waits to be done: orphans, intents, garbage; and the stripes that rebuilding goes through.
 
 use super::Answer;
+use crate::command::Channels;
 use crate::keys;
 use crate::records::{Counters, Record, Scrub, Stripe};
 use map::{MapError, OrderedMap};
@@ -157,28 +158,32 @@ pub fn buried(map: &dyn OrderedMap) -> Answer<Vec<StripeId>> {
     Ok(found.into_iter().map(|file| StripeId(file.ino.0)).collect())
 }
 
-/// Slots that remember replies to a client on these channels.
+/// Those of `wanted`, which are in order, of which replies are remembered in a slot. Takes about as many reads as it finds,
+/// however many are wanted.
 ///
 /// # Errors
 /// Those of the map.
-pub fn slots_with_replays(
-    map: &dyn OrderedMap,
-    fs: FsId,
-    client: u128,
-    channels: (u32, u32),
-) -> Answer<Vec<Slot>> {
-    let (mut slots, mut slot) = (Vec::new(), Slot(0));
-    loop {
-        let (from, to) = keys::replays(fs, slot, client, channels);
-        map.scan(&from, &to, &mut |_, _| {
-            slots.push(slot);
+pub fn replays(map: &dyn OrderedMap, fs: FsId, slot: Slot, wanted: &[Channels]) -> Answer<Vec<Channels>> {
+    let (mut found, mut rest) = (Vec::new(), wanted);
+    let (_, end) = keys::all_of(fs, slot, keys::kind::REPLAY);
+    while let Some((next, others)) = rest.split_first() {
+        let (from, _) = keys::replays(fs, slot, next.client, (next.first, next.last));
+        let mut here = None;
+        map.scan(&from, &end, &mut |key, _| {
+            here = Some(key.to_vec());
             false
         })?;
-        match next_slot(map, slot)? {
-            Some(next) => slot = next,
-            None => return Ok(slots),
+        let Some(key) = here else { break };
+        let here = keys::parse_replay(&key).ok_or_else(|| MapError("a replay's key is too short".into()))?;
+        if here <= (next.client, next.last) {
+            found.push(*next);
+            rest = others;
+            continue;
         }
+        let before = rest.iter().take_while(|channels| (channels.client, channels.last) < here).count();
+        rest = &rest[before..];
     }
+    Ok(found)
 }
 
 fn inodes_of(map: &dyn OrderedMap, fs: FsId, kind: u8) -> Answer<Vec<FileId>> {

@@ -2,7 +2,7 @@
 
 use crate::DirChange;
 use serde::{Deserialize, Serialize};
-use types::{FileId, Name};
+use types::{Attr, FileId, Name};
 
 /// What to do about the target (renameat2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -38,4 +38,6 @@ pub struct RenameReply {
     pub from_dir: DirChange,
     /// The change of `to_dir`.
     pub to_dir: DirChange,
+    /// As [`crate::RemoveReply::gone`], of a directory whose place another has taken.
+    pub gone: Option<Attr>,
 }

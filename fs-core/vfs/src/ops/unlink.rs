@@ -2,7 +2,7 @@
 
 use crate::DirChange;
 use serde::{Deserialize, Serialize};
-use types::{FileId, Name};
+use types::{Attr, FileId, Name};
 
 /// Needs the right to write and search `dir`, and in a sticky directory to own it or the inode.
 /// An inode that is still open lives on without a name until its last close.
@@ -19,4 +19,7 @@ pub struct Unlink {
 pub struct RemoveReply {
     /// Its change.
     pub dir: DirChange,
+    /// The directory that is gone with the name, as it was last but without names; `None` for anything else, and for a
+    /// retry. Processes may still have it open.
+    pub gone: Option<Attr>,
 }

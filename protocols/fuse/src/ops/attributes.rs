@@ -17,11 +17,18 @@ impl<V: Vfs> Head<V> {
 }
 
 pub(crate) fn getattr<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, reply: ReplyAttr) {
-    let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
+    let (ctx, file, gone) = (head.ctx(request), head.numbers.file(ino), head.gone.clone());
     head.serve(
         request.pid(),
         reply,
-        |vfs| Ok(async move { Ok(vfs.getattr(&ctx, GetAttr { file }).await?.attr) }),
+        |vfs| {
+            Ok(async move {
+                match vfs.getattr(&ctx, GetAttr { file }).await {
+                    Err(FsError::Stale) => gone.attr(file).ok_or(FsError::Stale),
+                    reply => Ok(reply?.attr),
+                }
+            })
+        },
         head.attr(),
     );
 }

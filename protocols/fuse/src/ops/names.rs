@@ -151,15 +151,19 @@ pub(crate) fn rmdir<V: Vfs>(
     (parent, text): (INodeNo, &OsStr),
     reply: ReplyEmpty,
 ) {
-    let (ctx, dir) = (head.ctx(request), head.numbers.file(parent));
+    let (ctx, dir, gone) = (head.ctx(request), head.numbers.file(parent), head.gone.clone());
     head.serve(
         request.pid(),
         reply,
         |vfs| {
             let request = Rmdir { dir, name: name(text)? };
-            Ok(async move { vfs.rmdir(&ctx, request).await })
+            Ok(async move {
+                let removed = vfs.rmdir(&ctx, request).await?;
+                removed.gone.into_iter().for_each(|attr| gone.note(attr));
+                Ok(())
+            })
         },
-        |reply, _| reply.ok(),
+        |reply, ()| reply.ok(),
     );
 }
 
@@ -173,6 +177,7 @@ pub(crate) fn rename<V: Vfs>(
 ) {
     let ctx = head.ctx(request);
     let (from_dir, to_dir) = (head.numbers.file(from_dir), head.numbers.file(to_dir));
+    let gone = head.gone.clone();
     head.serve(
         request.pid(),
         reply,
@@ -189,8 +194,12 @@ pub(crate) fn rename<V: Vfs>(
             };
             let (from_name, to_name) = (name(from)?, name(to)?);
             let request = Rename { from_dir, from_name, to_dir, to_name, how };
-            Ok(async move { vfs.rename(&ctx, request).await })
+            Ok(async move {
+                let renamed = vfs.rename(&ctx, request).await?;
+                renamed.gone.into_iter().for_each(|attr| gone.note(attr));
+                Ok(())
+            })
         },
-        |reply, _| reply.ok(),
+        |reply, ()| reply.ok(),
     );
 }

@@ -36,7 +36,7 @@ pub(super) async fn access<V: Vfs>(c: &mut Compound<'_, V>, args: AccessArgs) ->
     if reply.granted.contains(AccessMask::READ) {
         granted |= READ | XAREAD | XALIST;
     }
-    if reply.granted.contains(AccessMask::WRITE) && !file.export.rules.read_only {
+    if reply.granted.contains(AccessMask::WRITE) && file.clone().writable().is_ok() {
         granted |= MODIFY | EXTEND | DELETE | XAWRITE;
     }
     if reply.granted.contains(AccessMask::EXECUTE) {

@@ -14,6 +14,8 @@ const CONFIRMED_R: u32 = 0x8000_0000;
 const USE_NON_PNFS: u32 = 0x0001_0000;
 /// Flags that a client may send: referrals, migration, state ids by principal, pNFS roles, update.
 const ALLOWED: u32 = 0x4007_0103;
+/// EXCHGID4_FLAG_SUPP_FENCE_OPS, of minor version 2 (RFC 7862 section 14.1): nothing here ever fences.
+const SUPP_FENCE_OPS: u32 = 4;
 
 /// Who speaks.
 pub(super) fn principal(credential: &Credential) -> Principal {
@@ -27,7 +29,8 @@ pub(super) async fn exchange_id<V: Vfs>(
     c: &mut Compound<'_, V>,
     args: ExchangeIdArgs,
 ) -> Result<ExchangeIdOk, Status> {
-    if args.flags & !ALLOWED != 0 {
+    let allowed = if c.minor >= 2 { ALLOWED | SUPP_FENCE_OPS } else { ALLOWED };
+    if args.flags & !allowed != 0 {
         return Err(Status::Inval);
     }
     match args.protect {

@@ -17,8 +17,8 @@ pub(super) async fn attributes<V: Vfs>(c: &Compound<'_, V>, wanted: &Bitmap) -> 
     let lease = c.shared.config.lease;
     match c.place()? {
         Place::Pseudo(id) => {
-            let entries = c.shared.exports().entries(*id, c.caller.peer.ip()).len();
-            Ok(attrs::of_pseudo(*id, u32::try_from(entries).unwrap_or(u32::MAX), c.minor, lease))
+            let look = c.shared.exports().look(*id, c.caller.peer.ip());
+            Ok(attrs::of_pseudo(*id, look, c.minor, lease))
         }
         Place::File(file) => {
             let ctx = c.ctx(file)?;

@@ -138,8 +138,8 @@ async fn pseudo_entry<V: Vfs>(c: &Compound<'_, V>, name: &Name, entry: PseudoEnt
     let lease = c.shared.config.lease;
     let attributes = match entry {
         PseudoEntry::Directory(id) => {
-            let entries = c.shared.exports().entries(id, c.caller.peer.ip()).len();
-            Ok(attrs::of_pseudo(id, u32::try_from(entries).unwrap_or(u32::MAX), c.minor, lease))
+            let look = c.shared.exports().look(id, c.caller.peer.ip());
+            Ok(attrs::of_pseudo(id, look, c.minor, lease))
         }
         PseudoEntry::Export(export) => export_attributes(c, &export).await,
     };
@@ -153,7 +153,7 @@ async fn export_attributes<V: Vfs>(
     c: &Compound<'_, V>,
     export: &std::sync::Arc<crate::exports::Exported>,
 ) -> Result<nfs_wire::Attributes, Status> {
-    let Place::File(root) = c.enter_export(export).await? else { return Err(Status::ServerFault) };
+    let Place::File(root) = c.enter_export(export).await? else { return Err(Status::Stale) };
     let ctx = c.ctx(&root)?;
     let attr = c.vfs().getattr(&ctx, vfs::GetAttr { file: root.file }).await.or_status()?.attr;
     Ok(attrs::of_file(&root, &attr, None, c.minor, c.shared.config.lease))

@@ -7,7 +7,8 @@
 #![forbid(unsafe_code)]
 
 use model::Model;
-use nfs::{Export, ExportTable, Network, NfsConfig, Server, Squash};
+use nfs::{ExportTable, NfsConfig, Server};
+use serve::Export;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -33,15 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let grace = seconds(arguments.next(), 0)?;
     let lease = seconds(arguments.next(), 45)?;
-    let exports = ExportTable::new(vec![Export {
-        path: "/default".to_owned(),
-        filesystem: "default".to_owned(),
-        clients: vec![Network::parse("127.0.0.0/8")?],
-        squash: Squash::None,
-        anonymous: (65534, 65534),
-        read_only: false,
-        privileged_port: false,
-    }])?;
+    let exports = ExportTable::new(vec![Export::default_filesystem()])?;
     let model = Arc::new(Model::of_today().losing_unstable_writes());
 
     let listener = TcpListener::bind(&address).await?;

@@ -372,3 +372,33 @@ fn an_unmounted_file_system_keeps_nothing_of_its_client() {
         assert_eq!(found.attr.size, 1);
     });
 }
+
+#[test]
+fn a_directory_that_is_gone_has_no_names_for_who_is_in_it() {
+    let mounted = Mounted::new();
+    mounted.python(
+        r#"
+import os
+def gone(fd, was):
+    now = os.fstat(fd)
+    assert now.st_nlink == 0 and (now.st_ino, now.st_mode, now.st_uid) == (was.st_ino, was.st_mode, was.st_uid), now
+    try:
+        os.mkdir("x", dir_fd=fd); assert False
+    except FileNotFoundError:
+        pass
+for d in ["removed", "new", "replaced"]:
+    os.mkdir(d, 0o750)
+removed, replaced = os.open("removed", os.O_RDONLY), os.open("replaced", os.O_PATH)
+was = [os.fstat(removed), os.fstat(replaced)]
+os.rmdir("removed")
+os.rename("new", "replaced")
+gone(removed, was[0])
+gone(replaced, was[1])
+assert os.listdir(removed) == []
+assert os.stat("replaced").st_nlink == 2
+os.mkdir("here"); os.chdir("here"); os.rmdir("../here")
+assert os.stat(".").st_nlink == 0
+os.close(removed); os.close(replaced)
+"#,
+    );
+}

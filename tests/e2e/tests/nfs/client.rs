@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use model::Model;
-use nfs::{Export, ExportTable, Network, NfsConfig, Server, Squash};
+use nfs::{ExportTable, NfsConfig, Server};
 use nfs_wire::*;
+use serve::{Export, Squash};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,15 +33,7 @@ impl Running {
 }
 
 pub(crate) fn export(path: &str) -> Export {
-    Export {
-        path: path.to_owned(),
-        filesystem: "default".to_owned(),
-        clients: vec![Network::parse("127.0.0.0/8").unwrap()],
-        squash: Squash::None,
-        anonymous: (65534, 65534),
-        read_only: false,
-        privileged_port: false,
-    }
+    Export { squash: Squash::None, ..Export::new(path, "default") }
 }
 
 /// One export.
@@ -67,6 +60,7 @@ pub(crate) struct Client {
     stream: TcpStream,
     xid: u32,
     pub(crate) uid: u32,
+    pub(crate) gids: Vec<u32>,
     pub(crate) minor: u32,
     pub(crate) clientid: u64,
     pub(crate) session: SessionId,
@@ -92,7 +86,17 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, xid: 0, uid: 0, minor: 2, clientid: 0, session: [0; 16], sequence: 0, file: None }
+        Client {
+            stream,
+            xid: 0,
+            uid: 0,
+            gids: Vec::new(),
+            minor: 2,
+            clientid: 0,
+            session: [0; 16],
+            sequence: 0,
+            file: None,
+        }
     }
 
     /// The same client on another connection, perhaps to another life of the server.
@@ -213,7 +217,7 @@ impl Client {
             machine: Opaque(Bytes::from_static(b"test")),
             uid: self.uid,
             gid: self.uid,
-            gids: List::default(),
+            gids: List(self.gids.clone()),
         };
         let call = Call {
             xid: self.xid,

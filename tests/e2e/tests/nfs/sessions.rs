@@ -1,7 +1,10 @@
 //! Every request happens once, whatever is sent twice.
 
 use crate::client::*;
+use model::Model;
 use nfs_wire::*;
+use std::sync::Arc;
+use types::FsError;
 
 #[tokio::test]
 async fn what_is_written_is_read() {
@@ -47,6 +50,37 @@ async fn a_retry_gets_the_first_answer() {
     let mut different = walk(&[]);
     different.push(mkdir("e"));
     assert_eq!(client.again(different).await, [Err(Status::SeqFalseRetry)]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_asked_for_again_and_answered_as_the_first_time() {
+    let model = Arc::new(Model::new());
+    let server = start(&model, config(1)).await;
+    let mut client = Client::new(server.address, "a").await;
+    let ops = |name| [walk(&[]), vec![mkdir(name), getattr(&[attr::TYPE])]].concat();
+    // Done, but nobody knows; then nobody can be asked; then it is known.
+    model.lose_replies(&[FsError::Uncertain, FsError::Delay]);
+    for _ in 0..2 {
+        assert_eq!(client.run(ops("d")).await, [Err(Status::Delay)], "of SEQUENCE: the request is not over");
+    }
+    let outcomes = client.run(ops("d")).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(client.again(ops("d")).await, outcomes, "from the slot");
+    // Without a doubt before, a delay is an answer like others.
+    model.lose_replies(&[FsError::Delay]);
+    assert_eq!(client.run(ops("e")).await.last(), Some(&Err(Status::Delay)));
+    assert_eq!(client.run(ops("e")).await.last(), Some(&Err(Status::Exist)));
+
+    // A client that asks for something else does not get the answer of what it has given up.
+    model.lose_replies(&[FsError::Uncertain]);
+    assert_eq!(client.run(ops("f")).await, [Err(Status::Delay)]);
+    assert_eq!(client.run(ops("other")).await, [Err(Status::SeqFalseRetry)]);
+    client.sequence += 1;
+    assert!(client.run(ops("other")).await.iter().all(Result::is_ok));
+    for name in ["d", "f", "other"] {
+        assert!(client.at(&[name], vec![]).await.is_ok(), "{name}");
+    }
     server.stop().await;
 }
 

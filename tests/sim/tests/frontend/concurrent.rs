@@ -81,7 +81,10 @@ async fn task(real: Real, dirs: [FileId; 2], seed: u64) {
         match result {
             Ok(()) => {}
             Err(error) => assert!(
-                !matches!(error, FsError::Io | FsError::Delay | FsError::BadOpen | FsError::NoSpace),
+                !matches!(
+                    error,
+                    FsError::Io | FsError::Delay | FsError::Uncertain | FsError::BadOpen | FsError::NoSpace
+                ),
                 "{error:?}"
             ),
         }

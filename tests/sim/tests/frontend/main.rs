@@ -7,6 +7,7 @@ mod commands;
 mod concurrent;
 mod damage;
 mod degraded;
+mod ended;
 mod folding;
 mod full;
 mod garbage;

@@ -1,7 +1,7 @@
-//! What NFS clients may mount, who may, and as whom.
+//! What clients may mount, who may, and as whom: the words of the configuration and of every head.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// A path that clients may mount, and the rules for them.
@@ -9,36 +9,57 @@ use std::str::FromStr;
 pub struct Export {
     /// The path as clients mount it, such as `/default`; absolute, without `.`, `..` or empty parts.
     pub path: String,
-    /// The filesystem behind it.
+    /// The filesystem behind it, by its name in the cluster.
     pub filesystem: String,
     /// Who may mount it; nobody when empty.
     pub clients: Vec<ClientRule>,
     /// Which users become the anonymous one.
     pub squash: Squash,
+    /// Who the anonymous one is.
+    pub anonymous: Anonymous,
     /// Whether clients may write.
     pub access: ExportAccess,
+    /// From which ports clients may come.
+    pub ports: ClientPorts,
 }
 
 impl Export {
+    /// An export of a filesystem with the defaults: this machine may mount it, the superuser is squashed.
+    #[must_use]
+    pub fn new(path: impl Into<String>, filesystem: impl Into<String>) -> Export {
+        Export {
+            path: path.into(),
+            filesystem: filesystem.into(),
+            clients: ClientRule::loopback(),
+            squash: Squash::Root,
+            anonymous: Anonymous::NOBODY,
+            access: ExportAccess::ReadWrite,
+            ports: ClientPorts::Any,
+        }
+    }
+
     /// The export of the filesystem `default` that a daemon has unless its configuration names the
     /// path `/default` itself: to this machine only, nobody squashed.
     #[must_use]
     pub fn default_filesystem() -> Export {
-        Export {
-            path: "/default".to_owned(),
-            filesystem: "default".to_owned(),
-            clients: ClientRule::loopback(),
-            squash: Squash::None,
-            access: ExportAccess::ReadWrite,
-        }
+        Export { squash: Squash::None, ..Export::new("/default", "default") }
     }
 
-    /// Whether a client at this address may mount.
+    /// Whether the export is there for a client at this address.
     #[must_use]
-    pub fn admits(&self, address: IpAddr) -> bool {
+    pub fn shows_to(&self, address: IpAddr) -> bool {
         self.clients.iter().any(|rule| rule.admits(address))
     }
+
+    /// Whether a request from here is served.
+    #[must_use]
+    pub fn admits(&self, peer: SocketAddr) -> bool {
+        self.shows_to(peer.ip()) && (self.ports == ClientPorts::Any || peer.port() < PORTS_OF_ROOT)
+    }
 }
+
+/// Ports below this are given to the superuser only (IANA's well-known ports).
+const PORTS_OF_ROOT: u16 = 1024;
 
 /// Addresses that a rule speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -123,7 +144,7 @@ impl fmt::Display for ClientRule {
     }
 }
 
-/// Which users of a client become the anonymous one (uid and gid 65,534).
+/// Which users of a client become the anonymous one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Squash {
     /// None: clients are believed.
@@ -155,8 +176,57 @@ impl ExportAccess {
         [("rw", ExportAccess::ReadWrite), ("ro", ExportAccess::ReadOnly)];
 }
 
+/// From which ports clients may come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ClientPorts {
+    /// All.
+    Any,
+    /// Those below 1,024, which only the superuser of the client's machine has.
+    Privileged,
+}
+
+impl ClientPorts {
+    /// As the configuration writes them.
+    pub const NAMES: [(&'static str, ClientPorts); 2] =
+        [("any", ClientPorts::Any), ("privileged", ClientPorts::Privileged)];
+}
+
+/// Who the squashed are, written `UID:GID`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Anonymous {
+    /// User.
+    pub uid: u32,
+    /// Group; they are in no other.
+    pub gid: u32,
+}
+
+impl Anonymous {
+    /// nobody and nogroup.
+    pub const NOBODY: Anonymous = Anonymous { uid: 65_534, gid: 65_534 };
+}
+
+impl FromStr for Anonymous {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Anonymous, ()> {
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            // The largest number means "nobody in particular" to system calls.
+            text.parse().ok().filter(|number| digits && *number != u32::MAX).ok_or(())
+        };
+        let (uid, gid) = text.split_once(':').ok_or(())?;
+        Ok(Anonymous { uid: number(uid)?, gid: number(gid)? })
+    }
+}
+
+impl fmt::Display for Anonymous {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.uid, self.gid)
+    }
+}
+
 /// The name of `value` in a list like [`Squash::NAMES`].
-pub(crate) fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
     names.iter().find(|(_, other)| *other == value).map_or("?", |(name, _)| name)
 }
 
@@ -172,13 +242,10 @@ impl fmt::Display for ExportAccess {
     }
 }
 
-/// Whether `path` can be a mount path: absolute, not the root, no `.`, `..`, empty or overlong part.
-pub(crate) fn is_mount_path(path: &str) -> bool {
-    let Some(rest) = path.strip_prefix('/') else { return false };
-    let part = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.len() <= types::limits::NAME_BYTES_MAX
-    };
-    path.len() <= 1024 && !path.contains(|c: char| c.is_control()) && rest.split('/').all(part)
+impl fmt::Display for ClientPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(&ClientPorts::NAMES, *self))
+    }
 }
 
 #[cfg(test)]
@@ -218,10 +285,22 @@ mod tests {
     }
 
     #[test]
-    fn mount_paths_are_plain() {
-        assert!(is_mount_path("/default") && is_mount_path("/a/b"));
-        for path in ["", "/", "a", "/a/", "/a//b", "/./a", "/a/..", "/a\n"] {
-            assert!(!is_mount_path(path), "{path:?}");
+    fn who_the_squashed_are_is_two_numbers() {
+        assert_eq!("7:8".parse(), Ok(Anonymous { uid: 7, gid: 8 }));
+        assert_eq!(Anonymous::NOBODY.to_string().parse(), Ok(Anonymous::NOBODY));
+        for text in ["", "7", "7:", ":8", "7:+8", "7:8:9", "root:root", "4294967295:0", "4294967296:0"] {
+            assert_eq!(text.parse::<Anonymous>(), Err(()), "{text}");
         }
+    }
+
+    #[test]
+    fn high_ports_are_refused_where_only_the_superuser_may_come() {
+        let mut export = Export::new("/p", "p");
+        let low: SocketAddr = "127.0.0.1:1023".parse().unwrap();
+        let high: SocketAddr = "127.0.0.1:1024".parse().unwrap();
+        assert!(export.admits(low) && export.admits(high));
+        export.ports = ClientPorts::Privileged;
+        assert!(export.admits(low) && !export.admits(high) && export.shows_to(high.ip()));
+        assert!(!export.admits("10.0.0.1:1".parse().unwrap()));
     }
 }
