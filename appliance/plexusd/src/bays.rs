@@ -21,6 +21,8 @@ use types::{DriveId, ShardId};
 
 /// Distance of the ids of one bay's lives; above the number of bays that a map can have.
 const LIVES: u32 = 100_000;
+/// Memory in which each of many shards gathers what goes to a table of its map.
+const MEMTABLE_BYTES: u64 = 4 << 20;
 /// How often, and after which pauses, a folder is tried whose last user is just going.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -183,7 +185,11 @@ impl DriveSettings {
     }
 
     async fn parts(&self, directory: DriveDirectory, chunks: ChunkStore) -> Result<OpenDrive, String> {
-        let map_options = MapOptions { cache_bytes: self.cache_bytes, ..MapOptions::default() };
+        let map_options = MapOptions {
+            cache_bytes: self.cache_bytes,
+            memtable_bytes: MEMTABLE_BYTES,
+            ..MapOptions::default()
+        };
         let opening = move || {
             let log = DriveLog::open(&directory.log(), LogOptions::default()).map_err(|e| e.to_string())?;
             let map = directory.open_map(&map_options).map_err(|e| e.to_string())?;

@@ -1,9 +1,10 @@
-//! The cluster map in the data folder, with the homes of the shard's log and the seats of its map.
+//! The cluster map in the data folder, with the slots of the shards, the homes of their logs and the seats of
+//! their maps.
 //!
 //! Format (docs/formats/folder.md): a line `plexus-map VERSION CRC32C`, then JSON.
 
 use crate::folder::{Folder, FolderError};
-use cluster::{ClusterMap, DomainId, DriveInfo, DriveState, Scheme};
+use cluster::{ClusterMap, DomainId, DriveInfo, DriveState, Scheme, SlotTable};
 use config::Config;
 use crc_fast::{CrcAlgorithm, checksum};
 use env::durable;
@@ -12,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use types::DriveId;
 
-const MAGIC: &str = "plexus-map 3";
+const MAGIC: &str = "plexus-map 4";
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Why there is no map.
@@ -35,24 +36,30 @@ pub(crate) struct Seat {
     pub(crate) since: u64,
 }
 
+/// Shards of a new cluster: a number that leaves room for more cores and machines than there are today; what it
+/// costs on a small one is in docs/performance.md.
+const SHARDS: u16 = 16;
+
 /// What the cluster remembers of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recorded {
     pub(crate) map: ClusterMap,
-    /// Homes of the shard's log: 2P + 1, each with its own drive.
+    /// Which shard holds which slots: for good.
+    pub(crate) slots: SlotTable,
+    /// Homes of the shards' logs: 2P + 1, each with its own drive.
     pub(crate) homes: Vec<Seat>,
-    /// Copies of the shard's map: P + 1, each with its own drive.
+    /// Copies of the shards' maps: P + 1, each with its own drive.
     pub(crate) maps: Vec<Seat>,
 }
 
 impl Recorded {
-    fn first(map: ClusterMap) -> Recorded {
+    fn first(map: ClusterMap, slots: SlotTable) -> Recorded {
         let parity = map.scheme.parity();
         let seats =
             |count| map.drives.iter().take(count).map(|drive| Seat { drive: drive.id, since: 0 }).collect();
         let (homes, maps) = (seats(2 * parity + 1), seats(parity + 1));
-        Recorded { map, homes, maps }
+        Recorded { map, slots, homes, maps }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -132,6 +139,7 @@ pub(crate) fn load_or_plan(folder: &Folder, config: &Config) -> Result<Recorded,
     }
     let recorded: Recorded = serde_json::from_str(json).map_err(|e| damaged(&e.to_string()))?;
     recorded.map.validate()?;
+    recorded.slots.validate()?;
     recorded.check().map_err(|why| damaged(&why))?;
     if recorded.map.cluster != folder.cluster() {
         return Err(damaged("it belongs to another cluster").into());
@@ -149,7 +157,7 @@ fn plan(folder: &Folder, config: &Config) -> Result<Recorded, ClusterMapError> {
         state: DriveState::Up,
     };
     let map = ClusterMap::create(folder.cluster(), scheme, (0..folder.state.drives).map(drive).collect())?;
-    let recorded = Recorded::first(map);
+    let recorded = Recorded::first(map, SlotTable::even(SHARDS)?);
     save(&folder.path, &recorded)?;
     Ok(recorded)
 }
@@ -204,10 +212,10 @@ mod tests {
         recorded.maps[0] = Seat { drive: DriveId(4), since: 1 };
         save(dir.path(), &recorded).unwrap();
         let text = std::fs::read_to_string(file(dir.path())).unwrap();
-        assert!(text.starts_with("plexus-map 3 "));
+        assert!(text.starts_with("plexus-map 4 "));
         assert_eq!(load_or_plan(&folder, &config).unwrap(), recorded);
         let json = text.split_once('\n').unwrap().1;
-        for bad in [format!("plexus-map 2 {}\n{json}", digest(json)), format!("plexus-map 3 0\n{json}")] {
+        for bad in [format!("plexus-map 3 {}\n{json}", digest(json)), format!("plexus-map 4 0\n{json}")] {
             std::fs::write(file(dir.path()), bad).unwrap();
             assert!(load_or_plan(&folder, &config).is_err());
         }
@@ -223,7 +231,7 @@ mod tests {
 
     #[test]
     fn only_seats_that_no_drive_keeps_move_and_carry_the_epoch_of_their_move() {
-        let mut recorded = Recorded::first(map([1; 16], 6));
+        let mut recorded = Recorded::first(map([1; 16], 6), SlotTable::even(2).unwrap());
         assert!(!recorded.fill_seats(|_| true, |_| true));
         recorded.map.fail_drive(DriveId(2)).unwrap();
         assert!(!recorded.fill_seats(|id| id.0 < 5, |id| id.0 < 3), "a drive that is away takes no seat");
@@ -248,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_drive_that_is_a_home_gets_a_map_first() {
-        let mut recorded = Recorded::first(map([1; 16], 8));
+        let mut recorded = Recorded::first(map([1; 16], 8), SlotTable::even(2).unwrap());
         recorded.homes[0] = Seat { drive: DriveId(7), since: 1 };
         recorded.maps = [0, 1, 5].map(|n| Seat { drive: DriveId(n), since: 0 }).to_vec();
         assert!(recorded.fill_seats(|_| true, |id| id.0 != 1));

@@ -7,24 +7,26 @@ use crate::drives::{Drives, Now};
 use crate::folder::Folder;
 use crate::headrooms::{self, Headrooms};
 use crate::rebuild;
-use crate::shards::OneShard;
+use crate::shards::{OneShard, Shards};
 use crate::stripes::DataPlane;
 use config::Config;
 use data::{StripeStore, StripeStoreConfig};
 use drive::Writer;
 use env::{Random, SystemClock};
 use frontend::{Frontend, Options};
-use metadata::Shard;
+use metadata::{ShardSet, ShardSetConfig};
+use namespace::Namespace;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use types::FsError;
 
 /// The name of the filesystem that every cluster has.
 pub(crate) const DEFAULT_FILESYSTEM: &str = "default";
 
 /// The file system of this daemon.
-pub(crate) type Files = Frontend<OneShard, DataPlane>;
+pub(crate) type Files = Frontend<Shards, DataPlane>;
 
 /// Everything below the heads.
 pub(crate) struct Core {
@@ -54,8 +56,10 @@ impl Core {
         if !folder.state.complete {
             folder.complete()?;
         }
-        let shard = OneShard::new(Shard::open(now.shard_config()?).await?);
+        let clock = Arc::new(SystemClock::new());
         // One frontend so far; its life is this start of the daemon.
+        let starts = u32::try_from(folder.state.starts)?;
+        let shards = open_shards(&now, starts, clock.clone(), &*random).await?;
         let writer = Writer { id: 1, epoch: folder.state.starts };
         for open in now.bays.iter().filter_map(|bay| bay.open.as_ref().ok()) {
             open.chunks.fence(writer).await?;
@@ -69,21 +73,17 @@ impl Core {
             scrub_period: config.scrub_period,
             ..Options::default()
         };
-        let clock = Arc::new(SystemClock::new());
         let headrooms = Arc::new(Headrooms::new(now.headrooms()));
         let plane = DataPlane::start(store.clone(), headrooms.clone()).await;
-        let files = Frontend::start(shard.clone(), plane, options, clock, &*random).await?;
+        let files = Frontend::start(shards.clone(), plane, options, clock, &*random).await?;
         let made = files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await;
         if made == Err(FsError::NoSpace) {
-            return Err(
-                "too little space is left for logs and maps beside the drives: free some, or make the \
-                        drives smaller"
-                    .into(),
-            );
+            let why = "too little space is left for logs and maps beside the drives: free some, or make them smaller";
+            return Err(why.into());
         }
         made?;
         let files = Arc::new(files);
-        let drives = Arc::new(Drives::new(settings, writer, now, store, shard));
+        let drives = Arc::new(Drives::new(settings, writer, now, store, shards));
         let rebuilt = Arc::new(rebuild::Progress::default());
         let background = [
             tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone())),
@@ -104,7 +104,29 @@ impl Core {
             let _ = task.await;
         }
         let flushed = self.files.flush_all().await;
+        self.drives.shards().finish().await;
         self.drives.close().await?;
         Ok(flushed?)
     }
+}
+
+/// Opens all shards side by side, and ends what a former life has left between them.
+async fn open_shards(
+    now: &Now,
+    epoch: u32,
+    clock: Arc<SystemClock>,
+    random: &dyn Random,
+) -> Result<Shards, Box<dyn Error>> {
+    let mut opening = JoinSet::new();
+    for config in now.shard_configs()? {
+        opening.spawn(async move { (config.id, OneShard::open(config).await) });
+    }
+    let mut members = BTreeMap::new();
+    while let Some(opened) = opening.join_next().await {
+        let (id, shard) = opened?;
+        members.insert(id, shard?);
+    }
+    let slots = Arc::new(now.recorded.slots.clone());
+    let config = ShardSetConfig { slots, members, machine: Arc::new(Namespace), executor: 1, epoch, clock };
+    Ok(ShardSet::open(config, random).await?)
 }

@@ -6,7 +6,7 @@
 use crate::bays::{Bay, BayError, DriveSettings, OpenDrive, bay_of, newest, next_life};
 use crate::cluster_map::{self, Recorded, weight};
 use crate::folder::FolderError;
-use crate::shards::OneShard;
+use crate::shards::{self, Shards};
 use cluster::{CellState, ClusterMap, DomainId, DriveInfo, DriveState, MapError};
 use data::{ChunkPeer, DataError, StripeStore};
 use drive::Writer;
@@ -19,8 +19,13 @@ use std::sync::Arc;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use types::{DriveId, GroupId, ShardId};
 
-/// The shard of all slots.
-const SHARD: ShardId = ShardId(0);
+/// Budgets of each of many shards.
+const OPTIONS: ShardOptions = ShardOptions {
+    persist_commands: 16_384,
+    persist_bytes: 4 << 20,
+    queue_bytes: 2 << 20,
+    fill_bytes: 256 << 10,
+};
 
 /// Drives and map as of one moment.
 #[derive(Clone)]
@@ -34,7 +39,7 @@ pub(crate) struct Drives {
     settings: DriveSettings,
     writer: Writer,
     store: StripeStore,
-    shard: OneShard,
+    shards: Shards,
     now: RwLock<Arc<Now>>,
     /// Held through every change.
     changing: AsyncMutex<()>,
@@ -64,7 +69,7 @@ pub(crate) enum DriveChangeError {
     Data(#[from] DataError),
     #[error("the new drive does not answer: {0}")]
     NewDrive(#[from] drive::DriveError),
-    #[error("the shard could not be opened on its new homes, start plexusd again: {0}")]
+    #[error("the shards could not be opened on their new homes, start plexusd again: {0}")]
     Shard(String),
 }
 
@@ -126,21 +131,26 @@ impl Now {
         groups.map(|n| self.damage(&self.recorded.map, GroupId(n as u16))).max().unwrap_or(0)
     }
 
-    /// Homes of the shard's log that can be used.
-    fn homes(&self) -> Vec<Home> {
-        let home = |seat: &cluster_map::Seat| self.seated(seat)?.home(SHARD, seat.since);
+    /// Homes of a shard's log that can be used.
+    fn homes(&self, shard: ShardId) -> Vec<Home> {
+        let home = |seat: &cluster_map::Seat| self.seated(seat)?.home(shard, seat.since);
         self.recorded.homes.iter().filter_map(home).collect()
     }
 
-    /// Copies of the shard's map that can be used.
+    /// Of all shards alike.
+    fn any_homes(&self) -> Vec<Home> {
+        self.recorded.slots.shards().first().map_or(Vec::new(), |shard| self.homes(*shard))
+    }
+
+    /// Copies of every shard's map that can be used.
     fn maps(&self) -> Vec<MapSeat> {
         let map = |seat: &cluster_map::Seat| self.seated(seat)?.map_seat(seat.since);
         self.recorded.maps.iter().filter_map(map).collect()
     }
 
-    /// Who homes and maps are: the shard must be opened anew when this changes.
+    /// Who homes and maps are: the shards must be opened anew when this changes.
     fn copies(&self) -> (Vec<u128>, Vec<u128>) {
-        let homes = self.homes().iter().map(|home| home.incarnation).collect();
+        let homes = self.any_homes().iter().map(|home| home.incarnation).collect();
         (homes, self.maps().iter().map(|map| map.incarnation).collect())
     }
 
@@ -164,8 +174,8 @@ impl Now {
         cells.into_iter().any(|cell| cell.drive == drive && cell.state == CellState::Filling)
     }
 
-    /// What the shard is opened with: its log on its homes, its map on the drives that have seats for it.
-    pub(crate) fn shard_config(&self) -> Result<ShardConfig, String> {
+    /// What the shards are opened with: their logs on their homes, their maps on the drives that have seats for them.
+    pub(crate) fn shard_configs(&self) -> Result<Vec<ShardConfig>, String> {
         let maps = self.maps();
         if maps.is_empty() {
             let bays: Vec<String> =
@@ -175,15 +185,18 @@ impl Now {
                 bays.join(", ")
             ));
         }
-        Ok(ShardConfig {
-            id: SHARD,
+        let slots = Arc::new(self.recorded.slots.clone());
+        let config = |id: ShardId| ShardConfig {
+            id,
             voter: 1,
             machine: Arc::new(Namespace),
-            homes: self.homes(),
+            slots: slots.clone(),
+            homes: self.homes(id),
             home_count: self.recorded.homes.len(),
-            maps,
-            options: ShardOptions::default(),
-        })
+            maps: maps.clone(),
+            options: OPTIONS,
+        };
+        Ok(slots.shards().into_iter().map(config).collect())
     }
 }
 
@@ -198,13 +211,13 @@ impl Drives {
         writer: Writer,
         now: Now,
         store: StripeStore,
-        shard: OneShard,
+        shards: Shards,
     ) -> Drives {
         Drives {
             settings,
             writer,
             store,
-            shard,
+            shards,
             now: RwLock::new(Arc::new(now)),
             changing: AsyncMutex::default(),
             changed: Notify::new(),
@@ -217,8 +230,8 @@ impl Drives {
     }
 
     /// The names and attributes of all that is on the drives.
-    pub(crate) fn shard(&self) -> &OneShard {
-        &self.shard
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.shards
     }
 
     pub(crate) fn store(&self) -> &StripeStore {
@@ -232,9 +245,13 @@ impl Drives {
 
     /// More losses of drives that names and attributes survive; `None` when they cannot be read or changed now.
     pub(crate) fn metadata_left(&self) -> Option<usize> {
-        let (now, standing) = (self.now(), self.shard.standing()?);
-        let logs = standing.homes_in().checked_sub(now.homes_needed())?;
-        Some(logs.min(standing.maps_whole().checked_sub(1)?))
+        let needed = self.now().homes_needed();
+        let left = |standing: Standing| {
+            let logs = standing.homes_in().checked_sub(needed)?;
+            Some(logs.min(standing.maps_whole().checked_sub(1)?))
+        };
+        let left: Option<Vec<usize>> = shards::standing(&self.shards)?.into_iter().map(left).collect();
+        left?.into_iter().min()
     }
 
     /// Takes a drive out of service for ever; its chunks move to the other drives where these are enough.
@@ -313,9 +330,12 @@ impl Drives {
                 "of some stripes {damage} chunks would be out of reach and parity makes good {parity}; wait until the others are back or filled"
             ));
         }
-        let (homes, maps) = match self.shard.standing() {
-            Some(standing) => left_without(&next.recorded, bay, &standing),
-            None => (next.homes().len(), next.maps().len()),
+        let (homes, maps) = match shards::standing(&self.shards) {
+            Some(all) => {
+                let left = all.iter().map(|standing| left_without(&next.recorded, bay, standing));
+                left.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap_or_default()
+            }
+            None => (next.any_homes().len(), next.maps().len()),
         };
         let needed = next.homes_needed();
         if homes < needed {
@@ -334,8 +354,8 @@ impl Drives {
     pub(crate) async fn reseat(&self) -> Result<(), DriveChangeError> {
         let _one = self.changing.lock().await;
         let now = self.now();
-        let Some(standing) = self.shard.standing() else { return Ok(()) };
-        note_fallen(&now, &standing);
+        let Some(all) = shards::standing(&self.shards) else { return Ok(()) };
+        all.iter().for_each(|standing| note_fallen(&now, standing));
         let mut next = Now::clone(&now);
         if next.fill_seats() {
             tracing::warn!(homes = ?next.recorded.homes, maps = ?next.recorded.maps, "copies of the log or map of names move");
@@ -353,31 +373,32 @@ impl Drives {
             if seated || !open.has_map() {
                 continue;
             }
-            let map = open.map.clone();
-            let dropped = tokio::task::spawn_blocking(move || map.keep_only(SHARD, None)).await;
+            let (map, shards) = (open.map.clone(), now.recorded.slots.shards());
+            let drop_all = move || shards.into_iter().try_for_each(|shard| map.keep_only(shard, None));
+            let dropped = tokio::task::spawn_blocking(drop_all).await;
             if let Ok(Err(error)) = dropped {
                 tracing::warn!(bay = bay.number, %error, "a former copy of the map stays");
             }
         }
     }
 
-    /// Makes `next` the present: in the folder, in the data plane, in the shard.
+    /// Makes `next` the present: in the folder, in the data plane, in the shards.
     async fn install(&self, mut next: Now) -> Result<(), DriveChangeError> {
         let before = self.now();
         // Without a shard nothing could be copied to where a seat moves.
-        if self.shard.standing().is_some() {
+        if shards::standing(&self.shards).is_some() {
             next.fill_seats();
         }
         next.recorded.map.validate()?;
         cluster_map::save(&self.settings.folder, &next.recorded)?;
         self.store.update(next.recorded.map.clone(), next.peers())?;
         let moves = before.copies() != next.copies();
-        let config = if moves { Some(next.shard_config().map_err(DriveChangeError::Shard)?) } else { None };
+        let configs = if moves { Some(next.shard_configs().map_err(DriveChangeError::Shard)?) } else { None };
         *self.now.write() = Arc::new(next);
         // Kept for the one listener when it is busy now.
         self.changed.notify_one();
-        if let Some(config) = config {
-            self.shard.reopen(config).await.map_err(DriveChangeError::Shard)?;
+        if let Some(configs) = configs {
+            shards::reopen(&self.shards, configs).await.map_err(DriveChangeError::Shard)?;
         }
         Ok(())
     }
@@ -393,10 +414,10 @@ impl Drives {
         if any { self.install(next).await } else { Ok(()) }
     }
 
-    /// Closes the shard, then the drives.
+    /// Closes the shards, then the drives.
     pub(crate) async fn close(&self) -> Result<(), metadata::MetadataError> {
         let _last = self.changing.lock().await;
-        let closed = self.shard.close().await;
+        let closed = shards::close(&self.shards).await;
         for open in self.now().bays.iter().filter_map(|bay| bay.open.as_ref().ok()) {
             open.close().await;
         }

@@ -2,11 +2,11 @@
 
 use crate::drives::Drives;
 use admin::{ControlError, ErrorKind, FsckReport};
+use bytes::Bytes;
 use drive::service::LIST_MAX;
 use drive::{ChunkKey, ChunkStore, DriveError};
-use frontend::Shards;
 use fsck::{Chunks, Report};
-use map::MapError;
+use map::{MapError, OrderedMap, Visit};
 use metadata::View;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,10 +34,12 @@ impl Checker {
     pub(crate) async fn run(&self) -> Result<FsckReport, ControlError> {
         let _one = self.one.lock().await;
         let parts = self.parts.clone();
-        let (mut checked, view) = blocking(move || {
+        let (mut checked, shards) = blocking(move || {
             let chunks = listing(&parts);
-            let view = snapshot(&parts)?;
-            Ok((fsck::check(&view, chunks)?, view))
+            let shards = snapshot(&parts)?;
+            let mut checked = fsck::check(&shards, chunks)?;
+            checked.look_at_shards(&shards)?;
+            Ok((checked, shards))
         })
         .await?;
         for _ in 0..LOOKS {
@@ -53,7 +55,7 @@ impl Checker {
             })
             .await?;
         }
-        let Report { inodes, entries, chunks, damage } = blocking(move || checked.finish(&view)).await?;
+        let Report { inodes, entries, chunks, damage } = blocking(move || checked.finish(&shards)).await?;
         let damage = damage
             .into_iter()
             .map(|d| admin::Damage { kind: d.kind.word().to_owned(), what: d.what })
@@ -62,8 +64,30 @@ impl Checker {
     }
 }
 
-fn snapshot(parts: &Drives) -> Result<View, MapError> {
-    parts.shard().view().map_err(MapError)
+/// The map of a shard as it is stored.
+struct Stored(Arc<View>);
+
+impl OrderedMap for Stored {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
+        self.0.stored().get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        self.0.stored().scan(from, to, visit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        self.0.stored().scan_back(from, to, visit)
+    }
+}
+
+/// All shards at one moment. Blocks until transactions under way have ended.
+fn snapshot(parts: &Drives) -> Result<fsck::Shards<Stored>, MapError> {
+    let away = |error: metadata::MetadataError| MapError::Away(error.to_string());
+    let views = tokio::runtime::Handle::current().block_on(parts.shards().still_view()).map_err(away)?;
+    let slots = parts.now().recorded.slots.clone();
+    let stored = |shard| Ok((shard, Stored(views.of(shard).map_err(away)?)));
+    fsck::Shards::new(slots.clone(), slots.shards().into_iter().map(stored).collect::<Result<_, MapError>>()?)
 }
 
 fn has(parts: &Drives, drive: DriveId, key: ChunkKey) -> bool {

@@ -1,13 +1,19 @@
-//! The frontend's shards: one Raft group that holds every slot, and can be opened anew on other homes
-//! and maps.
+//! The shards of this daemon: Raft groups that hold the slots between them, and can be opened anew on other
+//! homes and maps.
 
 use bytes::Bytes;
-use metadata::{MetadataError, Shard, ShardConfig, Standing, View};
+use metadata::{
+    Answer, Board, Locking, Member, MetadataError, Record, Shard, ShardConfig, ShardSet, Standing, View,
+};
 use parking_lot::RwLock;
 use std::sync::Arc;
-use tokio::sync::{RwLock as AsyncRwLock, watch};
+use tokio::sync::RwLock as AsyncRwLock;
+use tokio::task::JoinSet;
 
-/// The shard of all slots. More of them, and transactions over them, come with more machines.
+/// All of them, and transactions over them.
+pub(crate) type Shards = ShardSet<OneShard>;
+
+/// A shard that can be opened anew while it is in use.
 #[derive(Clone)]
 pub(crate) struct OneShard(Arc<Inner>);
 
@@ -19,15 +25,13 @@ struct Inner {
 }
 
 impl OneShard {
-    pub(crate) fn new(shard: Shard) -> OneShard {
-        OneShard(Arc::new(Inner {
-            commands: AsyncRwLock::default(),
-            shard: RwLock::new(Ok(Arc::new(shard))),
-        }))
+    pub(crate) async fn open(config: ShardConfig) -> Result<OneShard, MetadataError> {
+        let shard = Arc::new(Shard::open(config).await?);
+        Ok(OneShard(Arc::new(Inner { commands: AsyncRwLock::default(), shard: RwLock::new(Ok(shard)) })))
     }
 
     /// Closes the shard and opens it as `config` says; who reads or writes meanwhile waits.
-    pub(crate) async fn reopen(&self, config: ShardConfig) -> Result<(), String> {
+    async fn reopen(self, config: ShardConfig) -> Result<(), String> {
         let inner = self.0.clone();
         let _none = self.0.commands.write().await;
         let handle = tokio::runtime::Handle::current();
@@ -51,39 +55,88 @@ impl OneShard {
     }
 
     /// Ends the shard, its map durable.
-    pub(crate) async fn close(&self) -> Result<(), MetadataError> {
+    async fn close(self) -> Result<(), MetadataError> {
         let _none = self.0.commands.write().await;
-        match self.current() {
-            Ok(shard) => shard.close().await,
-            Err(why) => Err(MetadataError::Stopped(why)),
-        }
+        self.current()?.close().await
     }
 
-    /// Which copies of log and map take part; `None` when there is no shard that answers.
-    pub(crate) fn standing(&self) -> Option<Standing> {
-        let shard = self.current().ok().filter(|shard| shard.answers())?;
-        Some(shard.standing().borrow().clone())
-    }
-
-    /// Hears of changes of the standing, until the shard is opened anew.
-    pub(crate) fn standing_changes(&self) -> Option<watch::Receiver<Standing>> {
-        Some(self.current().ok()?.standing())
-    }
-
-    fn current(&self) -> Result<Arc<Shard>, String> {
-        self.0.shard.read().clone()
+    fn current(&self) -> Result<Arc<Shard>, MetadataError> {
+        self.0.shard.read().clone().map_err(MetadataError::Stopped)
     }
 }
 
-impl frontend::Shards for OneShard {
+impl Member for OneShard {
     type View = View;
 
-    async fn submit(&self, command: Bytes) -> Result<Bytes, String> {
+    async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
         let _on_its_way = self.0.commands.read().await;
-        self.current()?.submit(command).await.map_err(|error| error.to_string())
+        self.current()?.submit(command).await
     }
 
-    fn view(&self) -> Result<View, String> {
-        self.current()?.view().map_err(|error| error.to_string())
+    async fn tell(&self, record: Record) -> Result<Answer, MetadataError> {
+        let _on_its_way = self.0.commands.read().await;
+        self.current()?.tell(&record).await
+    }
+
+    fn view(&self, locking: Locking) -> Result<View, MetadataError> {
+        self.current()?.view_as(locking)
+    }
+
+    fn board(&self) -> Result<Arc<Board>, MetadataError> {
+        Ok(self.current()?.board())
+    }
+}
+
+/// Opens all shards anew, side by side; the first error comes back when all have been tried.
+pub(crate) async fn reopen(shards: &Shards, configs: Vec<ShardConfig>) -> Result<(), String> {
+    let mut opening = JoinSet::new();
+    for config in configs {
+        if let Some((_, shard)) = shards.members().find(|(id, _)| *id == config.id) {
+            opening.spawn(shard.clone().reopen(config));
+        }
+    }
+    let mut result = Ok(());
+    while let Some(opened) = opening.join_next().await {
+        result = result.and(opened.unwrap_or_else(|error| Err(error.to_string())));
+    }
+    result
+}
+
+/// Ends all shards, their maps durable.
+pub(crate) async fn close(shards: &Shards) -> Result<(), MetadataError> {
+    let mut closing = JoinSet::new();
+    for (_, shard) in shards.members() {
+        closing.spawn(shard.clone().close());
+    }
+    let mut result = Ok(());
+    while let Some(closed) = closing.join_next().await {
+        result = result.and(closed.unwrap_or_else(|error| Err(MetadataError::Stopped(error.to_string()))));
+    }
+    result
+}
+
+/// Which copies of logs and maps take part, for each shard; `None` when one of them does not answer.
+pub(crate) fn standing(shards: &Shards) -> Option<Vec<Standing>> {
+    let standing = |shard: &OneShard| {
+        let shard = shard.current().ok().filter(|shard| shard.answers())?;
+        Some(shard.standing().borrow().clone())
+    };
+    shards.members().map(|(_, shard)| standing(shard)).collect()
+}
+
+/// Ends with the next change of what [`standing`] tells, or when one is opened anew.
+pub(crate) fn standing_change(shards: &Shards) -> impl Future<Output = ()> + use<> {
+    let mut changes = JoinSet::new();
+    for (_, shard) in shards.members() {
+        if let Ok(shard) = shard.current() {
+            let mut standing = shard.standing();
+            changes.spawn(async move { drop(standing.changed().await) });
+        }
+    }
+    async move {
+        match changes.join_next().await {
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
     }
 }

@@ -16,8 +16,8 @@ pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
 pub use scrub::ScrubReport;
 
+use crate::look::answer;
 use crate::nodes::{Held, Node, State};
-use crate::propose::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use crate::{forgetting, grace};
 use namespace::queries::{inode, pending};
@@ -113,8 +113,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn find_missed(&self) -> Result<(), FsError> {
         self.drop_unclaimed().await?;
         let mut intents = Vec::new();
+        self.0.shards.settled().await;
         {
-            let view = self.view()?;
+            let view = self.past_view();
             for fs in answer(inode::filesystems(&view))? {
                 intents.extend(answer(pending::intents(&view, fs.id))?);
             }

@@ -1,6 +1,6 @@
 //! Who has something here: remembered before it gets it, owed it after a restart.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
 use locking::{Client, Grace, Holds, ShareAccess};
 use namespace::Action;

@@ -1,6 +1,6 @@
 //! Where data are: for people who ask, and for rebuilding.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, PlacedStripe, Shards, Stripes};
 use namespace::queries::content::{Place, locate};
 use namespace::queries::inode;
@@ -19,13 +19,18 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         if let Some(node) = self.0.nodes.find(file) {
             self.flush(&node).await?;
         }
-        let view = self.view()?;
-        let found = answer(inode::inode(&view, file))?;
         let mut stripes: Vec<PlacedStripe> = Vec::new();
-        let mut at = 0;
-        while at < found.size {
-            let range = ByteRange { offset: at, end: found.size };
-            let (runs, told) = answer(locate(&view, file, &found, range, RUNS_MAX))?;
+        let (mut at, mut size) = (0, 1);
+        while at < size {
+            let look = || {
+                self.look(|map| {
+                    let found = inode::inode(map, file)?;
+                    let range = ByteRange { offset: at, end: found.size.max(at) };
+                    Ok((found.size, locate(map, file, &found, range, RUNS_MAX)?))
+                })
+            };
+            let (runs, told);
+            (size, (runs, told)) = self.unlocked(look).await?;
             for run in runs {
                 if let Place::Stripe { stripe, record, .. } = run.place
                     && !stripes.iter().any(|known| known.stripe == stripe)
@@ -43,7 +48,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// Those of reading the metadata.
     pub fn live_stripes(&self, fs: FsId, from: StripeId, limit: usize) -> Result<Vec<PlacedStripe>, FsError> {
-        let found = answer(pending::live_stripes(&self.view()?, fs, from, limit))?;
+        let found = answer(pending::live_stripes(&self.past_view(), fs, from, limit))?;
         Ok(found.iter().map(|(stripe, record)| PlacedStripe::of(*stripe, record)).collect())
     }
 
@@ -52,6 +57,6 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// Those of reading the metadata.
     pub fn knows_stripe(&self, fs: FsId, stripe: StripeId) -> Result<bool, FsError> {
-        answer(pending::knows_stripe(&self.view()?, fs, stripe))
+        answer(pending::knows_stripe(&self.past_view(), fs, stripe))
     }
 }

@@ -138,7 +138,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Writes all of `dirty`; the file's change attribute afterwards comes back.
     async fn write_back(&self, file: FileId, dirty: &Dirty, change_at_least: u64) -> Result<u64, FsError> {
-        let inode = self.inode(file)?;
+        let inode = self.inode(file).await?;
         let first = Action::Commit {
             ino: file.ino,
             stripes: Vec::new(),

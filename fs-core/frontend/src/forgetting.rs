@@ -4,7 +4,7 @@
 //! all who have ended meanwhile go in one pass over the slots that are used. Until then a request of such a client waits,
 //! so that nobody sees a difference.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Inner, Shards, Stripes};
 use namespace::queries::{accounts, pending};
 use namespace::{Action, Channels, Reply};
@@ -190,7 +190,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         from: Slot,
         wanted: &[Channels],
     ) -> Result<(Vec<(FsId, Slot, Vec<Channels>)>, Option<Slot>), FsError> {
-        let view = self.view()?;
+        let view = self.past_view();
         let (mut found, mut next) = (Vec::new(), Some(from));
         for _ in 0..SLOTS_AT_ONCE {
             let Some(from) = next else { break };

@@ -1,7 +1,7 @@
 //! The end of the time of grace, and of the inodes without a name that nobody has claimed in it.
 
 use crate::clients::Clients;
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Inner, Shards, Stripes};
 use namespace::queries::{inode, pending};
 use std::sync::atomic::Ordering;
@@ -43,8 +43,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             return Ok(());
         }
         let mut orphans: Vec<FileId> = Vec::new();
+        // The command that took the last name may still be on its way to the inode's shard.
+        self.0.shards.settled().await;
         {
-            let view = self.view()?;
+            let view = self.past_view();
             for fs in answer(inode::filesystems(&view))? {
                 orphans.extend(answer(pending::orphans(&view, fs.id))?);
             }

@@ -1,6 +1,6 @@
 //! What files take, summed over all slots: read once, and from then on only where it has changed.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
 use map::OrderedMap;
 use namespace::queries::accounts;
@@ -96,7 +96,8 @@ impl Ledger {
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
-    /// Looks at the sums, which have in them every command that was acknowledged before.
+    /// Looks at the sums, which have in them every command that was acknowledged before; of a transaction the parts
+    /// that have been finished.
     pub(crate) fn with_ledger<T>(&self, look: impl FnOnce(&Sums) -> T) -> Result<T, FsError> {
         let ledger = &self.0.ledger;
         let mut sums = ledger.sums.lock();
@@ -108,15 +109,16 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
             (stale.all, stale.take())
         };
-        let read = self.view().and_then(|view| {
-            if all {
-                return sums.read_all(&view);
-            }
-            for slot in slots {
+        // What is acknowledged and not finished yet is not in the view.
+        ledger.mark(&self.0.shards.held());
+        let view = self.past_view();
+        let read = match all {
+            true => sums.read_all(&view),
+            false => slots.into_iter().try_for_each(|slot| {
                 sums.set(slot, answer(accounts::of_slot(&view, slot))?);
-            }
-            Ok(())
-        });
+                Ok(())
+            }),
+        };
         if read.is_err() {
             ledger.mark_all();
         }

@@ -16,6 +16,7 @@ mod forgetting;
 mod grace;
 mod ledger;
 mod locks;
+mod look;
 mod nodes;
 mod opens;
 mod ops;
@@ -28,8 +29,8 @@ mod stripe_ids;
 pub use background::{Background, Check, Checks, OnDrives, ScrubReport, Taken};
 pub use ops::FilesystemUsage;
 pub use parts::{
-    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, StripeError, StripePage, Stripes, Usage,
-    Verified,
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, ShardsView, StripeError, StripePage,
+    Stripes, Usage, Verified,
 };
 
 use background::{Laying, Progress, Work};
@@ -38,6 +39,7 @@ use env::{Clock, Random};
 use forgetting::Forgetting;
 use ledger::Ledger;
 use locks::LockTable;
+use metadata::Locking;
 use nodes::Nodes;
 use opens::Opens;
 use parking_lot::Mutex;
@@ -140,11 +142,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         random: &dyn Random,
     ) -> Result<Self, FsError> {
         let (clients, forgetting) = {
-            let view = shards.view().map_err(|error| {
-                tracing::error!(%error, "shard cannot be read");
-                FsError::Io
-            })?;
-            let ended = propose::answer(namespace::queries::client::ended(&view))?;
+            let view = shards.view(Locking::Nobody);
+            let ended = look::answer(namespace::queries::client::ended(&view))?;
             (Arc::new(Clients::recall(&view)?), Arc::new(Forgetting::recall(ended)))
         };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
@@ -202,8 +201,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// [`FsError::Io`].
     pub fn filesystems(&self) -> Result<Vec<(String, types::FsId)>, FsError> {
-        let view = self.view()?;
-        let found = propose::answer(namespace::queries::inode::filesystems(&view))?;
+        let found = look::answer(namespace::queries::inode::filesystems(&self.past_view()))?;
         Ok(found.into_iter().map(|fs| (fs.name, fs.id)).collect())
     }
 

@@ -1,27 +1,102 @@
 //! What a frontend is built on: the shards of the metadata and the stripes of the data.
 
 use bytes::Bytes;
-use map::OrderedMap;
+use map::{Locked, MapError, OrderedMap, Reads};
+use metadata::{Locking, Member, MetadataError, ShardSet, Views};
 use std::future::Future;
 use std::ops::Range;
-use types::{FsId, GroupId, StripeId};
+use types::{FsId, GroupId, ShardId, Slot, StripeId};
 
-/// The shards that hold the namespace.
+/// The shards that hold the namespace, each some of the slots.
 pub trait Shards: Send + Sync + 'static {
-    /// A consistent view of the map.
-    type View: OrderedMap + Send + Sync;
+    /// A view of all of them.
+    type View: ShardsView;
 
-    /// Runs a command; it is durable and applied when its encoded outcome comes back.
+    /// See [`ShardSet::submit`].
     ///
     /// # Errors
-    /// A line for the log: the shard does not answer, and the command may or may not take effect.
-    fn submit(&self, command: Bytes) -> impl Future<Output = Result<Bytes, String>> + Send;
+    /// Those of [`ShardSet::submit`].
+    fn submit(
+        &self,
+        home: Slot,
+        command: Bytes,
+        crosses: bool,
+    ) -> impl Future<Output = Result<Bytes, MetadataError>> + Send;
 
-    /// The map with every acknowledged command in it.
+    /// See [`ShardSet::view`].
+    fn view(&self, locking: Locking) -> Self::View;
+
+    /// See [`ShardSet::unlocked`].
+    fn unlocked(&self, locked: Locked) -> impl Future<Output = ()> + Send;
+
+    /// See [`ShardSet::settled`].
+    fn settled(&self) -> impl Future<Output = ()> + Send;
+
+    /// The shard of a slot.
+    fn shard_of(&self, slot: Slot) -> ShardId;
+
+    /// Slots in which a transaction is about to write, also one that was acknowledged.
+    fn held(&self) -> Vec<Slot>;
+}
+
+/// A view of all shards, each as it is when it is first asked.
+pub trait ShardsView: OrderedMap + Send + Sync {
+    /// How many shards were asked.
+    fn asked(&self) -> usize;
+
+    /// Asks all shards now.
     ///
     /// # Errors
-    /// A line for the log.
-    fn view(&self) -> Result<Self::View, String>;
+    /// Those of the shards.
+    fn ask_all(&self) -> Result<(), MetadataError>;
+
+    /// See [`Views::hold`].
+    ///
+    /// # Errors
+    /// Those of [`Views::hold`].
+    fn hold(&self, reads: Reads) -> Result<bool, MapError>;
+}
+
+impl<M: Member> Shards for ShardSet<M> {
+    type View = Views<M>;
+
+    async fn submit(&self, home: Slot, command: Bytes, crosses: bool) -> Result<Bytes, MetadataError> {
+        ShardSet::submit(self, home, command, crosses).await
+    }
+
+    fn view(&self, locking: Locking) -> Views<M> {
+        ShardSet::view(self, locking)
+    }
+
+    async fn unlocked(&self, locked: Locked) {
+        ShardSet::unlocked(self, locked).await;
+    }
+
+    async fn settled(&self) {
+        ShardSet::settled(self).await;
+    }
+
+    fn shard_of(&self, slot: Slot) -> ShardId {
+        ShardSet::shard_of(self, slot)
+    }
+
+    fn held(&self) -> Vec<Slot> {
+        ShardSet::held(self)
+    }
+}
+
+impl<M: Member> ShardsView for Views<M> {
+    fn asked(&self) -> usize {
+        Views::asked(self).len()
+    }
+
+    fn ask_all(&self) -> Result<(), MetadataError> {
+        Views::ask_all(self)
+    }
+
+    fn hold(&self, reads: Reads) -> Result<bool, MapError> {
+        Views::hold(self, reads)
+    }
 }
 
 /// A stripe as metadata know it.

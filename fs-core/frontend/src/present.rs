@@ -1,7 +1,7 @@
 //! The present of a file: what the map says, with what waits laid over it.
 
+use crate::look::Stop;
 use crate::nodes::Node;
-use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::inode::{attr_of, inode};
 use namespace::records::Inode;
@@ -13,23 +13,32 @@ const LOOKS_MAX: usize = 1000;
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// The inode as the map has it.
-    pub(crate) fn inode(&self, file: FileId) -> Result<Inode, FsError> {
-        answer(inode(&self.view()?, file))
+    pub(crate) fn seen_inode(&self, file: FileId) -> Result<Inode, Stop> {
+        self.look(|map| inode(map, file))
     }
 
-    /// The attributes now.
-    pub(crate) fn attr(&self, file: FileId) -> Result<Attr, FsError> {
+    /// The inode as the map has it, when no transaction holds it.
+    pub(crate) async fn inode(&self, file: FileId) -> Result<Inode, FsError> {
+        self.unlocked(|| self.seen_inode(file)).await
+    }
+
+    /// The attributes now, when no transaction holds them.
+    pub(crate) async fn attr(&self, file: FileId) -> Result<Attr, FsError> {
+        self.unlocked(|| self.seen_attr(file)).await
+    }
+
+    fn seen_attr(&self, file: FileId) -> Result<Attr, Stop> {
         // The node first: data that leave it are in the map that is viewed afterwards.
         let node = self.0.nodes.find(file);
         match node {
             Some(node) => self.attr_with(&node),
-            None => Ok(attr_of(file, &self.inode(file)?)),
+            None => Ok(attr_of(file, &self.seen_inode(file)?)),
         }
     }
 
-    fn attr_with(&self, node: &Node) -> Result<Attr, FsError> {
+    fn attr_with(&self, node: &Node) -> Result<Attr, Stop> {
         let state = node.state.lock();
-        let mut attr = attr_of(node.file, &self.inode(node.file)?);
+        let mut attr = attr_of(node.file, &self.seen_inode(node.file)?);
         lay_over(&mut attr, &state);
         Ok(attr)
     }
@@ -44,8 +53,12 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Looks until no write-back has ended during the look, so that data are seen in the map or in
-    /// memory, and never in neither.
-    pub(crate) fn steady<T>(&self, look: impl Fn() -> Result<T, FsError>) -> Result<T, FsError> {
+    /// memory, and never in neither; and until no transaction holds what is looked at.
+    pub(crate) async fn steady<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, FsError> {
+        self.unlocked(|| self.steady_now(&look)).await
+    }
+
+    fn steady_now<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Stop> {
         for _ in 0..LOOKS_MAX {
             let before = self.0.written_back.load(Ordering::Acquire);
             let found = look()?;
@@ -53,7 +66,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 return Ok(found);
             }
         }
-        Err(FsError::Delay)
+        Err(FsError::Delay.into())
     }
 
     /// The inode was changed in the map.

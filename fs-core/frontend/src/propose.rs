@@ -1,7 +1,8 @@
 //! Commands and queries, and what becomes of their failures.
 
 use crate::{Frontend, Room, Shards, Stripes};
-use namespace::queries::{Answer, QueryError};
+use map::OrderedMap;
+use metadata::MetadataError;
 use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
 use std::time::Duration;
 use types::{Cred, FileId, FsError, FsId};
@@ -13,17 +14,6 @@ pub(crate) const TRIES: usize = 64;
 /// How long what makes room waits for room.
 const LOOK: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 50;
-
-/// The error for a caller; what only the log should know is logged here.
-pub(crate) fn answer<T>(answer: Answer<T>) -> Result<T, FsError> {
-    answer.map_err(|error| match error {
-        QueryError::Fs(error) => error,
-        QueryError::Map(error) => {
-            tracing::error!(%error, "metadata cannot be read");
-            FsError::Io
-        }
-    })
-}
 
 pub(crate) fn unexpected(reply: &Reply) -> FsError {
     tracing::error!(?reply, "a command gave a reply that is not its own");
@@ -45,13 +35,6 @@ pub(crate) async fn whole<T: Send + 'static>(
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
-    pub(crate) fn view(&self) -> Result<S::View, FsError> {
-        self.0.shards.view().map_err(|error| {
-            tracing::error!(%error, "shard cannot be read");
-            FsError::Delay
-        })
-    }
-
     /// Proposes once, or finds the first answer where only that is wanted.
     pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
         let Ctx { cred, request, again, .. } = ctx.clone();
@@ -60,14 +43,24 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
         let command = Command { now: self.0.clock.now(), cred, request, fs, action };
         if again {
-            let first = namespace::first_answer(&self.view()?, &command);
-            return answer(first.map_err(QueryError::Map))?.ok_or(FsError::NotDone);
+            let first = |map: &dyn OrderedMap| Ok(namespace::first_answer(map, &command)?);
+            return self.unlocked(|| self.look(first)).await?.ok_or(FsError::NotDone);
         }
         self.room_to_change(&command.action).await?;
-        let encoded = self.0.shards.submit(command.encode()?).await.map_err(|error| {
-            tracing::error!(%error, "shard does not answer");
-            self.0.ledger.mark_all();
-            FsError::Uncertain
+        let (home, crosses) = (command.home(), command.crosses());
+        let submitted = self.0.shards.submit(home, command.encode()?, crosses).await;
+        let encoded = submitted.map_err(|error| match error {
+            // Over several shards: a directory is moved to where too many stand above it.
+            MetadataError::TooLarge(_) => FsError::NameTooLong,
+            error @ (MetadataError::Busy | MetadataError::Refused(_)) => {
+                tracing::warn!(%error, "shards do not take a command");
+                FsError::Delay
+            }
+            error => {
+                tracing::error!(%error, "shard does not answer");
+                self.0.ledger.mark_all();
+                FsError::Uncertain
+            }
         })?;
         let Applied { outcome, accounts } = namespace::applied(&encoded).map_err(|error| {
             tracing::error!(%error, "shard answers in an unknown tongue");

@@ -69,6 +69,8 @@ kinds! {
     Garbage = "garbage",
     /// A counter that is behind, or does not count what is there.
     Counter = "counter",
+    /// What a transaction has left: locks that nobody frees, or a decision that nobody needs.
+    Transaction = "transaction",
     /// An account that does not say what the files of its slot take.
     Account = "account",
     /// An extent that holds its bytes itself and is not known to be folded, or the other way.

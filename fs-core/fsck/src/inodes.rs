@@ -38,7 +38,14 @@ impl Walk<'_> {
                 | (Is::Symlink, Body::Symlink(_))
                 | (Is::Fifo | Is::Socket | Is::CharDevice | Is::BlockDevice, Body::None)
         );
+        let right_key = match (&inode.body, self.filesystems.get(&file.fs)) {
+            (Body::Directory { hash_key, .. }, Some(fs)) => *hash_key == fs.hash_key,
+            _ => true,
+        };
         let findings = &mut self.findings;
+        findings.must(right_key, Kind::Cookie, file, || {
+            format!("directory {file} looks for names with another key than its filesystem has")
+        });
         findings.must(fits, Kind::WrongKind, file, || {
             format!("inode {file} is a {kind} with another kind's content")
         });

@@ -4,6 +4,7 @@ use types::{Cookie, FileId, FsId, InodeId, Slot, StripeId};
 
 pub(crate) const COUNTERS: u8 = 0x01;
 pub(crate) const ACCOUNT: u8 = 0x02;
+pub(crate) const RENAMES: u8 = 0x03;
 pub(crate) const SCRUB: u8 = 0x04;
 pub(crate) const FILESYSTEM: u8 = 0x08;
 pub(crate) const FILESYSTEM_NAME: u8 = 0x09;

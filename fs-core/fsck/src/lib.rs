@@ -1,6 +1,6 @@
 //! What an independent reader finds wrong with a file system.
 //!
-//! It reads a consistent view of a shard's map and the listings of the drives by `docs/formats/` alone, with
+//! It reads a consistent view of the shards' maps and the listings of the drives by `docs/formats/` alone, with
 //! code of its own: a mistake in the code that writes them shows here. Nothing is changed or repaired.
 //!
 //! The map is read once, in the order of its keys, with a point read for each record that another one names. Held
@@ -8,7 +8,7 @@
 //! 24 for each directory of the shard, 16 to 40 for each name or reference that leads to another slot, and 48 for
 //! each chunk of the drives; damage is named up to [`DAMAGE_MAX`] times.
 //!
-//! Use: list the drives into [`Chunks`], take a view, [`check`]; while [`Checked::has_doubts`], wait a little and
+//! Use: list the drives into [`Chunks`], take a view of all [`Shards`], [`check`] and [`Checked::look_at_shards`]; while [`Checked::has_doubts`], wait a little and
 //! [`Checked::reconsider`], as chunks come and go under a file system in use; then [`Checked::finish`].
 
 #![forbid(unsafe_code)]
@@ -22,11 +22,13 @@ mod keys;
 mod part;
 mod paths;
 mod records;
+mod shards;
 mod stripes;
 mod walk;
 
 pub use chunks::Chunks;
 pub use damage::{DAMAGE_MAX, Damage, Kind};
+pub use shards::Shards;
 
 use chunks::Doubts;
 use cluster::ClusterMap;

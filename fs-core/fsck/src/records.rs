@@ -5,8 +5,22 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-/// The only version that there is.
-const VERSION: u8 = 1;
+/// A record with the only version of it that there is.
+pub(crate) trait Record: DeserializeOwned {
+    const VERSION: u8 = 1;
+}
+
+macro_rules! records {
+    ($($name:ident)*) => { $(impl Record for $name {})* };
+}
+
+records! {
+    Counters Buried Scrub Account Unfolded Client Ended Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+}
+
+impl Record for Inode {
+    const VERSION: u8 = 2;
+}
 
 /// Why a record cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,10 +33,10 @@ impl fmt::Display for Unreadable {
 }
 
 /// Reads all of `value`; a byte too many is as wrong as one too few.
-pub(crate) fn decode<R: DeserializeOwned>(value: &[u8]) -> Result<R, Unreadable> {
+pub(crate) fn decode<R: Record>(value: &[u8]) -> Result<R, Unreadable> {
     match value.split_first() {
         None => Err(Unreadable("it is empty".into())),
-        Some((&VERSION, rest)) => match postcard::take_from_bytes::<R>(rest) {
+        Some((version, rest)) if *version == R::VERSION => match postcard::take_from_bytes::<R>(rest) {
             Ok((record, [])) => Ok(record),
             Ok((_, more)) => Err(Unreadable(format!("{} bytes too many", more.len()))),
             Err(error) => Err(Unreadable(error.to_string())),
@@ -36,6 +50,12 @@ pub(crate) struct Counters {
     pub(crate) inode: u64,
     pub(crate) stripe: u64,
     pub(crate) inodes: u64,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Renames {
+    #[expect(dead_code, reason = "any number will do")]
+    count: u64,
 }
 
 /// What the files of a filesystem in a slot take.
@@ -131,7 +151,7 @@ pub(crate) struct Inode {
 pub(crate) enum Body {
     None,
     Symlink(Bytes),
-    Directory { parent: u64, _depth: u16, displaced: u32 },
+    Directory { parent: u64, _depth: u16, displaced: u32, hash_key: [u8; 16] },
     File { inline: Option<Bytes>, _verifier: Option<[u8; 8]>, cut: Option<u64> },
 }
 
@@ -231,7 +251,7 @@ mod tests {
 
     #[test]
     fn records_are_those_of_the_format() {
-        let inode = b"\x01\0\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\
+        let inode = b"\x02\0\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\
             \x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01";
         let inode: Inode = decode(inode).unwrap();
         assert_eq!((inode.mode, inode.links, inode.size, inode.used), (0o4755, 2, 300, 3));

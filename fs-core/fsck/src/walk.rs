@@ -6,9 +6,10 @@ use crate::chunks::{Chunks, Doubts};
 use crate::damage::{Findings, Kind};
 use crate::keys::{self, Key};
 use crate::part::Part;
-use crate::records::{self, Client, Counters, Ended, Filesystem, Replay, Scrub, Time, decode};
+use crate::records::{
+    self, Client, Counters, Ended, Filesystem, Record, Renames, Replay, Scrub, Time, decode,
+};
 use map::{MapError, OrderedMap};
-use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashSet};
 use types::limits::CLIENT_RECORD_BYTES_MAX;
 use types::{FileId, FsId, InodeId, Slot, StripeId};
@@ -147,6 +148,10 @@ impl Walk<'_> {
                     self.unreadable(raw, "its key is too long");
                 }
             }
+            keys::RENAMES if key.slot == Slot(0) && key.body.is_empty() => {
+                self.read::<Renames>(raw, value);
+            }
+            keys::RENAMES => self.unreadable(raw, "its place is in slot 0"),
             keys::ACCOUNT => {
                 if key.body.is_empty() {
                     self.part.account = self.read(raw, value);
@@ -196,7 +201,7 @@ impl Walk<'_> {
     }
 
     /// The record, or a damage.
-    pub(crate) fn read<R: DeserializeOwned>(&mut self, raw: &[u8], value: &[u8]) -> Option<R> {
+    pub(crate) fn read<R: Record>(&mut self, raw: &[u8], value: &[u8]) -> Option<R> {
         match decode(value) {
             Ok(record) => Some(record),
             Err(why) => {

@@ -114,6 +114,13 @@ impl OrderedMap for Overlay<'_> {
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
         self.merged(from, to, false, visit)
     }
+
+    fn get_under(&self, key: &[u8], guard: &[u8]) -> Result<Option<Bytes>, MapError> {
+        match self.changes.0.get(key) {
+            Some(change) => Ok(change.clone()),
+            None => self.below.get_under(key, guard),
+        }
+    }
 }
 
 impl OrderedMapMut for Overlay<'_> {

@@ -3,6 +3,7 @@
 //! `cargo run --release -p metadata --example bench -- DIR [SHARDS] [CLIENTS] [SECONDS] [HOMES] [MAPS]`
 
 use bytes::{Buf, BufMut, Bytes};
+use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMapMut};
@@ -10,18 +11,18 @@ use metadata::{Home, MapSeat, Shard, ShardConfig, ShardOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use types::ShardId;
+use types::Slot;
 
 /// 2 gets and 3 puts of 150 bytes a command of 200 bytes.
 struct Mix;
 
 impl Machine for Mix {
     fn apply(&self, map: &mut dyn OrderedMapMut, command: &Bytes) -> Result<Bytes, MapError> {
-        let key = (&command[..]).get_u64();
-        let name = |part: u8| [&[part][..], &key.to_be_bytes()].concat();
+        let (slot, key) = (&command[..2], (&command[2..]).get_u64());
+        let name = |part: u8| [slot, &[part], &key.to_be_bytes()].concat();
         let seen = map.get(&name(1))?.is_some() || map.get(&name(2))?.is_some();
         for part in 1..=3 {
-            map.put(&name(part), command.slice(8..158));
+            map.put(&name(part), command.slice(10..160));
         }
         Ok(Bytes::from(vec![u8::from(seen)]))
     }
@@ -51,7 +52,11 @@ fn main() -> Result<(), Failure> {
     outcome
 }
 
-async fn open(dir: &Path, shards: u64, (homes, maps): (usize, usize)) -> Result<Vec<Arc<Shard>>, Failure> {
+async fn open(
+    dir: &Path,
+    shards: u64,
+    (homes, maps): (usize, usize),
+) -> Result<Vec<(Slot, Arc<Shard>)>, Failure> {
     let mut logs = Vec::new();
     for home in 0..homes {
         let dir = dir.join(home.to_string());
@@ -62,14 +67,15 @@ async fn open(dir: &Path, shards: u64, (homes, maps): (usize, usize)) -> Result<
     for map in 0..maps {
         drives.push(DriveMap::open(&dir.join(format!("map{map}")), &MapOptions::default())?);
     }
+    let slots = Arc::new(SlotTable::even(shards as u16)?);
     let mut opened = Vec::new();
-    for id in 0..shards {
-        let id = ShardId(id as u16);
+    for (slot, _, id) in slots.runs() {
         let homes = logs.iter().zip(1..).map(|(log, n)| Home { log: log.shard(id), incarnation: n });
         let config = ShardConfig {
             id,
             voter: 1,
             machine: Arc::new(Mix),
+            slots: slots.clone(),
             homes: homes.collect(),
             home_count: logs.len(),
             maps: drives
@@ -79,7 +85,7 @@ async fn open(dir: &Path, shards: u64, (homes, maps): (usize, usize)) -> Result<
                 .collect(),
             options: ShardOptions::default(),
         };
-        opened.push(Arc::new(Shard::open(config).await?));
+        opened.push((slot, Arc::new(Shard::open(config).await?)));
     }
     Ok(opened)
 }
@@ -95,12 +101,13 @@ async fn run(
     let (begun, cpu_before) = (Instant::now(), cpu());
     let mut tasks = Vec::new();
     for client in 0..clients {
-        let shard = opened[(client % shards) as usize].clone();
+        let (slot, shard) = opened[(client % shards) as usize].clone();
         tasks.push(tokio::spawn(async move {
             let mut took = Vec::new();
             let mut key = client << 32;
             while begun.elapsed() < time {
                 let mut command = Vec::with_capacity(200);
+                command.put_u16(slot.0);
                 command.put_u64(key);
                 command.resize(200, key as u8);
                 let sent = Instant::now();
@@ -132,7 +139,7 @@ async fn run(
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("idle: {:.2} % of a core", (cpu() - cpu_before).as_secs_f64() * 50.0);
     let begun = Instant::now();
-    for shard in &opened {
+    for (_, shard) in &opened {
         shard.close().await?;
     }
     println!("closing {shards} shards: {:?}", begun.elapsed());

@@ -1,6 +1,8 @@
 //! What a shard is made of.
 
 use crate::MetadataError;
+use crate::host::Hosting;
+use cluster::SlotTable;
 use drive::log::ShardLog;
 use drive::map::DriveMap;
 use map::Machine;
@@ -60,6 +62,8 @@ pub struct ShardConfig {
     pub voter: u64,
     /// What the commands mean.
     pub machine: Arc<dyn Machine>,
+    /// Which shard holds which slot; never another table for the same log.
+    pub slots: Arc<SlotTable>,
     /// The homes of the log that can be reached, each on another drive.
     pub homes: Vec<Home>,
     /// How many homes the shard has, 2P + 1, the missing ones included.
@@ -72,9 +76,16 @@ pub struct ShardConfig {
 }
 
 impl ShardConfig {
+    pub(crate) fn hosting(&self) -> Hosting {
+        Hosting { shard: self.id, slots: self.slots.clone(), machine: self.machine.clone() }
+    }
+
     pub(crate) fn check(&self) -> Result<(), MetadataError> {
         if self.voter == 0 {
             return Err(MetadataError::Config("voter 0".to_owned()));
+        }
+        if !self.slots.shards().contains(&self.id) {
+            return Err(MetadataError::Config(format!("shard {} holds no slots", self.id.0)));
         }
         if self.home_count.is_multiple_of(2) || self.homes.len() > self.home_count {
             let (here, count) = (self.homes.len(), self.home_count);

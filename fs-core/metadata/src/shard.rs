@@ -2,10 +2,13 @@
 
 mod worker;
 
+use crate::board::Board;
 use crate::gate::Gate;
 use crate::maps::Shared;
 use crate::roll::Roll;
-use crate::{MetadataError, ShardConfig, Standing, View};
+use crate::transaction::{Answer, Record};
+use crate::view::Locking;
+use crate::{Command, MetadataError, Pending, ShardConfig, Standing, View};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -25,6 +28,7 @@ pub struct Shard {
     maps: Arc<Shared>,
     gate: Arc<Gate>,
     roll: Arc<Roll>,
+    board: Arc<Board>,
     /// Has no value ever; its other end goes when the thread has let go of everything.
     ended: watch::Receiver<()>,
 }
@@ -43,7 +47,8 @@ impl Shard {
         let roll = Arc::new(Roll::new(id));
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
-        let of_thread = (gate.clone(), roll.clone());
+        let board = Arc::new(Board::default());
+        let of_thread = (gate.clone(), roll.clone(), board.clone());
         let (ending, ended) = watch::channel(());
         std::thread::Builder::new()
             .name(format!("shard-{}", id.0))
@@ -53,7 +58,7 @@ impl Shard {
             })
             .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
         match opening.await.unwrap_or_else(|_| Err(gate.reason())) {
-            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, ended }),
+            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, board, ended }),
             Err(e) => {
                 wait_for_end(ended).await;
                 Err(e)
@@ -67,7 +72,7 @@ impl Shard {
         self.id
     }
 
-    /// Applies `command`; when the machine's reply comes back it is durable and every later
+    /// Applies a command of the machine; when its reply comes back it is durable and every later
     /// [`Shard::view`] sees it. Waits while too much is queued. Giving up waiting does not take
     /// the command back.
     ///
@@ -75,6 +80,20 @@ impl Shard {
     /// [`MetadataError::TooLarge`] and [`MetadataError::Refused`]: it changed nothing.
     /// [`MetadataError::Stopped`] and [`MetadataError::Closed`]: it may yet take effect.
     pub async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
+        self.request(Command::of_machine(command)).await
+    }
+
+    /// Has a transaction's record decided here, as [`Shard::submit`] does with a command.
+    ///
+    /// # Errors
+    /// Those of [`Shard::submit`].
+    pub async fn tell(&self, record: &Record) -> Result<Answer, MetadataError> {
+        let command =
+            Command::of_transaction(record).ok_or(MetadataError::TooLarge(COMMAND_BYTES_MAX + 1))?;
+        Answer::decode(&self.request(command).await?)
+    }
+
+    async fn request(&self, command: Command) -> Result<Bytes, MetadataError> {
         if command.len() > COMMAND_BYTES_MAX {
             return Err(MetadataError::TooLarge(command.len()));
         }
@@ -89,13 +108,39 @@ impl Shard {
     }
 
     /// A linearizable, consistent read: sees every command that was acknowledged before, by
-    /// anyone. Does not wait and does not go through the shard's thread.
+    /// anyone. Does not wait and does not go through the shard's thread. What a transaction holds
+    /// gives [`map::MapError::Locked`].
     ///
     /// # Errors
     /// [`MetadataError::Stopped`] or [`MetadataError::Closed`].
     pub fn view(&self) -> Result<View, MetadataError> {
+        self.view_as(Locking::AllOthers(None))
+    }
+
+    /// As [`Shard::view`], with other regard to locks.
+    ///
+    /// # Errors
+    /// Those of [`Shard::view`].
+    pub fn view_as(&self, locking: Locking) -> Result<View, MetadataError> {
         self.gate.check()?;
-        Ok(View::new(self.maps.clone()))
+        // The locks first: what they do not have any more is in the snapshot.
+        let pending = self.board.some();
+        let view = View::new(self.id, self.maps.clone(), pending, locking);
+        // Who was stopped in between while the shard was opened anew has locks of before and a map of after.
+        self.gate.check()?;
+        Ok(view)
+    }
+
+    /// The transactions that have not ended here.
+    #[must_use]
+    pub fn pending(&self) -> Arc<Pending> {
+        self.board.now()
+    }
+
+    /// Where [`Shard::pending`] is shown.
+    #[must_use]
+    pub fn board(&self) -> Arc<Board> {
+        self.board.clone()
     }
 
     /// Whether it is open: its views are right, and it takes commands.

@@ -30,7 +30,7 @@ pub(crate) struct Run {
 impl Run {
     fn decode(key: &[u8], value: &[u8]) -> Result<Run, MapError> {
         let offset = keys::extent_offset(key);
-        let offset = offset.ok_or_else(|| MapError("an extent's key has no offset".into()))?;
+        let offset = offset.ok_or_else(|| MapError::Broken("an extent's key has no offset".into()))?;
         Ok(Run { offset, extent: Extent::decode(value)? })
     }
 
@@ -202,7 +202,7 @@ impl Work<'_> {
         let piece = self.read().record(&key)?;
         piece
             .map(|piece| (key, piece))
-            .ok_or_else(|| MapError(format!("stripe {stripe:?} has no piece at {at}")).into())
+            .ok_or_else(|| MapError::Broken(format!("stripe {stripe:?} has no piece at {at}")).into())
     }
 
     /// One more extent refers to the source.
@@ -229,7 +229,7 @@ impl Work<'_> {
         let mut owner: Stripe = self
             .read()
             .record(&stripe_key)?
-            .ok_or_else(|| MapError(format!("piece of {stripe:?}, which has no record")))?;
+            .ok_or_else(|| MapError::Broken(format!("piece of {stripe:?}, which has no record")))?;
         let slot = InodeId(stripe.0).slot();
         if owner.pieces > 1 {
             owner.pieces -= 1;
@@ -315,7 +315,7 @@ where
 {
     let left = u64::from(count).checked_sub(u64::from(by));
     left.and_then(|left| T::try_from(left).ok())
-        .ok_or_else(|| MapError("a count would fall below nothing".into()))
+        .ok_or_else(|| MapError::Broken("a count would fall below nothing".into()))
 }
 
 /// Content cut to `length` bytes.

@@ -4,9 +4,7 @@ use crate::accounts::Accounts;
 use crate::command::{DirChange, Failure, Removed};
 use crate::cookie::natural;
 use crate::extents::less;
-use crate::records::{
-    Body, Counters, Directory, Entry, EntryName, File, Filesystem, Inode, Intent, Orphan, Record,
-};
+use crate::records::{Body, Counters, Directory, Entry, EntryName, File, Inode, Intent, Orphan, Record};
 use crate::{commands, keys};
 use map::{MapError, OrderedMap, OrderedMapMut};
 use types::{AccessMask, Attr, Cookie, Cred, FileId, FileKind, FsError, FsId, InodeId, Name, Slot, Time};
@@ -73,20 +71,10 @@ impl<'a> Reader<'a> {
         Ok(inode)
     }
 
-    pub(crate) fn filesystem(&self) -> Step<Filesystem> {
-        self.record(&keys::filesystem(self.fs))?.ok_or_else(|| FsError::Stale.into())
-    }
-
     /// Where `name` stands in `dir`.
-    pub(crate) fn entry(
-        &self,
-        dir: InodeId,
-        body: &Directory,
-        hash_key: &[u8; 16],
-        name: &Name,
-    ) -> Step<Option<(Cookie, Entry)>> {
+    pub(crate) fn entry(&self, dir: InodeId, body: &Directory, name: &Name) -> Step<Option<(Cookie, Entry)>> {
         let dir = self.file(dir);
-        let cookie = natural(hash_key, name);
+        let cookie = natural(&body.hash_key, name);
         match self.record::<Entry>(&keys::entry(dir, cookie))? {
             Some(entry) if entry.name == *name => return Ok(Some((cookie, entry))),
             _ if body.displaced == 0 => return Ok(None),
@@ -231,14 +219,13 @@ impl Work<'_> {
     }
 
     pub(crate) fn find(&self, dir_ino: InodeId, dir: &Inode, name: &Name) -> Step<Option<(Cookie, Entry)>> {
-        let read = self.read();
-        read.entry(dir_ino, dir.as_directory()?, &read.filesystem()?.hash_key, name)
+        self.read().entry(dir_ino, dir.as_directory()?, name)
     }
 
     /// Adds both records of an entry and changes `dir`, which the caller writes. The name must be free.
     pub(crate) fn add_entry(&mut self, dir_ino: InodeId, dir: &mut Inode, entry: Entry) -> Step<DirChange> {
         let dir_file = self.file(dir_ino);
-        let home = natural(&self.read().filesystem()?.hash_key, &entry.name);
+        let home = natural(&dir.as_directory()?.hash_key, &entry.name);
         let mut cookie = home;
         while self.map.get(&keys::entry(dir_file, cookie))?.is_some() {
             if cookie.0 - home.0 == u64::from(u16::MAX) {
@@ -266,7 +253,7 @@ impl Work<'_> {
         entry: &Entry,
     ) -> Step<DirChange> {
         let dir_file = self.file(dir_ino);
-        let home = natural(&self.read().filesystem()?.hash_key, &entry.name);
+        let home = natural(&dir.as_directory()?.hash_key, &entry.name);
         let is_directory = entry.kind == FileKind::Directory;
         self.map.delete(&keys::entry(dir_file, cookie));
         self.map.delete(&keys::entry_name(dir_file, &entry.name, is_directory));
@@ -286,8 +273,15 @@ impl Work<'_> {
         }
     }
 
-    /// Takes one name from an inode; the last one makes it an orphan or removes it, in steps if need be.
-    pub(crate) fn drop_link(&mut self, ino: InodeId, mut inode: Inode, keep: bool) -> Step<Removed> {
+    /// Takes a name from an inode; the last one makes it an orphan or removes it, in steps if need be, and not
+    /// more than its record where it is not in the slot that the command is at home in.
+    pub(crate) fn drop_link(
+        &mut self,
+        home: Slot,
+        ino: InodeId,
+        mut inode: Inode,
+        keep: bool,
+    ) -> Step<Removed> {
         let file = self.file(ino);
         let kind = inode.kind;
         inode.links = if kind == FileKind::Directory { 0 } else { less(inode.links, 1)? };
@@ -299,7 +293,9 @@ impl Work<'_> {
             self.put(&keys::orphan(file), &Orphan { since: self.now });
         } else if links == 0 {
             self.put(&keys::intent(file), &Intent::Delete { from: 0 });
-            drain = commands::drain::step(self, ino)?;
+            let has_content = matches!(&inode.body, Body::File(body) if body.inline.is_none());
+            let away = ino.slot() != home && (has_content || inode.xattrs > 0);
+            drain = away || commands::drain::step(self, ino)?;
         }
         Ok(Removed { file, kind, links, kept: links == 0 && keep, drain })
     }

@@ -11,6 +11,8 @@ pub mod kind {
     pub const COUNTERS: u8 = 0x01;
     /// What a slot's files take.
     pub const ACCOUNT: u8 = 0x02;
+    /// The lease of renames, in the root's slot.
+    pub const RENAMES: u8 = 0x03;
     /// How far the stripes of a slot have been read again, in filesystem 0.
     pub const SCRUB: u8 = 0x04;
     /// A filesystem, in slot 0 of filesystem 0.
@@ -91,6 +93,12 @@ impl Key {
 #[must_use]
 pub fn counters(fs: FsId, slot: Slot) -> Vec<u8> {
     Key::new(slot, fs, kind::COUNTERS).end()
+}
+
+/// The lease under which directories of `fs` move to other parents.
+#[must_use]
+pub fn renames(fs: FsId) -> Vec<u8> {
+    Key::new(Slot(0), fs, kind::RENAMES).end()
 }
 
 /// What the files of `fs` in `slot` take.

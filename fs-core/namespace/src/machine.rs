@@ -41,8 +41,9 @@ impl Command {
         }
     }
 
-    /// The slot that the command's replay is kept in.
-    fn home(&self) -> Slot {
+    /// The slot whose shard runs the command, and where its replay is kept.
+    #[must_use]
+    pub fn home(&self) -> Slot {
         match &self.action {
             Action::Create(create) => create.dir.slot(),
             Action::Link { dir, .. } | Action::Remove { dir, .. } => dir.slot(),
@@ -68,6 +69,23 @@ impl Command {
             | Action::DropClients { .. } => InodeId::ROOT.slot(),
         }
     }
+
+    /// Whether the command is likely to change slots of several shards, where every slot is a shard's own.
+    #[must_use]
+    pub fn crosses(&self) -> bool {
+        match &self.action {
+            // A directory near the root gets a slot of its own.
+            Action::Create(create) => matches!(create.node, crate::NodeSpec::Directory),
+            Action::Link { ino, dir, .. } => ino.slot() != dir.slot(),
+            Action::Remove { dir, seen, .. } => seen.0 != 0 && seen.slot() != dir.slot(),
+            Action::Rename { from_dir, to_dir, seen, .. } => {
+                let seen = seen.map_or(to_dir.slot(), InodeId::slot);
+                from_dir.slot() != to_dir.slot() || seen != to_dir.slot()
+            }
+            Action::CloneRange { from, to, .. } => from.slot() != to.slot(),
+            _ => false,
+        }
+    }
 }
 
 /// What came of a command.
@@ -84,9 +102,9 @@ pub struct Applied {
 /// # Errors
 /// [`MapError`] when it is no answer: the machine that made it is of another version.
 pub fn applied(encoded: &[u8]) -> Result<Applied, MapError> {
-    let wrong = |error: postcard::Error| MapError(format!("outcome: {error}"));
+    let wrong = |error: postcard::Error| MapError::Broken(format!("outcome: {error}"));
     let Some((&VERSION, rest)) = encoded.split_first() else {
-        return Err(MapError("outcome of an unknown version".into()));
+        return Err(MapError::Broken("outcome of an unknown version".into()));
     };
     let (outcome, rest) = postcard::take_from_bytes(rest).map_err(wrong)?;
     let accounts = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest).map_err(wrong)? };

@@ -110,7 +110,7 @@ impl Audit {
         let rest = || body.get(6..);
         match *key.get(keys::PREFIX_BYTES - 1)? {
             kind::COUNTERS => drop(self.counters.insert((fs, slot), Counters::decode(value).ok()?)),
-            kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
+            kind::RENAMES | kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
             kind::CLIENT => drop(Client::decode(value).ok()?),
             kind::SCRUB => drop(Scrub::decode(value).ok()?),
             kind::ENDED => drop(Ended::decode(value).ok()?),

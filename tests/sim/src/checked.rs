@@ -1,12 +1,13 @@
 //! fsck over what a simulation leaves, on the one drive that its stripes in memory would be on.
 
-use cluster::{ClusterMap, DomainId, DriveInfo, DriveState, Scheme};
+use bytes::Bytes;
+use cluster::{ClusterMap, DomainId, DriveInfo, DriveState, Scheme, SlotTable};
 use drive::{ChunkInfo, ChunkKey, Shape};
-use fsck::{Chunks, Report};
-use map::{MapError, OrderedMap};
+use fsck::{Chunks, Report, Shards};
+use map::{MapError, MemoryMap, OrderedMap, OrderedMapMut};
 use std::collections::BTreeMap;
 use types::limits::BLOCK_BYTES;
-use types::{ChunkId, DriveId, GroupId, StripeId};
+use types::{ChunkId, DriveId, GroupId, ShardId, StripeId};
 
 /// The drive of all chunks.
 pub const DRIVE: DriveId = DriveId(0);
@@ -29,15 +30,34 @@ pub fn chunk(stripe: StripeId, length: usize) -> ChunkInfo {
     ChunkInfo { key, shape, blocks: length.div_ceil(BLOCK_BYTES) as u16 }
 }
 
-/// What fsck says of `map` and these stripes.
+/// What fsck says of `map`, as if it was one shard's, and these stripes.
 ///
 /// # Errors
 /// When the map cannot be read.
 pub fn checked(map: &dyn OrderedMap, stripes: &BTreeMap<StripeId, usize>) -> Result<Report, MapError> {
-    let mut chunks = Chunks::new(one_drive().map_err(|error| MapError(error.to_string()))?);
+    let mut stored = MemoryMap::default();
+    map.scan(&[], &[0xff; 64], &mut |key, value| {
+        stored.put(&[&[1], key].concat(), Bytes::copy_from_slice(value));
+        true
+    })?;
+    let slots = SlotTable::even(1).map_err(|error| MapError::Broken(error.to_string()))?;
+    checked_shards(&Shards::new(slots, BTreeMap::from([(ShardId(0), stored)]))?, stripes)
+}
+
+/// What fsck says of these shards and stripes.
+///
+/// # Errors
+/// When a map cannot be read.
+pub fn checked_shards<M: OrderedMap>(
+    shards: &Shards<M>,
+    stripes: &BTreeMap<StripeId, usize>,
+) -> Result<Report, MapError> {
+    let mut chunks = Chunks::new(one_drive().map_err(|error| MapError::Broken(error.to_string()))?);
     chunks.listed(DRIVE);
     for (stripe, length) in stripes {
         chunks.add(DRIVE, &[chunk(*stripe, *length)]);
     }
-    fsck::check(map, chunks)?.finish(map)
+    let mut checked = fsck::check(shards, chunks)?;
+    checked.look_at_shards(shards)?;
+    checked.finish(shards)
 }

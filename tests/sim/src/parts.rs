@@ -1,20 +1,25 @@
-//! Shards and stripes in memory: the real machine over a map, and bytes in a table.
+//! Shards and stripes in memory: the real machine over maps, and bytes in a table.
 
 use crate::weather::{Mishap, Weather};
 use bytes::Bytes;
+use cluster::SlotTable;
+use env::sim::SimClock;
+use env::{Clock, Random, SeededRandom};
 use frontend::{
-    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, StripeError, StripePage, Stripes, Usage,
-    Verified,
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, StripeError, StripePage, Stripes, Usage, Verified,
 };
-use map::{Machine, MapError, MemoryMap, OrderedMap, Overlay, Visit, WriteSet};
+use fsck::Shards;
+use map::{MapError, MemoryMap};
+use metadata::sim::{MemoryShard, MemoryView};
+use metadata::{Answer, Board, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig};
 use namespace::Namespace;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use types::limits::{BLOCK_BYTES, COMMAND_KEYS_MAX};
-use types::{FsId, GroupId, StripeId};
+use types::limits::BLOCK_BYTES;
+use types::{FsId, GroupId, ShardId, StripeId};
 
 /// The life of a process: what is on its way when it ends has no effect any more, and gets no answer.
 #[derive(Clone, Default)]
@@ -33,90 +38,170 @@ impl Life {
     }
 }
 
-/// One shard, which applies when the weather lets it.
+/// Views that were taken earlier and are shown later: what a reader has that was stopped in between.
 #[derive(Clone, Default)]
-pub struct MemoryShard {
-    map: Arc<Mutex<Arc<MemoryMap>>>,
+pub struct Held(Arc<Mutex<BTreeMap<ShardId, (usize, MemoryView)>>>);
+
+impl Held {
+    fn view(&self, shard: ShardId) -> Option<MemoryView> {
+        let mut held = self.0.lock();
+        let (before, _) = held.get_mut(&shard)?;
+        match before.checked_sub(1) {
+            Some(fewer) => *before = fewer,
+            None => return held.remove(&shard).map(|(_, view)| view),
+        }
+        None
+    }
+}
+
+/// A shard that answers when the weather lets it.
+#[derive(Clone)]
+pub struct WeatheredShard {
+    id: ShardId,
+    held: Held,
+    shard: MemoryShard,
     weather: Weather,
     life: Life,
 }
 
-impl MemoryShard {
-    /// An empty shard in this weather.
-    #[must_use]
-    pub fn in_weather(weather: &Weather) -> MemoryShard {
-        MemoryShard { weather: weather.clone(), ..MemoryShard::default() }
-    }
-
-    /// The same shard as one life has it.
-    #[must_use]
-    pub fn in_life(&self, life: &Life) -> MemoryShard {
-        MemoryShard { life: life.clone(), ..self.clone() }
-    }
-
-    /// The map as it is now.
-    #[must_use]
-    pub fn map(&self) -> Arc<MemoryMap> {
-        self.map.lock().clone()
-    }
-
-    fn apply(&self, command: &Bytes) -> Result<Bytes, String> {
-        let mut map = self.map.lock();
-        let mut changes = WriteSet::default();
-        let below = map.clone();
-        let mut overlay = Overlay::new(&*below, &mut changes);
-        let reply = Namespace.apply(&mut overlay, command).map_err(|e| e.to_string())?;
-        drop(below);
-        if changes.len() > COMMAND_KEYS_MAX {
-            return Err(format!("a command changes {} keys", changes.len()));
-        }
-        let map = Arc::make_mut(&mut map);
-        for (key, change) in changes.iter() {
-            match change {
-                Some(value) => map::OrderedMapMut::put(map, key, value.clone()),
-                None => map::OrderedMapMut::delete(map, key),
-            }
-        }
-        Ok(reply)
-    }
+fn silence() -> MetadataError {
+    MetadataError::Stopped("no answer".to_owned())
 }
 
-/// A view of the map at one moment.
-pub struct MemoryView(Arc<MemoryMap>);
-
-impl OrderedMap for MemoryView {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
-        self.0.get(key)
-    }
-
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.scan(from, to, visit)
-    }
-
-    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.scan_back(from, to, visit)
-    }
-}
-
-impl Shards for MemoryShard {
-    type View = MemoryView;
-
-    async fn submit(&self, command: Bytes) -> Result<Bytes, String> {
+impl WeatheredShard {
+    async fn through<T>(
+        &self,
+        what: impl Future<Output = Result<T, MetadataError>> + Send,
+    ) -> Result<T, MetadataError> {
         self.weather.wait().await;
         self.life.goes_on().await;
         if self.weather.strikes(Mishap::Command) {
-            return Err("the command did not arrive".into());
+            return Err(silence());
         }
-        let reply = self.apply(&command)?;
+        let answer = what.await?;
         self.weather.wait().await;
-        if self.weather.strikes(Mishap::Reply) {
-            return Err("the reply did not arrive".into());
-        }
-        Ok(reply)
+        self.life.goes_on().await;
+        if self.weather.strikes(Mishap::Reply) { Err(silence()) } else { Ok(answer) }
+    }
+}
+
+impl Member for WeatheredShard {
+    type View = MemoryView;
+
+    async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
+        self.through(self.shard.submit(command)).await
     }
 
-    fn view(&self) -> Result<MemoryView, String> {
-        Ok(MemoryView(self.map()))
+    async fn tell(&self, record: Record) -> Result<Answer, MetadataError> {
+        self.through(self.shard.tell(record)).await
+    }
+
+    fn view(&self, locking: Locking) -> Result<MemoryView, MetadataError> {
+        self.held.view(self.id).map_or_else(|| self.shard.view(locking), Ok)
+    }
+
+    fn board(&self) -> Result<Arc<Board>, MetadataError> {
+        self.shard.board()
+    }
+}
+
+/// Shards in memory that together hold all slots; they outlive the executors that run on them.
+#[derive(Clone)]
+pub struct MemoryShards {
+    slots: Arc<SlotTable>,
+    members: BTreeMap<ShardId, MemoryShard>,
+    weather: Weather,
+    held: Held,
+}
+
+impl MemoryShards {
+    /// So many empty ones in this weather.
+    ///
+    /// # Errors
+    /// For a number of shards that cannot be.
+    pub fn new(count: u16, weather: &Weather) -> Result<MemoryShards, MetadataError> {
+        let slots = SlotTable::even(count).map_err(|error| MetadataError::Config(error.to_string()))?;
+        let slots = Arc::new(slots);
+        let shard = |id| Ok((id, MemoryShard::new(id, slots.clone(), Arc::new(Namespace))?));
+        let members = slots.shards().into_iter().map(shard).collect::<Result<_, MetadataError>>()?;
+        Ok(MemoryShards { slots, members, weather: weather.clone(), held: Held::default() })
+    }
+
+    /// The next life of their executor; the former must have ended.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn open(
+        &self,
+        life: &Life,
+        epoch: u32,
+        clock: Arc<dyn Clock>,
+        random: &dyn Random,
+    ) -> Result<ShardSet<WeatheredShard>, MetadataError> {
+        let member = |(id, shard): (&ShardId, &MemoryShard)| {
+            let (shard, weather, life) = (shard.clone(), self.weather.clone(), life.clone());
+            (*id, WeatheredShard { id: *id, held: self.held.clone(), shard, weather, life })
+        };
+        let config = ShardSetConfig {
+            slots: self.slots.clone(),
+            members: self.members.iter().map(member).collect(),
+            machine: Arc::new(Namespace),
+            executor: 1,
+            epoch,
+            clock,
+        };
+        ShardSet::open(config, random).await
+    }
+
+    /// What recovery would make of them now; they stay as they are.
+    ///
+    /// # Errors
+    /// When recovery fails, or leaves anything of a transaction.
+    pub async fn recovered(&self) -> Result<Shards<MemoryMap>, MetadataError> {
+        let copy = |(id, shard): (&ShardId, &MemoryShard)| {
+            let copy = MemoryShard::over(*id, self.slots.clone(), Arc::new(Namespace), shard.stored())?;
+            Ok((*id, copy))
+        };
+        let members = self.members.iter().map(copy).collect::<Result<BTreeMap<_, _>, MetadataError>>()?;
+        let (weather, held) = (Weather::default(), Held::default());
+        let copies = MemoryShards { members, weather, held, slots: self.slots.clone() };
+        let random = SeededRandom::new(0);
+        drop(copies.open(&Life::default(), u32::MAX, Arc::new(SimClock::new()), &random).await?);
+        for shard in copies.members.values() {
+            if !shard.board()?.now().is_empty() {
+                return Err(MetadataError::Damaged("recovery has left a transaction".to_owned()));
+            }
+        }
+        Ok(copies.as_they_are()?)
+    }
+
+    /// The shards' maps as they are stored now.
+    ///
+    /// # Errors
+    /// None that could be: there is one for each shard.
+    pub fn as_they_are(&self) -> Result<Shards<MemoryMap>, MapError> {
+        let stored = |(id, shard): (&ShardId, &MemoryShard)| (*id, MemoryMap::clone(&shard.stored()));
+        Shards::new(SlotTable::clone(&self.slots), self.members.iter().map(stored).collect())
+    }
+
+    /// Views of all as they are now, for [`MemoryShards::show_again`].
+    ///
+    /// # Errors
+    /// None that could be.
+    pub fn views(&self) -> Result<BTreeMap<ShardId, MemoryView>, MetadataError> {
+        let view = |(id, shard): (&ShardId, &MemoryShard)| Ok((*id, shard.view(Locking::AllOthers(None))?));
+        self.members.iter().map(view).collect()
+    }
+
+    /// Gives an earlier view to the one who asks each of these shards after so many others.
+    pub fn show_again(&self, views: BTreeMap<ShardId, MemoryView>, after: usize) {
+        *self.held.0.lock() = views.into_iter().map(|(shard, view)| (shard, (after, view))).collect();
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn member(&self, shard: ShardId) -> Option<&MemoryShard> {
+        self.members.get(&shard)
     }
 }
 

@@ -25,12 +25,12 @@ pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
 /// The value in `cell`, verified to be whole and to belong to `key`.
 pub(super) fn open<'a>(key: &[u8], cell: &'a [u8]) -> Result<&'a [u8], MapError> {
     let Some((head, value)) = cell.split_first_chunk::<HEAD>() else {
-        return Err(MapError(format!("the value of key {} is cut off", key.escape_ascii())));
+        return Err(MapError::Broken(format!("the value of key {} is cut off", key.escape_ascii())));
     };
     if u32::from_le_bytes(*head) == checksum(key, value) {
         Ok(value)
     } else {
-        Err(MapError(format!("the value of key {} has a wrong checksum", key.escape_ascii())))
+        Err(MapError::Broken(format!("the value of key {} has a wrong checksum", key.escape_ascii())))
     }
 }
 

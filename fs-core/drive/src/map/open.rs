@@ -12,7 +12,7 @@ use std::sync::Arc;
 use types::ShardId;
 
 /// Names of keyspaces begin so; the number is the version of what is in them. Shard and generation follow.
-const KEYSPACE: &str = "shard.2.";
+const KEYSPACE: &str = "shard.3.";
 
 /// The engine's folder of tables.
 const KEYSPACES: &str = "keyspaces";

@@ -72,12 +72,12 @@ impl ShardMap {
     /// since, no later commit is taken.
     pub fn commit(&self, changes: &WriteSet, mark: &[u8]) -> Result<(), MapError> {
         let Some(_alone) = self.pass.hold() else {
-            return Err(MapError("it was opened by another since".to_owned()));
+            return Err(MapError::Broken("it was opened by another since".to_owned()));
         };
         let mut batch = self.db.batch();
         for (key, change) in changes.iter() {
             if !is_machines(key) {
-                return Err(MapError(format!("no key of a machine: {}", key.escape_ascii())));
+                return Err(MapError::Broken(format!("no key of a machine: {}", key.escape_ascii())));
             }
             match change {
                 Some(value) => batch.insert(&self.cells, key, cell::seal(key, value)),
@@ -105,7 +105,7 @@ impl ShardMap {
             // Also tells whether the engine gave up after an error of the disk.
             self.db.persist(PersistMode::Buffer).map_err(engine)?;
             if begun.elapsed() > PERSIST_WAIT {
-                return Err(MapError("writing tables does not come to an end".to_owned()));
+                return Err(MapError::Broken("writing tables does not come to an end".to_owned()));
             }
             // The engine has no call that waits without the danger of waiting for ever.
             std::thread::sleep(Duration::from_millis(1));
@@ -149,7 +149,7 @@ fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Option<Bounds<'a>> {
 }
 
 fn engine(error: fjall::Error) -> MapError {
-    MapError(error.to_string())
+    MapError::Broken(error.to_string())
 }
 
 fn value(key: &[u8], found: Option<fjall::UserValue>) -> Result<Option<Bytes>, MapError> {

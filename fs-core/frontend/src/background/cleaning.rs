@@ -3,7 +3,7 @@
 //! It looks at slots in which much is dead, and goes by the extents there: of a piece, too, only some bytes may be
 //! needed still. As with folding, nobody waits for it: what is not any more as it was seen stays where it is.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Inner, PlacedStripe, Purpose, Shards, StripeError, Stripes};
 use bytes::BytesMut;
 use namespace::queries::sparse::{Part, parts};
@@ -107,11 +107,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     async fn clean_slot(&self, slot: Slot) -> Result<(), FsError> {
-        let filesystems = answer(accounts::filesystems_in(&self.view()?, slot))?;
+        let filesystems = answer(accounts::filesystems_in(&self.past_view(), slot))?;
         for fs in filesystems {
             let mut after = None;
             loop {
-                let page = answer(pending::live_in(&self.view()?, slot, after, STRIPES))?;
+                let page = answer(pending::live_in(&self.past_view(), slot, after, STRIPES))?;
                 let Some((last, _)) = page.last() else { break };
                 after = Some(*last);
                 // One that is not being laid now, after the view, has all the pieces that it will ever have.
@@ -133,7 +133,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let mut needed: HashMap<StripeId, u64> = HashMap::new();
         let mut from = None;
         loop {
-            let (found, next) = answer(parts(&self.view()?, fs, slot, from, LOOK))?;
+            let (found, next) = answer(parts(&self.past_view(), fs, slot, from, LOOK))?;
             for part in found.iter().filter(|part| stripes.contains_key(&part.stripe)) {
                 *needed.entry(part.stripe).or_default() += u64::from(part.length);
             }
@@ -155,7 +155,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let most = self.0.stripes.stripe_bytes_max();
         let (mut taken, mut bytes, mut from) = (Vec::new(), 0, None);
         loop {
-            let (found, next) = answer(parts(&self.view()?, fs, slot, from, LOOK))?;
+            let (found, next) = answer(parts(&self.past_view(), fs, slot, from, LOOK))?;
             for part in found {
                 let length = part.length as usize;
                 if !stripes.contains_key(&part.stripe) || length > most {

@@ -3,7 +3,7 @@
 //! A stripe is written first; the command that lets extents point into it moves only what is still as it was
 //! seen, so that nobody has to wait for this and this waits for nobody.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Inner, Purpose, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::Move;
@@ -91,7 +91,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     async fn fold_slot(&self, slot: Slot, age: Duration) -> Result<(), FsError> {
-        let filesystems = answer(accounts::filesystems_in(&self.view()?, slot))?;
+        let filesystems = answer(accounts::filesystems_in(&self.past_view(), slot))?;
         for fs in filesystems {
             self.fold_part(fs, slot, age).await?;
         }
@@ -106,7 +106,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             let now = self.0.clock.now();
             let changing = (!age.is_zero()).then(|| (before(now, age), now));
             let look = Look { fs, slot, bytes: most - bytes, extents: LOOK, changing };
-            let (found, next) = answer(runs(&self.view()?, &look, from))?;
+            let (found, next) = answer(runs(&self.past_view(), &look, from))?;
             tokio::task::yield_now().await;
             bytes += found.iter().map(Run::length).sum::<usize>();
             taken.extend(found);

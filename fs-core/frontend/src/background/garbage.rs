@@ -3,7 +3,7 @@
 //! What one look finds is freed by the next, when readers that saw the old extents are done. A look takes more
 //! where more waits.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::Action;
 use namespace::queries::pending::{self, StripeAt};
@@ -142,7 +142,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Finds up to `most` behind the last, and remembers where it stopped; nowhere at the end.
     fn look_from(&self, looks: &mut Looks, slots: &[Slot], most: usize) -> Result<(), FsError> {
-        let view = self.view()?;
+        let view = self.past_view();
         let slot_of = |at: &StripeAt| InodeId(at.stripe.0).slot();
         let last = looks.last;
         for &slot in slots.iter().filter(|slot| last.is_none_or(|last| **slot >= slot_of(&last))) {

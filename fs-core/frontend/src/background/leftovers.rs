@@ -1,8 +1,8 @@
 //! What a former life left: intents, and stripes that nobody committed. Its orphans go at the end of grace.
 
 use super::Work;
+use crate::look::answer;
 use crate::parts::{ListFrom, ListedStripe};
-use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{accounts, inode, pending};
 use types::FsError;
@@ -11,7 +11,7 @@ use types::FsError;
 const PAGE: usize = 4096;
 
 pub(super) fn take_over<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
-    let born = frontend.view()?;
+    let born = frontend.view_of_all()?;
     for fs in answer(inode::filesystems(&born))? {
         for file in answer(pending::intents(&born, fs.id))? {
             frontend.later(Work::Drain(file));
@@ -59,7 +59,7 @@ async fn free_uncommitted<S: Shards, D: Stripes>(
     let mut unknown = Vec::new();
     {
         // Taken after the listing, so that what is committed is in it.
-        let view = frontend.view().map_err(|error| error.to_string())?;
+        let view = frontend.past_view();
         for ListedStripe { place, .. } in &page.stripes {
             let old = answer(pending::was_granted(born, place.stripe)).map_err(|error| error.to_string())?;
             let known = answer(accounts::find_stripe(&view, place.stripe)).map_err(|e| e.to_string())?;

@@ -3,8 +3,8 @@
 //! Slow on purpose. Each slot is counted in a view of its own, so that what is found wrong is wrong, whatever
 //! goes on meanwhile. What drives have is compared stripe by stripe, and what is in doubt is looked at again.
 
+use crate::look::answer;
 use crate::parts::{ListFrom, ListedStripe};
-use crate::propose::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::queries::accounts::{self, Recount};
 use std::sync::Weak;
@@ -80,7 +80,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let mut left = STEP;
         loop {
             let Some((view, recount)) = &mut at.now else {
-                let view = self.view()?;
+                let view = self.past_view();
                 let next = at.next.map_or(Ok(None), |from| answer(accounts::used_slot(&view, from)))?;
                 let Some(slot) = next else { return Ok(Some(at.differences)) };
                 at.next = slot.0.checked_add(1).map(Slot);
@@ -166,7 +166,7 @@ async fn compare<S: Shards, D: Stripes>(
         let this = Frontend(inner);
         let page = this.0.stripes.list(from, STEP).await.map_err(|error| error.to_string())?;
         // Taken after the listing, so that what is committed is in it.
-        let view = this.view().map_err(|error| error.to_string())?;
+        let view = this.past_view();
         for listed in page.stripes {
             if this.classify(&view, &listed).map_err(|e| e.to_string())? != OnDrives::default() {
                 doubts.push(listed.place);
@@ -211,7 +211,7 @@ async fn look_again<S: Shards, D: Stripes>(
 ) -> Result<OnDrives, String> {
     let from = ListFrom { group: place.group, stripe: place.stripe };
     let page = this.0.stripes.list(Some(from), FEW).await.map_err(|error| error.to_string())?;
-    let view = this.view().map_err(|error| error.to_string())?;
+    let view = this.past_view();
     let listed = page.stripes.into_iter().find(|listed| listed.place == *place);
     let Some(listed) = listed else { return Ok(OnDrives::default()) };
     match answer(accounts::find_stripe(&view, place.stripe)).map_err(|error| error.to_string())? {

@@ -3,7 +3,7 @@
 //! It goes by the map and not by what drives list, so that a chunk that a drive has lost, or never wrote, is missed.
 //! How far it has come is noted with each slot: a restart goes on there.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, StripeError, Stripes};
 use namespace::Action;
 use namespace::queries::accounts;
@@ -88,7 +88,7 @@ async fn pass<S: Shards, D: Stripes>(
         loop {
             let Some(inner) = weak.upgrade() else { return Ok(false) };
             let this = Frontend(inner);
-            let page = answer(pending::live_in(&this.view()?, slot, at.after, PAGE))?;
+            let page = answer(pending::live_in(&this.past_view(), slot, at.after, PAGE))?;
             if page.is_empty() {
                 this.end_slot(at).await?;
                 break;
@@ -143,7 +143,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         })?;
         let (mut due, mut left, mut oldest) = (Vec::new(), 0, Some(now));
         {
-            let view = self.view()?;
+            let view = self.past_view();
             for &(slot, stored) in &slots {
                 let at = answer(pending::scrub(&view, slot))?;
                 oldest = oldest.min(at.whole);
@@ -181,7 +181,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             scrubbed.left = scrubbed.left.saturating_sub(bytes);
         }
         let lives = || {
-            let known = self.view().and_then(|view| answer(accounts::find_stripe(&view, place.stripe)));
+            let known = answer(accounts::find_stripe(&self.past_view(), place.stripe));
             known.is_ok_and(|known| known.is_some_and(|known| known.live))
         };
         match result {

@@ -11,8 +11,9 @@ pub(crate) async fn access<S: Shards, D: Stripes>(
     request: Access,
 ) -> Result<AccessReply, FsError> {
     fe.steady(|| {
-        let inode = fe.inode(request.file)?;
+        let inode = fe.seen_inode(request.file)?;
         let granted = inode::access(&ctx.cred, &inode, request.mask);
         Ok(AccessReply { granted, attr: fe.laid_over(inode::attr_of(request.file, &inode)) })
     })
+    .await
 }

@@ -14,7 +14,7 @@ pub(crate) async fn allocate<S: Shards, D: Stripes>(
     request: Allocate,
 ) -> Result<(), FsError> {
     let Allocate { file, open, range, how } = request;
-    may_use(fe, ctx, file, open, OpenAccess { read: false, write: true })?;
+    may_use(fe, ctx, file, open, OpenAccess { read: false, write: true }).await?;
     if range.is_empty() {
         return Err(FsError::Invalid);
     }

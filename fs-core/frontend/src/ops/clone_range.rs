@@ -17,8 +17,8 @@ pub(crate) async fn clone_range<S: Shards, D: Stripes>(
     if from.fs != to.fs {
         return Err(FsError::CrossFilesystem);
     }
-    may_use(fe, ctx, from, from_open, OpenAccess { read: true, write: false })?;
-    may_use(fe, ctx, to, to_open, OpenAccess { read: false, write: true })?;
+    may_use(fe, ctx, from, from_open, OpenAccess { read: true, write: false }).await?;
+    may_use(fe, ctx, to, to_open, OpenAccess { read: false, write: true }).await?;
     let target = fe.0.nodes.get(to);
     let _still = target.gate.write().await;
     if from != to
@@ -28,7 +28,7 @@ pub(crate) async fn clone_range<S: Shards, D: Stripes>(
     }
     let _one = target.flushing.lock().await;
     fe.flush_held(&target).await?;
-    let size = fe.inode(from)?.size;
+    let size = fe.inode(from).await?.size;
     let length = if length == 0 { size.saturating_sub(from_offset) } else { length };
     let aligned = |at: u64| at.is_multiple_of(BLOCK_BYTES as u64);
     let end = from_offset.checked_add(length).ok_or(FsError::Invalid)?;

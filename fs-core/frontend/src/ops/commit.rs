@@ -12,7 +12,7 @@ pub(crate) async fn commit<S: Shards, D: Stripes>(
     if let Some(node) = fe.0.nodes.find(request.file) {
         fe.flush(&node).await?;
     }
-    match fe.inode(request.file)?.kind {
+    match fe.inode(request.file).await?.kind {
         FileKind::File | FileKind::Directory => {}
         _ => return Err(FsError::WrongKind),
     }

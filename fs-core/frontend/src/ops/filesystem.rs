@@ -1,6 +1,5 @@
 //! Finding a filesystem by its name.
 
-use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::inode;
 use types::{FileId, FsError};
@@ -11,6 +10,6 @@ pub(crate) async fn filesystem<S: Shards, D: Stripes>(
     _: &Ctx,
     request: Filesystem,
 ) -> Result<FilesystemReply, FsError> {
-    let found = answer(inode::filesystem(&fe.view()?, &request.name))?;
+    let found = fe.unlocked(|| fe.look(|map| inode::filesystem(map, &request.name))).await?;
     Ok(FilesystemReply { root: FileId::root(found.id) })
 }

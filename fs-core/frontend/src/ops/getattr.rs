@@ -9,5 +9,5 @@ pub(crate) async fn getattr<S: Shards, D: Stripes>(
     _: &Ctx,
     request: GetAttr,
 ) -> Result<GetAttrReply, FsError> {
-    Ok(GetAttrReply { attr: fe.attr(request.file)? })
+    Ok(GetAttrReply { attr: fe.attr(request.file).await? })
 }

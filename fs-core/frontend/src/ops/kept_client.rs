@@ -1,6 +1,6 @@
 //! What heads keep of their clients, and the end of claims.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
 use bytes::Bytes;
 use namespace::Channels;
@@ -39,7 +39,7 @@ pub(crate) async fn kept_clients<S: Shards, D: Stripes>(
     let (mut clients, mut left, mut end): (Vec<(ClientId, Bytes)>, _, _) =
         (Vec::new(), LISTED_BYTES_MAX, true);
     let head = number(request.head);
-    answer(client::clients(&fe.view()?, request.after.map(|client| client.0), &mut |id, client| {
+    answer(client::clients(&fe.past_view(), request.after.map(|client| client.0), &mut |id, client| {
         end = left > 0;
         if let Some(kept) = client.kept.filter(|kept| end && kept.head == head) {
             left = left.saturating_sub(kept.data.len() + size_of::<ClientId>());

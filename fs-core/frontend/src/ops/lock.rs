@@ -13,7 +13,7 @@ pub(crate) async fn lock<S: Shards, D: Stripes>(
     if let Some(open) = request.open {
         fe.0.opens.of(open, request.file)?;
     } else {
-        fe.inode(request.file)?;
+        fe.inode(request.file).await?;
     }
     if request.kind != LockKind::Unlock {
         fe.0.clients.may_lock(request.owner.client, request.reclaim)?;
@@ -27,7 +27,7 @@ pub(crate) async fn test_lock<S: Shards, D: Stripes>(
     _: &Ctx,
     request: TestLock,
 ) -> Result<TestLockReply, FsError> {
-    fe.inode(request.file)?;
+    fe.inode(request.file).await?;
     fe.0.clients.may_lock(request.owner.client, false)?;
     Ok(TestLockReply { conflict: fe.0.locks.test(&request) })
 }

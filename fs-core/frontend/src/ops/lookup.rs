@@ -1,6 +1,5 @@
 //! Finding entries and parents.
 
-use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{directory, inode};
 use types::{FileId, FsError};
@@ -12,10 +11,12 @@ pub(crate) async fn lookup<S: Shards, D: Stripes>(
     request: Lookup,
 ) -> Result<LookupReply, FsError> {
     fe.steady(|| {
-        let (ino, inode) = answer(directory::lookup(&fe.view()?, &ctx.cred, request.dir, &request.name))?;
+        let (ino, inode) =
+            fe.look_far(|map| directory::lookup(map, &ctx.cred, request.dir, &request.name))?;
         let file = FileId { ino, ..request.dir };
         Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)) })
     })
+    .await
 }
 
 pub(crate) async fn lookup_parent<S: Shards, D: Stripes>(
@@ -23,6 +24,7 @@ pub(crate) async fn lookup_parent<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: LookupParent,
 ) -> Result<LookupReply, FsError> {
-    let (ino, inode) = answer(directory::parent(&fe.view()?, &ctx.cred, request.dir))?;
+    let look = || fe.look_far(|map| directory::parent(map, &ctx.cred, request.dir));
+    let (ino, inode) = fe.unlocked(look).await?;
     Ok(LookupReply { attr: inode::attr_of(FileId { ino, ..request.dir }, &inode) })
 }

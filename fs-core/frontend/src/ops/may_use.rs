@@ -1,6 +1,6 @@
 //! The right to use the data of a file.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::inode;
 use namespace::records::Inode;
@@ -19,7 +19,7 @@ pub(crate) fn must_be_file(kind: FileKind) -> Result<(), FsError> {
 
 /// The caller may use the file's data in this way: through its open or by its rights, unless an open denies
 /// it.
-pub(crate) fn may_use<S: Shards, D: Stripes>(
+pub(crate) async fn may_use<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     ctx: &Ctx,
     file: FileId,
@@ -32,7 +32,7 @@ pub(crate) fn may_use<S: Shards, D: Stripes>(
     {
         return Ok(());
     }
-    may_use_inode(fe, ctx, (file, &fe.inode(file)?), open, access)
+    may_use_inode(fe, ctx, (file, &fe.inode(file).await?), open, access)
 }
 
 fn allows<S: Shards, D: Stripes>(

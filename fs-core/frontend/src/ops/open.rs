@@ -3,10 +3,12 @@
 use super::create::change;
 use super::may_use::{must_be_file, rights};
 use crate::locks::share;
+use crate::look::answer;
 use crate::opens::Opened;
-use crate::propose::{TRIES, answer, unexpected};
+use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Room, Shards, Stripes};
 use locking::{Holds, ShareAccess};
+use map::OrderedMap;
 use namespace::queries::{directory, inode};
 use namespace::records::Inode;
 use namespace::{Action, Exists, NodeSpec, Reply};
@@ -55,7 +57,7 @@ async fn open_found<S: Shards, D: Stripes>(
     {
         // While the gate is held, the last name cannot go, nor the last open of an orphan.
         let _pass = node.gate.read().await;
-        let inode = fe.inode(file)?;
+        let inode = fe.inode(file).await?;
         if !created {
             may_open(&ctx.cred, &inode, request, size.is_some())?;
         }
@@ -67,7 +69,11 @@ async fn open_found<S: Shards, D: Stripes>(
         Some(size) => super::setattr::resize(fe, ctx, &node, size).await,
         None => Ok(()),
     };
-    match opened.and_then(|()| fe.attr(file)) {
+    let opened = match opened {
+        Ok(()) => fe.attr(file).await,
+        Err(error) => Err(error),
+    };
+    match opened {
         Ok(attr) => Ok(OpenReply { open, attr, created, dir }),
         Err(error) => {
             super::close::close_open(fe, open).await?;
@@ -91,25 +97,27 @@ async fn find<S: Shards, D: Stripes>(
     let (dir, name) = match &request.target {
         OpenTarget::File(_) if ctx.again => return Err(FsError::NotDone),
         OpenTarget::File(file) => {
-            return Ok(Found { file: *file, kind: fe.inode(*file)?.kind, dir: None, created: false });
+            return Ok(Found { file: *file, kind: fe.inode(*file).await?.kind, dir: None, created: false });
         }
         OpenTarget::Entry { dir, name } => (*dir, name),
     };
-    let there_is = || {
-        let view = fe.view()?;
-        let (ino, found) = answer(directory::lookup(&view, &ctx.cred, dir, name))?;
-        let now = answer(inode::inode(&view, dir))?.change;
+    let there_is = async || {
+        let look = |map: &dyn OrderedMap| {
+            let found = directory::lookup(map, &ctx.cred, dir, name)?;
+            Ok((found, inode::inode(map, dir)?.change))
+        };
+        let ((ino, found), now) = fe.unlocked(|| fe.look_far(look)).await?;
         let dir_change = Some(DirChange { before: now, after: now });
         Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false })
     };
     let Some(create) = &request.create else {
-        return if ctx.again { Err(FsError::NotDone) } else { there_is() };
+        return if ctx.again { Err(FsError::NotDone) } else { there_is().await };
     };
     // Who empties a file by opening it must not be refused what a new one would be.
     if fe.0.stripes.metadata_room() != Room::Ample
         && !ctx.again
         && create.how == CreateHow::Unchecked
-        && let Ok(found) = there_is()
+        && let Ok(found) = there_is().await
     {
         return Ok(found);
     }
@@ -155,7 +163,7 @@ pub(crate) async fn reopen<S: Shards, D: Stripes>(
     let OpenAccess { read, write } = request.access;
     let more = OpenAccess { read: read && !opened.access.read, write: write && !opened.access.write };
     if more.read || more.write {
-        answer(inode::require(&ctx.cred, &fe.inode(opened.file)?, rights(more)))?;
+        answer(inode::require(&ctx.cred, &fe.inode(opened.file).await?, rights(more)))?;
     }
     let (deny, denied) = (share(request.deny), fe.0.locks.denied_by(opened.file, request.open));
     let more = ShareAccess { read: deny.read && !denied.read, write: deny.write && !denied.write };

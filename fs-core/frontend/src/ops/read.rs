@@ -3,7 +3,7 @@
 use super::may_use::may_use;
 use crate::dirty::position;
 use crate::flush::data_error;
-use crate::propose::answer;
+use crate::look::Stop;
 use crate::{Frontend, Shards, Stripes};
 use crate::{PlacedStripe, StripeError};
 use bytes::{Bytes, BytesMut};
@@ -24,7 +24,7 @@ pub(crate) async fn read<S: Shards, D: Stripes>(
     request: Read,
 ) -> Result<ReadReply, FsError> {
     let file = request.file;
-    may_use(fe, ctx, file, request.open, OpenAccess { read: true, write: false })?;
+    may_use(fe, ctx, file, request.open, OpenAccess { read: true, write: false }).await?;
     let range = ByteRange::new(request.offset, u64::from(request.length).min(IO_BYTES_MAX as u64));
     let (mut parts, mut at, mut size) = (Vec::new(), range.offset, 0);
     // An empty range still tells whether it is at the end.
@@ -55,18 +55,17 @@ struct Looked {
     over: Vec<(u64, Bytes)>,
 }
 
-fn look<S: Shards, D: Stripes>(
-    fe: &Frontend<S, D>,
-    file: FileId,
-    range: ByteRange,
-) -> Result<Looked, FsError> {
+fn look<S: Shards, D: Stripes>(fe: &Frontend<S, D>, file: FileId, range: ByteRange) -> Result<Looked, Stop> {
     let node = fe.0.nodes.find(file);
     let state = node.as_ref().map(|node| node.state.lock());
-    let view = fe.view()?;
-    let inode = answer(inode::inode(&view, file))?;
-    let size = inode.size.max(state.as_ref().map_or(0, |state| state.end()));
-    let mut range = ByteRange { offset: range.offset, end: range.end.min(size).max(range.offset) };
-    let (located, told) = answer(locate(&view, file, &inode, range, RUNS_MAX))?;
+    let waiting = state.as_ref().map_or(0, |state| state.end());
+    let (size, mut range, located, told) = fe.look(|map| {
+        let inode = inode::inode(map, file)?;
+        let size = inode.size.max(waiting);
+        let range = ByteRange { offset: range.offset, end: range.end.min(size).max(range.offset) };
+        let (located, told) = locate(map, file, &inode, range, RUNS_MAX)?;
+        Ok((size, range, located, told))
+    })?;
     range.end = range.end.min(told);
     let mut over = Vec::new();
     if let Some(state) = &state {
@@ -83,7 +82,8 @@ async fn read_part<S: Shards, D: Stripes>(
 ) -> Result<Part, FsError> {
     let mut gone = FsError::Io;
     for _ in 0..TRIES {
-        let Looked { size, range, located, over } = look(fe, file, range)?;
+        let looked = fe.unlocked(|| look(fe, file, range)).await?;
+        let Looked { size, range, located, over } = looked;
         if range.is_empty() {
             return Ok(Part { data: Bytes::new(), size });
         }

@@ -1,6 +1,5 @@
 //! Reading a symbolic link.
 
-use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::inode;
 use types::FsError;
@@ -11,5 +10,6 @@ pub(crate) async fn readlink<S: Shards, D: Stripes>(
     _: &Ctx,
     request: ReadLink,
 ) -> Result<ReadLinkReply, FsError> {
-    Ok(ReadLinkReply { target: answer(inode::readlink(&fe.view()?, request.file))? })
+    let target = fe.unlocked(|| fe.look(|map| inode::readlink(map, request.file))).await?;
+    Ok(ReadLinkReply { target })
 }

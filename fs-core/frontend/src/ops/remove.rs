@@ -4,7 +4,7 @@ use super::create::change;
 use crate::background::Work;
 use crate::flush::NO_INODE;
 use crate::nodes::Held;
-use crate::propose::{TRIES, answer, unexpected};
+use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::directory;
 use namespace::queries::inode::attr_of;
@@ -37,7 +37,8 @@ async fn remove<S: Shards, D: Stripes>(
 ) -> Result<RemoveReply, FsError> {
     for _ in 0..TRIES {
         // A retry of what has taken effect finds nothing here, and its first reply in the shard.
-        let seen = match answer(directory::lookup(&fe.view()?, &ctx.cred, dir, &name)) {
+        let look = || fe.look(|map| directory::lookup(map, &ctx.cred, dir, &name));
+        let seen = match fe.unlocked(look).await {
             Ok((ino, inode)) => Some(attr_of(FileId { ino, ..dir }, &inode)),
             Err(FsError::NotFound) if ctx.request.is_some() => None,
             Err(_) if ctx.again => None,

@@ -2,7 +2,7 @@
 
 use super::create::change;
 use super::remove::{Victim, gone_directory};
-use crate::propose::{TRIES, answer, unexpected};
+use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::directory;
 use namespace::queries::inode::attr_of;
@@ -26,7 +26,8 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
     };
     for _ in 0..TRIES {
         // Errors of the look are those of the command too, which finds them in their right order.
-        let seen = answer(directory::lookup(&fe.view()?, &ctx.cred, to_dir, &to_name)).ok();
+        let look = || fe.look(|map| directory::lookup(map, &ctx.cred, to_dir, &to_name));
+        let seen = fe.unlocked(look).await.ok();
         let seen = seen.map(|(ino, inode)| attr_of(FileId { ino, ..to_dir }, &inode));
         let victim = Victim::hold(fe, seen.as_ref().filter(|_| how == RenameHow::Replace)).await;
         let action = Action::Rename {

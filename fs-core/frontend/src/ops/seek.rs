@@ -1,11 +1,10 @@
 //! Finding data and holes.
 
 use super::may_use::must_be_file;
-use crate::propose::answer;
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::content::{Place, locate};
 use namespace::queries::inode;
-use types::{ByteRange, FsError};
+use types::{ByteRange, FileKind, FsError};
 use vfs::{Ctx, Seek, SeekReply, SeekWhat};
 
 /// Runs looked at in one step.
@@ -19,16 +18,24 @@ pub(crate) async fn seek<S: Shards, D: Stripes>(
     if let Some(node) = fe.0.nodes.find(request.file) {
         fe.flush(&node).await?;
     }
-    let view = fe.view()?;
-    let found = answer(inode::inode(&view, request.file))?;
-    must_be_file(found.kind)?;
-    if request.offset >= found.size {
-        return Err(FsError::NothingThere);
-    }
     let mut at = request.offset;
-    loop {
-        let (runs, told) =
-            answer(locate(&view, request.file, &found, ByteRange { offset: at, end: found.size }, RUNS_MAX))?;
+    let size = loop {
+        let look = || {
+            fe.look(|map| {
+                let found = inode::inode(map, request.file)?;
+                let range = ByteRange { offset: at, end: found.size.max(at) };
+                let located = match found.kind {
+                    FileKind::File => locate(map, request.file, &found, range, RUNS_MAX)?,
+                    _ => Default::default(),
+                };
+                Ok((found.kind, found.size, located))
+            })
+        };
+        let (kind, size, (runs, told)) = fe.unlocked(look).await?;
+        must_be_file(kind)?;
+        if request.offset >= size {
+            return Err(FsError::NothingThere);
+        }
         for run in runs.iter().filter(|run| run.place != Place::Unwritten) {
             match request.what {
                 SeekWhat::Data => return Ok(SeekReply { offset: run.range.offset.max(at) }),
@@ -36,16 +43,16 @@ pub(crate) async fn seek<S: Shards, D: Stripes>(
                 SeekWhat::Hole => at = run.range.end,
             }
         }
-        if told >= found.size {
-            break;
+        if told >= size {
+            break size;
         }
         match request.what {
             SeekWhat::Hole if at < told => return Ok(SeekReply { offset: at }),
             _ => at = told,
         }
-    }
+    };
     match request.what {
         SeekWhat::Data => Err(FsError::NothingThere),
-        SeekWhat::Hole => Ok(SeekReply { offset: at.min(found.size) }),
+        SeekWhat::Hole => Ok(SeekReply { offset: at.min(size) }),
     }
 }

@@ -20,7 +20,7 @@ pub(crate) async fn setattr<S: Shards, D: Stripes>(
         return first_answer(fe, ctx, file, set).await;
     }
     if set.size.is_some() {
-        may_use(fe, ctx, file, open, OpenAccess { read: false, write: true })?;
+        may_use(fe, ctx, file, open, OpenAccess { read: false, write: true }).await?;
     }
     let may_write = set.size.is_some() && open.is_some();
     let node = fe.0.nodes.get(file);

@@ -1,6 +1,6 @@
 //! Capacity and counts.
 
-use crate::propose::answer;
+use crate::look::answer;
 use crate::{Frontend, Room, Shards, Stripes};
 use namespace::queries::accounts;
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let mut counted = self.0.counted.lock();
         let begin = self.0.clock.monotonic();
         if counted.as_ref().is_none_or(|counted| begin >= counted.until) {
-            let sums = answer(accounts::of_filesystems(&self.view()?))?;
+            let sums = answer(accounts::of_filesystems(&self.past_view()))?;
             let usage = sums
                 .into_iter()
                 .map(|(fs, (inodes, account))| (fs, FilesystemUsage { inodes, used: account.used }));

@@ -2,9 +2,10 @@
 
 use super::may_use::{may_use, may_use_inode};
 use crate::background::Work;
+use crate::look::Stop;
 use crate::nodes::Held;
 use crate::promise::Taking;
-use crate::propose::{TRIES, answer};
+use crate::propose::TRIES;
 use crate::{Frontend, Shards, Stripes};
 use namespace::Action;
 use namespace::queries::{inode, xattr};
@@ -20,7 +21,7 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
 ) -> Result<WriteReply, FsError> {
     let file = request.file;
     if request.data.len() > IO_BYTES_MAX {
-        may_use(fe, ctx, file, request.open, WRITE)?;
+        may_use(fe, ctx, file, request.open, WRITE).await?;
         return Err(FsError::Invalid);
     }
     let node = fe.0.nodes.get(file);
@@ -110,9 +111,21 @@ async fn take<S: Shards, D: Stripes>(
     request: &Write,
 ) -> Result<Taken, FsError> {
     let _pass = node.gate.read().await;
+    fe.unlocked(|| take_now(fe, ctx, node, request)).await
+}
+
+fn take_now<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    node: &Held,
+    request: &Write,
+) -> Result<Taken, Stop> {
     let mut state = node.state.lock();
-    let view = fe.view()?;
-    let inode = answer(inode::inode(&view, request.file))?;
+    let (inode, has_privileges) = fe.look(|map| {
+        let inode = inode::inode(map, request.file)?;
+        let has_privileges = xattr::has_privileges(map, &ctx.cred, request.file, &inode)?;
+        Ok((inode, has_privileges))
+    })?;
     may_use_inode(fe, ctx, (request.file, &inode), request.open, WRITE)?;
     let offset = match request.offset {
         WriteOffset::At(offset) => offset,
@@ -120,12 +133,12 @@ async fn take<S: Shards, D: Stripes>(
     };
     let end = offset.checked_add(request.data.len() as u64).filter(|end| *end <= FILE_BYTES_MAX);
     if end.is_none() {
-        return Err(FsError::FileTooLarge);
+        return Err(FsError::FileTooLarge.into());
     }
     if request.data.is_empty() {
         return Ok(Taken::At(offset));
     }
-    if answer(xattr::has_privileges(&view, &ctx.cred, request.file, &inode))? {
+    if has_privileges {
         return Ok(Taken::HasPrivileges);
     }
     let before = state.dirty.cost();

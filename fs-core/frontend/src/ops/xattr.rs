@@ -1,6 +1,6 @@
 //! Extended attributes.
 
-use crate::propose::{answer, unexpected};
+use crate::propose::unexpected;
 use crate::{Frontend, Shards, Stripes};
 use bytes::Bytes;
 use namespace::queries::xattr;
@@ -16,7 +16,8 @@ pub(crate) async fn getxattr<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: GetXattr,
 ) -> Result<GetXattrReply, FsError> {
-    Ok(GetXattrReply { value: answer(xattr::get(&fe.view()?, &ctx.cred, request.file, &request.name))? })
+    let look = || fe.look(|map| xattr::get(map, &ctx.cred, request.file, &request.name));
+    Ok(GetXattrReply { value: fe.unlocked(look).await? })
 }
 
 pub(crate) async fn listxattr<S: Shards, D: Stripes>(
@@ -24,7 +25,8 @@ pub(crate) async fn listxattr<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: ListXattr,
 ) -> Result<ListXattrReply, FsError> {
-    Ok(ListXattrReply { names: answer(xattr::list(&fe.view()?, &ctx.cred, request.file))? })
+    let look = || fe.look(|map| xattr::list(map, &ctx.cred, request.file));
+    Ok(ListXattrReply { names: fe.unlocked(look).await? })
 }
 
 pub(crate) async fn setxattr<S: Shards, D: Stripes>(

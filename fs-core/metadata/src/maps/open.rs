@@ -130,9 +130,9 @@ async fn bring_up(
 ) -> Vec<Copy> {
     let mut running = Vec::new();
     for (copy, from) in followers {
-        let (machine, log, last) = (config.machine.clone(), log.clone(), progress.at());
+        let (hosting, log, last) = (config.hosting(), log.clone(), progress.at());
         let of_task = copy.clone();
-        let work = move || catch_up(&*machine, &log, &of_task, from, last);
+        let work = move || catch_up(&hosting, &log, &of_task, from, last);
         running.push((copy, tokio::task::spawn_blocking(work)));
     }
     let mut brought = Vec::new();

@@ -8,8 +8,9 @@ use drive::log::LogRecord;
 use openraft::EntryPayload;
 
 const BLANK: u8 = 0;
-const COMMANDS: u8 = 1;
 const MEMBERSHIP: u8 = 2;
+/// 1 was commands before they had kinds.
+const COMMANDS: u8 = 3;
 
 fn damaged(what: impl Into<String>) -> MetadataError {
     MetadataError::Damaged(what.into())
@@ -102,7 +103,10 @@ pub(crate) fn stored() -> Vec<Vec<u8>> {
     let nodes = [(7, openraft::impls::EmptyNode {})];
     let voters =
         Membership::new_with_defaults(vec![std::collections::BTreeSet::from([7])], nodes.map(|(id, _)| id));
-    let commands = Batch([Bytes::from_static(b"one"), Bytes::from_static(b"two")].into());
+    use crate::{Command, Record, TxId};
+    let finish = Record::Finish { tx: TxId { executor: 1, epoch: 2, number: 3 }, commit: true, floor: 3 };
+    let one = Command::of_machine(Bytes::from_static(b"one"));
+    let commands = Batch([Some(one), Command::of_transaction(&finish)].into_iter().flatten().collect());
     let payloads = [EntryPayload::Blank, EntryPayload::Normal(commands), EntryPayload::Membership(voters)];
     let body = |payload| record(&Entry { log_id: log_id(3, 9), payload }).map(|record| record.body.to_vec());
     let mut stored: Vec<Vec<u8>> = payloads.into_iter().flat_map(body).collect();
@@ -113,6 +117,7 @@ pub(crate) fn stored() -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Command;
     use openraft::impls::EmptyNode;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,7 +130,7 @@ mod tests {
     fn entries_come_back() {
         let payloads = [
             EntryPayload::Blank,
-            EntryPayload::Normal(Batch([Bytes::from_static(b"a"), Bytes::new()].into())),
+            EntryPayload::Normal(Batch([Command::of_machine(Bytes::from_static(b"a"))].into())),
             EntryPayload::Membership(membership()),
         ];
         for payload in payloads {

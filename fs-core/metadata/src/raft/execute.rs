@@ -3,14 +3,14 @@
 use super::RaftLog;
 use super::mark::Progress;
 use super::types::{Entry, LogId, StoredMembership};
+use crate::command::Command;
+use crate::host::{Host, Hosting};
 use crate::maps::Copy;
 use crate::{MetadataError, Refused};
 use bytes::Bytes;
-use drive::map::MARK_KEY;
-use map::{Machine, MapError, OrderedMap, Overlay, WriteSet};
+use map::{MapError, OrderedMap, Overlay, WriteSet};
 use openraft::EntryPayload;
 use std::sync::Arc;
-use types::limits::COMMAND_KEYS_MAX;
 
 /// Keys beyond which the changes gathered from several entries go to the map.
 pub(super) const COMMIT_KEYS: usize = 4096;
@@ -18,27 +18,20 @@ pub(super) const COMMIT_KEYS: usize = 4096;
 /// Applies one command over what `changes` has above `map`; only a command that is applied adds to them.
 ///
 /// # Errors
-/// [`MapError`]: the map cannot be read, and `changes` are as they were.
+/// [`MapError`]: the map cannot be read, and `changes` and host are as they were.
 pub(super) fn command(
-    machine: &dyn Machine,
+    host: &mut Host,
     map: &dyn OrderedMap,
     changes: &mut WriteSet,
-    command: &Bytes,
+    command: &Command,
 ) -> Result<Result<Bytes, Refused>, MapError> {
     let mut own = WriteSet::default();
     let reply = {
         let below = Overlay::new(map, changes);
-        machine.apply(&mut Overlay::new(&below, &mut own), command)?
+        host.apply(&mut Overlay::new(&below, &mut own), command)?
     };
-    if own.len() > COMMAND_KEYS_MAX {
-        return Ok(Err(Refused::TooManyKeys));
-    }
-    let bad = |key: &[u8]| key.is_empty() || key.len() > usize::from(u16::MAX) || key == MARK_KEY;
-    if own.iter().any(|(key, _)| bad(key)) {
-        return Ok(Err(Refused::BadKey));
-    }
     changes.merge(own);
-    Ok(Ok(reply))
+    Ok(reply)
 }
 
 /// Notes that `entry` is applied.
@@ -54,12 +47,13 @@ pub(super) fn advance(progress: &mut Progress, entry: &Entry) {
 /// # Errors
 /// [`MetadataError`]: what the copy has is whole all the same.
 pub(crate) fn catch_up(
-    machine: &dyn Machine,
+    hosting: &Hosting,
     log: &RaftLog,
     copy: &Copy,
     mut progress: Progress,
     last: Option<LogId>,
 ) -> Result<(), MetadataError> {
+    let mut host = hosting.over(&copy.map)?;
     let mut changes = WriteSet::default();
     let end = last.map_or(0, |id| id.index + 1);
     let mut next = progress.applied.map_or(0, |id| id.index + 1);
@@ -73,7 +67,7 @@ pub(crate) fn catch_up(
             if let EntryPayload::Normal(batch) = &entry.payload {
                 for c in batch.0.iter() {
                     // The replies were given when the entry was new.
-                    let _ = command(machine, &copy.map, &mut changes, c)?;
+                    let _ = command(&mut host, &copy.map, &mut changes, c)?;
                 }
             }
             advance(&mut progress, &entry);

@@ -6,11 +6,14 @@ use super::persist::Persist;
 use super::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::MetadataError;
 use crate::batch::Replies;
+use crate::board::Board;
+use crate::command::Command;
 use crate::gate::Gate;
+use crate::host::Host;
 use crate::maps::Maps;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use map::{Machine, WriteSet};
+use map::WriteSet;
 use openraft::EntryPayload;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use std::io;
@@ -59,9 +62,10 @@ impl Persisted {
     }
 }
 
-/// The machine and its maps under Raft.
+/// The host of the machine and its maps under Raft.
 pub(crate) struct Applier {
-    machine: Arc<dyn Machine>,
+    host: Host,
+    board: Arc<Board>,
     maps: Arc<Maps>,
     gate: Arc<Gate>,
     progress: Progress,
@@ -72,12 +76,12 @@ pub(crate) struct Applier {
 type Answers = Vec<(ApplyResponder<TypeConfig>, Replies)>;
 
 impl Applier {
-    /// The machine over what `maps` have, which is `progress`; `purged` is how far the log relies on them.
+    /// The host over what `maps` have, which is `progress`; `purged` is how far the log relies on them.
     ///
     /// # Errors
     /// [`MetadataError::Config`] when the maps are another voter's.
     pub(crate) fn open(
-        machine: Arc<dyn Machine>,
+        (host, board): (Host, Arc<Board>),
         maps: Arc<Maps>,
         progress: Progress,
         gate: Arc<Gate>,
@@ -88,9 +92,10 @@ impl Applier {
         if !voters.is_empty() && !voters.contains(&voter) {
             return Err(MetadataError::Config(format!("voter {voter} is none of {voters:?}")));
         }
+        board.show(host.pending());
         let meta = purged.map(|id| SnapshotMeta { last_log_id: Some(id), ..progress.meta() });
         let persisted = Persisted(Arc::new(Mutex::new(meta)));
-        Ok(Applier { machine, maps, gate, progress, since: Arc::default(), persisted })
+        Ok(Applier { host, board, maps, gate, progress, since: Arc::default(), persisted })
     }
 
     pub(crate) fn since(&self) -> Arc<Since> {
@@ -124,13 +129,13 @@ impl Applier {
 
     /// Applies a command, over another copy of the map when the primary cannot be read.
     async fn command(
-        &self,
+        &mut self,
         changes: &mut WriteSet,
-        command: &Bytes,
+        command: &Command,
     ) -> Result<Result<Bytes, crate::Refused>, MetadataError> {
         loop {
             let primary = self.maps.primary();
-            match execute::command(&*self.machine, &primary.map, changes, command) {
+            match execute::command(&mut self.host, &primary.map, changes, command) {
                 Ok(reply) => return Ok(reply),
                 Err(e) => self.maps.promote(e.into()).await?,
             }
@@ -143,6 +148,7 @@ impl Applier {
         while let Err(e) = self.maps.primary().commit(&changes, &self.progress) {
             self.maps.promote(e).await?;
         }
+        self.board.show(self.host.pending());
         for (responder, replies) in answers.drain(..) {
             responder.send(replies);
         }

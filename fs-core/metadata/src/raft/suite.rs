@@ -7,6 +7,7 @@ use crate::maps::{self, Maps};
 use crate::roll::Roll;
 use crate::{Home, MapSeat, MetadataError, ShardConfig, ShardOptions, homes};
 use bytes::Bytes;
+use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMapMut};
@@ -32,7 +33,7 @@ type Folders = (TempDir, Vec<DriveLog>, DriveMap);
 
 async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), MetadataError> {
     let dir = tempfile::tempdir().unwrap();
-    let id = ShardId(2);
+    let id = ShardId(0);
     let mut logs = Vec::new();
     for home in 0..home_count {
         logs.push(DriveLog::open(&dir.path().join(format!("log{home}")), LogOptions::default())?);
@@ -42,6 +43,7 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
         id,
         voter: 1,
         machine: Arc::new(Nothing),
+        slots: Arc::new(SlotTable::even(1).unwrap()),
         homes: logs.iter().map(|log| Home { log: log.shard(id), incarnation: 9 }).collect(),
         home_count,
         maps: vec![MapSeat { map: map.clone(), incarnation: 9 }],
@@ -53,7 +55,8 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
     let opened = maps::open(&config, &log).await?;
     let progress = opened.progress.clone();
     let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
-    let applier = Applier::open(config.machine, maps, progress, gate, log.ends().0, 1)?;
+    let host = config.hosting().over(&maps.primary().map)?;
+    let applier = Applier::open((host, Arc::default()), maps, progress, gate, log.ends().0, 1)?;
     Ok(((dir, logs, map), log, applier))
 }
 

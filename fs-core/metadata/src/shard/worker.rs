@@ -1,6 +1,8 @@
 //! The shard's thread: starts Raft, folds commands into entries, one entry at a time.
 
 use crate::batch::{Batch, COMMANDS_MAX};
+use crate::board::Board;
+use crate::command::Command;
 use crate::gate::Gate;
 use crate::maps::{self, Maps, Shared};
 use crate::raft::{Applier, NoPeers, Node, Raft, RaftLog, Since};
@@ -22,14 +24,14 @@ const ELECTION: Duration = Duration::from_secs(60);
 type Reply = oneshot::Sender<Result<Bytes, MetadataError>>;
 
 pub(super) enum Request {
-    Command { command: Bytes, reply: Reply, budget: OwnedSemaphorePermit },
+    Command { command: Command, reply: Reply, budget: OwnedSemaphorePermit },
     Close { done: oneshot::Sender<Result<(), MetadataError>> },
 }
 
 /// Commands of the next entry, and who waits for them.
 #[derive(Default)]
 struct Group {
-    commands: Vec<Bytes>,
+    commands: Vec<Command>,
     replies: Vec<Reply>,
     budgets: Vec<OwnedSemaphorePermit>,
     bytes: usize,
@@ -59,7 +61,7 @@ impl Drop for Ending {
 pub(super) fn thread(
     config: ShardConfig,
     requests: mpsc::Receiver<Request>,
-    (gate, roll): (Arc<Gate>, Arc<Roll>),
+    (gate, roll, board): (Arc<Gate>, Arc<Roll>, Arc<Board>),
     opened: oneshot::Sender<Result<Arc<Shared>, MetadataError>>,
 ) {
     let _ending = Ending(gate.clone());
@@ -71,7 +73,7 @@ pub(super) fn thread(
         }
     };
     runtime.block_on(async move {
-        match start(config, gate.clone(), roll).await {
+        match start(config, gate.clone(), (roll, board)).await {
             Ok(running) => {
                 gate.open();
                 let _ = opened.send(Ok(running.maps.shared()));
@@ -89,7 +91,11 @@ fn stopped(e: impl std::fmt::Display) -> MetadataError {
     MetadataError::Stopped(e.to_string())
 }
 
-async fn start(config: ShardConfig, gate: Arc<Gate>, roll: Arc<Roll>) -> Result<Running, MetadataError> {
+async fn start(
+    config: ShardConfig,
+    gate: Arc<Gate>,
+    (roll, board): (Arc<Roll>, Arc<Board>),
+) -> Result<Running, MetadataError> {
     let homes = homes::recover(&config, roll.clone()).await?;
     let log = RaftLog::open(homes, gate.clone())?;
     let opened = maps::open(&config, &log).await?;
@@ -97,9 +103,10 @@ async fn start(config: ShardConfig, gate: Arc<Gate>, roll: Arc<Roll>) -> Result<
     let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
     let settings = raft::config(true).map_err(stopped)?;
     let running = async {
-        let machine = config.machine.clone();
+        let host = config.hosting().over(&maps.primary().map)?;
         let purged = log.ends().0;
-        let applier = Applier::open(machine, maps.clone(), progress, gate.clone(), purged, config.voter)?;
+        let host = (host, board);
+        let applier = Applier::open(host, maps.clone(), progress, gate.clone(), purged, config.voter)?;
         let since = applier.since();
         let raft = Raft::new(config.voter, settings, NoPeers, log.clone(), applier).await.map_err(stopped)?;
         let (maps, gate, options) = (maps.clone(), gate.clone(), config.options);

@@ -2,6 +2,7 @@
 
 use crate::counter::Counter;
 use crate::crashes::drop_journals;
+use cluster::SlotTable;
 use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use types::ShardId;
 
-pub(crate) const ID: ShardId = ShardId(1);
+pub(crate) const ID: ShardId = ShardId(0);
 const TINY: LogOptions = LogOptions { file_bytes: 4 << 10, purge_bytes: 8 << 10 };
 
 pub(crate) struct Random(pub(crate) u64);
@@ -107,6 +108,7 @@ impl Cluster {
             id: ID,
             voter: 1,
             machine: Arc::new(Counter),
+            slots: Arc::new(SlotTable::even(1).unwrap()),
             homes,
             home_count: self.drives.len(),
             maps: seats,

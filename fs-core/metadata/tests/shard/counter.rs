@@ -1,6 +1,7 @@
 //! A machine that counts, and a drive to run it on.
 
 use bytes::{Buf, BufMut, Bytes};
+use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use map::{Machine, MapError, OrderedMap, OrderedMapMut};
@@ -83,11 +84,13 @@ impl Machine for Counter {
                 }
                 Ok(Bytes::new())
             }
+            // Writes the key that it is given.
             b'0' => {
-                map.put(&[0], Bytes::new());
+                command.get_u64();
+                map.put(&command, Bytes::new());
                 Ok(Bytes::new())
             }
-            b'!' => Err(MapError("the map has gone".to_owned())),
+            b'!' => Err(MapError::Broken("the map has gone".to_owned())),
             _ => panic!("a command that this machine panics at"),
         }
     }
@@ -106,11 +109,12 @@ impl Drive {
     }
 
     pub(crate) fn config(&self, machine: Arc<dyn Machine>) -> ShardConfig {
-        let id = ShardId(5);
+        let id = ShardId(0);
         ShardConfig {
             id,
             voter: 77,
             machine,
+            slots: Arc::new(SlotTable::even(1).unwrap()),
             homes: vec![Home { log: self.log.shard(id), incarnation: 1 }],
             home_count: 1,
             maps: vec![MapSeat { map: self.map.clone(), incarnation: 1 }],

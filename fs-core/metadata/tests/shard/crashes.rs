@@ -2,6 +2,7 @@
 
 use crate::counter::{Counter, command, total};
 use bytes::Bytes;
+use cluster::SlotTable;
 use drive::log::sim::{Fate, SimFiles};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use types::ShardId;
 
-const ID: ShardId = ShardId(1);
+const ID: ShardId = ShardId(0);
 const TINY: LogOptions = LogOptions { file_bytes: 4 << 10, purge_bytes: 8 << 10 };
 
 pub(crate) fn commands() -> Vec<Bytes> {
@@ -23,6 +24,17 @@ pub(crate) fn content(map: &dyn OrderedMap) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut all = Vec::new();
     map.scan(&[1], &[0xff; 9], &mut |k, v| {
         all.push((k.to_vec(), v.to_vec()));
+        true
+    })
+    .unwrap();
+    all
+}
+
+/// The machine's content of a map as it is stored.
+pub(crate) fn stored(map: &dyn OrderedMap) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all = Vec::new();
+    map.scan(&[1], &[2], &mut |k, v| {
+        all.push((k[1..].to_vec(), v.to_vec()));
         true
     })
     .unwrap();
@@ -56,6 +68,7 @@ impl Site {
             id: ID,
             voter: 1,
             machine: Arc::new(Counter),
+            slots: Arc::new(SlotTable::even(1).unwrap()),
             homes: vec![Home { log: self.log.shard(ID), incarnation: 1 }],
             home_count: 1,
             maps: vec![MapSeat { map: self.map.clone(), incarnation: 1 }],

@@ -20,10 +20,27 @@ async fn too_large_too_many_keys_or_a_bad_key_change_nothing() {
     assert!(matches!(bad, Err(MetadataError::Refused(Refused::BadKey))));
     assert_eq!(shard.view().unwrap().get(&[&b"many"[..], &0_u64.to_be_bytes()].concat()).unwrap(), None);
     assert_eq!(shard.submit(command(b'*', 1000, b"")).await.unwrap(), Bytes::new());
-    assert_eq!(shard.submit(add(&[b'k'; 65_535], 3)).await.unwrap(), &3_u64.to_be_bytes()[..]);
-    let too_long = shard.submit(add(&[b'k'; 65_536], 3)).await;
+    assert_eq!(shard.submit(add(&[b'k'; 65_534], 3)).await.unwrap(), &3_u64.to_be_bytes()[..]);
+    let too_long = shard.submit(add(&[b'k'; 65_535], 3)).await;
     assert!(matches!(too_long, Err(MetadataError::Refused(Refused::BadKey))));
     shard.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_key_of_the_machine_is_the_hosts() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..3 {
+        let drive = Drive::open(dir.path());
+        let shard = drive.shard(Arc::new(Counter)).await.unwrap();
+        for key in [&b"\0"[..], b"\0p", b"\x01", &[0; 18]] {
+            assert_eq!(shard.view().unwrap().get(key).unwrap().is_some(), round > 0);
+            shard.submit(command(b'0', 0, key)).await.unwrap();
+            assert!(shard.view().unwrap().get(key).unwrap().is_some());
+        }
+        shard.close().await.unwrap();
+        drop(shard);
+        drive.close().await;
+    }
 }
 
 #[tokio::test]

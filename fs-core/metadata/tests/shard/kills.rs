@@ -3,7 +3,8 @@
 
 use crate::cluster::{Random, settled};
 use crate::counter::{Counter, Drive, add_both, total};
-use crate::crashes::{content, drop_journals};
+use crate::crashes::{drop_journals, stored};
+use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use metadata::{Home, MapSeat, Shard, ShardConfig, ShardOptions};
@@ -17,7 +18,7 @@ use types::ShardId;
 const FOLDER: &str = "PLEXUS_KILL_FOLDER";
 const DRIVES: &str = "PLEXUS_KILL_DRIVES";
 const CLIENTS: u8 = 6;
-const ID: ShardId = ShardId(5);
+const ID: ShardId = ShardId(0);
 
 /// A drive that is there, and which life of it.
 type Present = (usize, u128);
@@ -46,6 +47,7 @@ async fn on_three(folder: &Path, present: &[Present]) -> (Vec<DriveLog>, Vec<Dri
         id: ID,
         voter: 77,
         machine: Arc::new(Counter),
+        slots: Arc::new(SlotTable::even(1).unwrap()),
         homes,
         home_count: 3,
         maps: seats,
@@ -249,7 +251,7 @@ async fn a_process_that_is_killed_while_maps_are_filled_and_drives_are_lost_lose
             assert_eq!(settled(&shard).await.maps_whole(), 2);
             shard.close().await.unwrap();
             drop(shard);
-            let [first, second] = [0, 1].map(|n: usize| content(&maps[n].newest(ID).unwrap().unwrap()));
+            let [first, second] = [0, 1].map(|n: usize| stored(&maps[n].newest(ID).unwrap().unwrap()));
             assert!(first == second, "the copies differ in round {round}");
             for log in logs {
                 log.close().await;

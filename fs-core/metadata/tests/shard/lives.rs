@@ -3,7 +3,7 @@
 
 use crate::cluster::{Cluster, ID, Random, close, settled};
 use crate::counter::total;
-use crate::crashes::{commands, content, reference};
+use crate::crashes::{commands, content, reference, stored};
 use drive::log::sim::Fate;
 
 /// Picks `n` of `of`.
@@ -89,7 +89,7 @@ async fn lives(seed: u64, parity: usize) {
     assert_eq!(settled(&shard).await.maps_whole(), parity + 1, "seed {seed}");
     shard.close().await.unwrap();
     for map in maps {
-        assert_eq!(content(&map.newest(ID).unwrap().unwrap()), last, "seed {seed}");
+        assert_eq!(stored(&map.newest(ID).unwrap().unwrap()), last, "seed {seed}");
     }
     close(logs).await;
 }

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, ID, close, settled};
 use crate::counter::{add, command, total};
-use crate::crashes::content;
+use crate::crashes::{content, stored};
 use bytes::Bytes;
 use drive::log::{DriveLog, Mark};
 use map::{Machine, MemoryMap};
@@ -51,7 +51,7 @@ async fn filled(cluster: &Cluster) -> (Vec<DriveLog>, Vec<drive::map::DriveMap>,
 async fn all_equal(cluster: &Cluster) {
     let mut contents = Vec::new();
     for n in cluster.seats.clone() {
-        contents.push(content(&cluster.map(n).newest(ID).unwrap().unwrap()));
+        contents.push(stored(&cluster.map(n).newest(ID).unwrap().unwrap()));
     }
     assert!(contents.windows(2).all(|two| two[0] == two[1]));
     for n in cluster.seats.clone() {
@@ -191,7 +191,7 @@ fn change_value(cluster: &Cluster, n: usize, cell: Option<Vec<u8>>) -> Vec<u8> {
     let db = fjall::Database::builder(&cluster.drives[n].map).open().unwrap();
     let names = db.list_keyspace_names();
     let cells = db.keyspace(&names[0], fjall::KeyspaceCreateOptions::default).unwrap();
-    let key = |n: u64| [&b"k"[..], &n.to_be_bytes()].concat();
+    let key = |n: u64| [&b"\x01k"[..], &n.to_be_bytes()].concat();
     let stored = |n: u64| cells.get(key(n)).unwrap().unwrap().to_vec();
     let (before, other) = (stored(71), stored(70));
     cells.insert(key(71), cell.unwrap_or(other)).unwrap();
@@ -274,7 +274,7 @@ async fn the_same_commands_on_any_copy_give_the_same_map() {
     shard.close().await.unwrap();
     drop(shard);
     for map in maps {
-        assert_eq!(content(&map.newest(ID).unwrap().unwrap()), content(&model));
+        assert_eq!(stored(&map.newest(ID).unwrap().unwrap()), content(&model));
     }
     close(logs).await;
 }

@@ -3,11 +3,14 @@
 use crate::command::{Failure, Reply};
 use crate::extents::Run;
 use crate::inodes::{Step, Work};
+use crate::records::Source;
 use types::limits::FILE_BYTES_MAX;
 use types::{ByteRange, FsError, InodeId};
 
 /// Most extents of either file in one command: both sides change keys.
 const EXTENTS: usize = 100;
+/// Most bytes of content that one command copies, where that is kept with the extents.
+const INLINE_BYTES: u64 = 64 * 1024;
 
 /// The arguments of a clone, as its command has them.
 pub(crate) struct CloneRange {
@@ -45,6 +48,13 @@ pub(crate) fn clone_range(work: &mut Work<'_>, args: &CloneRange) -> Step<Reply>
     let runs = work.read().runs(from, source_range, EXTENTS + 1)?;
     if let Some(excess) = runs.get(EXTENTS) {
         return Err(Failure::Split { at: to_offset + (excess.offset - from_offset) }.into());
+    }
+    let mut inline = 0;
+    for run in runs.iter().filter(|run| matches!(run.extent.source, Source::Inline(_))) {
+        inline += run.extent.length;
+        if inline > INLINE_BYTES && run.offset > from_offset {
+            return Err(Failure::Split { at: to_offset + (run.offset - from_offset) }.into());
+        }
     }
     work.punch(to, &mut target, target_range, EXTENTS)?;
     for run in runs.iter().filter_map(|run| run.clip(source_range)) {

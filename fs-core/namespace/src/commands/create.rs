@@ -22,8 +22,7 @@ pub(crate) fn create(work: &mut Work<'_>, create: Create) -> Step<Reply> {
     }
     work.allow_entries(&dir)?;
     let (kind, device, body) = node(work, &create.node, &dir, create.dir)?;
-    let depth = dir.as_directory()?.depth;
-    let slot = slot_of(work, &create, kind, depth)?;
+    let slot = slot_of(&create, kind, dir.as_directory()?);
     let (gid, mode) = access::inherit(&work.cred, dir.gid, dir.mode, kind, Mode(create.mode.0 & 0o7777));
     let ino = work.new_inode_id(slot)?;
     let size = if let Body::Symlink(target) = &body { target.len() as u64 } else { 0 };
@@ -99,8 +98,10 @@ fn node(work: &Work<'_>, node: &NodeSpec, dir: &Inode, dir_ino: InodeId) -> Step
             if dir.links >= u32::MAX - 1 {
                 return Err(FsError::TooManyLinks.into());
             }
-            let depth = dir.as_directory()?.depth.saturating_add(1);
-            (FileKind::Directory, none, Body::Directory(Directory { parent: dir_ino, depth, displaced: 0 }))
+            let &Directory { depth, hash_key, .. } = dir.as_directory()?;
+            let depth = depth.saturating_add(1);
+            let body = Directory { parent: dir_ino, depth, displaced: 0, hash_key };
+            (FileKind::Directory, none, Body::Directory(body))
         }
         NodeSpec::Symlink(target) => (FileKind::Symlink, none, Body::Symlink(target.clone())),
         NodeSpec::Fifo => (FileKind::Fifo, none, Body::None),
@@ -114,13 +115,13 @@ fn node(work: &Work<'_>, node: &NodeSpec, dir: &Inode, dir_ino: InodeId) -> Step
 }
 
 /// A file lives in the slot of its entry; a directory near the root in a slot of its own.
-fn slot_of(work: &Work<'_>, create: &Create, kind: FileKind, parent_depth: u16) -> Step<Slot> {
-    if kind != FileKind::Directory || parent_depth >= SPREAD_DEPTH {
-        return Ok(create.dir.slot());
+fn slot_of(create: &Create, kind: FileKind, parent: &Directory) -> Slot {
+    if kind != FileKind::Directory || parent.depth >= SPREAD_DEPTH {
+        return create.dir.slot();
     }
-    let cookie = crate::cookie::natural(&work.read().filesystem()?.hash_key, &create.name).0;
+    let cookie = crate::cookie::natural(&parent.hash_key, &create.name).0;
     let spread = (cookie ^ create.dir.0).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-    Ok(Slot(spread as u16))
+    Slot(spread as u16)
 }
 
 /// Attributes that a create carries are the maker's own choice, within what it could change afterwards.

@@ -30,6 +30,6 @@ pub(crate) fn remove(
     }
     let change = work.remove_entry(dir_ino, &mut dir, cookie, &entry)?;
     work.put_inode(dir_ino, &dir);
-    let removed = work.drop_link(entry.ino, inode, keep)?;
+    let removed = work.drop_link(dir_ino.slot(), entry.ino, inode, keep)?;
     Ok(Reply::Removed { dir: change, removed })
 }

@@ -2,7 +2,8 @@
 
 use crate::command::{Exists, Failure, Removed, Reply};
 use crate::inodes::{Step, Work, allow};
-use crate::records::{Entry, Inode};
+use crate::keys;
+use crate::records::{Entry, Inode, Record, Renames};
 use types::{AccessMask, Cookie, FileKind, FsError, InodeId, Name};
 
 /// Most levels that the walk to the root follows; a deeper tree cannot be made through paths.
@@ -64,7 +65,11 @@ pub(crate) fn rename(work: &mut Work<'_>, args: Rename) -> Step<Reply> {
     }
     let before = (dirs.from.change, dirs.to().1.change);
     let change = |before, after| crate::command::DirChange { before, after };
-    check_places(work, &args, &source, target.as_ref())?;
+    let exchanged = target.as_ref().filter(|_| args.exists == Exists::Exchange);
+    let moves_directory =
+        args.from_dir != args.to_dir && [Some(&source), exchanged].into_iter().flatten().any(is_directory);
+    let lease = if moves_directory { Some(Lease::take(work)?) } else { None };
+    check_places(work, &args, lease.as_ref(), &source, target.as_ref())?;
     // Two names of one inode: nothing to do, and nothing to have the right to (rename(2)).
     if target.as_ref().is_some_and(|t| t.entry.ino == source.entry.ino) {
         return Ok(Reply::Renamed {
@@ -76,6 +81,9 @@ pub(crate) fn rename(work: &mut Work<'_>, args: Rename) -> Step<Reply> {
     }
     check_rights(work, &args, &mut dirs, &source, target.as_ref())?;
     let exchanged = target.as_ref().filter(|_| args.exists == Exists::Exchange);
+    if let Some(lease) = lease {
+        lease.used(work);
+    }
     let moved = [Some(&source), exchanged].into_iter().flatten().map(|side| side.entry.ino).collect();
     let removed = if args.exists == Exists::Exchange {
         let Some(target) = target else { return Err(FsError::NotFound.into()) };
@@ -107,20 +115,26 @@ fn is_directory(side: &Side) -> bool {
 }
 
 /// Whether both names are what `exists` asks for, and no directory would come to stand below itself.
-fn check_places(work: &Work<'_>, args: &Rename, source: &Side, target: Option<&Side>) -> Step<()> {
+fn check_places(
+    work: &Work<'_>,
+    args: &Rename,
+    lease: Option<&Lease>,
+    source: &Side,
+    target: Option<&Side>,
+) -> Step<()> {
     match (args.exists, target) {
         (Exists::Fail, Some(_)) => return Err(FsError::Exists.into()),
         (Exists::Exchange, None) => return Err(FsError::NotFound.into()),
         _ => {}
     }
     let moves = args.from_dir != args.to_dir;
-    if moves && is_directory(source) && is_ancestor(work, source.entry.ino, args.to_dir)? {
+    if moves && is_directory(source) && is_ancestor(work, lease, source.entry.ino, args.to_dir)? {
         return Err(FsError::Invalid.into());
     }
     if let Some(target) = target
         && moves
         && is_directory(target)
-        && is_ancestor(work, target.entry.ino, args.from_dir)?
+        && is_ancestor(work, lease, target.entry.ino, args.from_dir)?
     {
         let error = if args.exists == Exists::Exchange { FsError::Invalid } else { FsError::NotEmpty };
         return Err(error.into());
@@ -165,7 +179,7 @@ fn check_rights(
 }
 
 /// Whether `ancestor` is `below` or stands on its way to the root.
-fn is_ancestor(work: &Work<'_>, ancestor: InodeId, below: InodeId) -> Step<bool> {
+fn is_ancestor(work: &Work<'_>, lease: Option<&Lease>, ancestor: InodeId, below: InodeId) -> Step<bool> {
     let mut at = below;
     for _ in 0..DEPTH_MAX {
         if at == ancestor {
@@ -174,9 +188,38 @@ fn is_ancestor(work: &Work<'_>, ancestor: InodeId, below: InodeId) -> Step<bool>
         if at == InodeId::ROOT {
             return Ok(false);
         }
-        at = work.read().inode(at)?.as_directory()?.parent;
+        at = match lease {
+            Some(lease) => lease.parent(work, at)?,
+            None => work.read().inode(at)?.as_directory()?.parent,
+        };
     }
     Err(FsError::Invalid.into())
+}
+
+/// The filesystem's lease of renames: directories change their parents one after the other, so that no two of
+/// them can put each other below themselves.
+struct Lease {
+    key: Vec<u8>,
+    record: Renames,
+}
+
+impl Lease {
+    fn take(work: &Work<'_>) -> Step<Lease> {
+        let key = keys::renames(work.fs);
+        let record = work.read().record(&key)?.unwrap_or_default();
+        Ok(Lease { key, record })
+    }
+
+    /// The parent of a directory: it changes under the lease only, and while something is in it it stays.
+    fn parent(&self, work: &Work<'_>, dir: InodeId) -> Step<InodeId> {
+        let inode = work.map.get_under(&keys::inode(work.file(dir)), &self.key)?.ok_or(FsError::Stale)?;
+        Ok(Inode::decode(&inode)?.as_directory()?.parent)
+    }
+
+    fn used(mut self, work: &mut Work<'_>) {
+        self.record.count = self.record.count.saturating_add(1);
+        work.put(&self.key, &self.record);
+    }
 }
 
 fn replace(
@@ -190,7 +233,7 @@ fn replace(
         Some(target) => {
             let (to_ino, to) = dirs.to();
             work.remove_entry(to_ino, to, target.cookie, &target.entry)?;
-            Some(work.drop_link(target.entry.ino, target.inode, args.keep)?)
+            Some(work.drop_link(args.from_dir.slot(), target.entry.ino, target.inode, args.keep)?)
         }
         None => None,
     };

@@ -76,7 +76,8 @@ fn entries_that_collide_are_found_and_removed_in_any_order() {
             names.iter().map(|n| made(apply(&mut map, create(n.clone(), NodeSpec::File)))).collect();
         let list = |map: &MemoryMap| {
             let root = FileId::root(FS);
-            let all = queries::directory::list(map, &Cred::root(), root, Cookie::START, 100, false).unwrap();
+            let all =
+                queries::directory::list(map, &Cred::root(), root, Cookie::START, 100, |_| false).unwrap();
             all.0.into_iter().map(|entry| entry.cookie).collect::<Vec<_>>()
         };
         let home = natural(&HASH_KEY, &names[0]).0;

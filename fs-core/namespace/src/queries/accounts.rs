@@ -171,7 +171,7 @@ impl Recount {
             view.scan(&from, &end, &mut |key, value| {
                 last = false;
                 let Some((fs, kind)) = keys::parse_kind(key) else {
-                    broken = Some(MapError("a key without a kind".into()));
+                    broken = Some(MapError::Broken("a key without a kind".into()));
                     return false;
                 };
                 if fs != self.fs || !COUNTED.contains(&kind) {

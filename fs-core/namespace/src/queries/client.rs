@@ -18,7 +18,8 @@ pub fn clients(
     let (from, to) = keys::clients_after(after);
     let mut outcome = Ok(());
     map.scan(&from, &to, &mut |key, value| {
-        let id = keys::client_id(key).ok_or_else(|| MapError("a client's key has another length".into()));
+        let id =
+            keys::client_id(key).ok_or_else(|| MapError::Broken("a client's key has another length".into()));
         match id.and_then(|id| Ok((id, Client::decode(value)?))) {
             Ok((id, client)) => visit(id, client),
             Err(error) => {
@@ -38,7 +39,8 @@ pub fn ended(map: &dyn OrderedMap) -> Answer<Vec<u128>> {
     let (from, to) = keys::all_of(FsId(0), Slot(0), keys::kind::ENDED);
     let (mut found, mut outcome) = (Vec::new(), Ok(()));
     map.scan(&from, &to, &mut |key, value| {
-        let id = keys::client_id(key).ok_or_else(|| MapError("a client's key has another length".into()));
+        let id =
+            keys::client_id(key).ok_or_else(|| MapError::Broken("a client's key has another length".into()));
         match id.and_then(|id| Ended::decode(value).map(|Ended {}| id)) {
             Ok(id) => found.push(id),
             Err(error) => outcome = Err(error.into()),

@@ -82,12 +82,12 @@ fn place(read: &crate::inodes::Reader<'_>, run: Run) -> Answer<Located> {
         Source::Inline(bytes) => Place::Inline(bytes),
         Source::Piece { stripe, piece, within, codec: 0, key_id: 0, raw_length: 0 } => {
             let record: Option<Stripe> = read.record(&keys::stripe(read.fs, stripe))?;
-            let record =
-                record.ok_or_else(|| MapError(format!("extent in {stripe:?}, which has no record")))?;
+            let record = record
+                .ok_or_else(|| MapError::Broken(format!("extent in {stripe:?}, which has no record")))?;
             Place::Stripe { stripe, record, at: piece.saturating_add(within) }
         }
         Source::Piece { stripe, .. } => {
-            return Err(MapError(format!(
+            return Err(MapError::Broken(format!(
                 "extent in {stripe:?} has a codec that this version does not know"
             ))
             .into());

@@ -15,9 +15,20 @@ pub fn lookup(map: &dyn OrderedMap, cred: &Cred, dir: FileId, name: &Name) -> An
     let read = reader(map, dir.fs);
     let inode = read.directory(dir.ino)?;
     allow(cred, &inode, AccessMask::EXECUTE)?;
-    let found = read.entry(dir.ino, inode.as_directory()?, &read.filesystem()?.hash_key, name)?;
+    let found = read.entry(dir.ino, inode.as_directory()?, name)?;
     let (_, entry) = found.ok_or(FsError::NotFound)?;
     Ok((entry.ino, read.inode(entry.ino)?))
+}
+
+/// The inode that `name` names in `dir`, whoever asks.
+///
+/// # Errors
+/// [`FsError::NotDirectory`], [`FsError::Stale`].
+pub fn named(map: &dyn OrderedMap, dir: FileId, name: &Name) -> Answer<Option<(InodeId, Inode)>> {
+    let read = reader(map, dir.fs);
+    let inode = read.inode(dir.ino)?;
+    let Some((_, entry)) = read.entry(dir.ino, inode.as_directory()?, name)? else { return Ok(None) };
+    Ok(Some((entry.ino, read.inode(entry.ino)?)))
 }
 
 /// The directory that `dir` is in; the root is in itself.
@@ -43,11 +54,12 @@ pub struct Listed {
     pub file: FileId,
     /// What that is.
     pub kind: FileKind,
-    /// Its attributes, when asked for.
+    /// Its attributes, where asked for.
     pub attr: Option<Attr>,
 }
 
-/// Up to `limit` entries after `after`, and whether the directory ends there.
+/// Up to `limit` entries after `after`, and whether the directory ends there; with attributes of inodes for which
+/// `attrs` says so.
 ///
 /// # Errors
 /// [`FsError::NotDirectory`], [`FsError::AccessDenied`].
@@ -57,7 +69,7 @@ pub fn list(
     dir: FileId,
     after: Cookie,
     limit: usize,
-    attrs: bool,
+    attrs: impl Fn(InodeId) -> bool,
 ) -> Answer<(Vec<Listed>, bool)> {
     let read = reader(map, dir.fs);
     let inode = read.inode(dir.ino)?;
@@ -73,8 +85,8 @@ pub fn list(
                 return false;
             }
             let entry = Entry::decode(value).and_then(|Entry { name, ino, kind }| {
-                let cookie =
-                    keys::entry_cookie(key).ok_or_else(|| MapError("an entry's key has no cookie".into()))?;
+                let cookie = keys::entry_cookie(key)
+                    .ok_or_else(|| MapError::Broken("an entry's key has no cookie".into()))?;
                 Ok(Listed { cookie, name, file: read.file(ino), kind, attr: None })
             });
             entries.push(entry);
@@ -82,10 +94,8 @@ pub fn list(
         })?;
     }
     let mut entries = entries.into_iter().collect::<Result<Vec<_>, _>>()?;
-    if attrs {
-        for entry in &mut entries {
-            entry.attr = Some(read.attr(entry.file.ino, &read.inode(entry.file.ino)?));
-        }
+    for entry in entries.iter_mut().filter(|entry| attrs(entry.file.ino)) {
+        entry.attr = Some(read.attr(entry.file.ino, &read.inode(entry.file.ino)?));
     }
     Ok((entries, end))
 }

@@ -126,7 +126,8 @@ pub fn live_stripes(
 }
 
 fn stripe_of(key: &[u8], value: &[u8]) -> Result<(StripeId, Stripe), MapError> {
-    let id = keys::parse_inode(key).ok_or_else(|| MapError("a stripe's key has no sequence".into()))?;
+    let id =
+        keys::parse_inode(key).ok_or_else(|| MapError::Broken("a stripe's key has no sequence".into()))?;
     Ok((StripeId(id.ino.0), Stripe::decode(value)?))
 }
 
@@ -174,7 +175,8 @@ pub fn replays(map: &dyn OrderedMap, fs: FsId, slot: Slot, wanted: &[Channels]) 
             false
         })?;
         let Some(key) = here else { break };
-        let here = keys::parse_replay(&key).ok_or_else(|| MapError("a replay's key is too short".into()))?;
+        let here =
+            keys::parse_replay(&key).ok_or_else(|| MapError::Broken("a replay's key is too short".into()))?;
         if here <= (next.client, next.last) {
             found.push(*next);
             rest = others;
@@ -189,7 +191,7 @@ pub fn replays(map: &dyn OrderedMap, fs: FsId, slot: Slot, wanted: &[Channels]) 
 fn inodes_of(map: &dyn OrderedMap, fs: FsId, kind: u8) -> Answer<Vec<FileId>> {
     let mut found = Vec::new();
     in_every_slot(map, fs, kind, &mut |key, _| {
-        found.push(keys::parse_inode(key).ok_or_else(|| MapError("a key has no sequence".into()))?);
+        found.push(keys::parse_inode(key).ok_or_else(|| MapError::Broken("a key has no sequence".into()))?);
         Ok(())
     })?;
     Ok(found)

@@ -85,10 +85,11 @@ fn is_of(part: &Part, slot: Slot) -> bool {
 }
 
 fn part(place: Option<Place>, value: &[u8]) -> Result<Option<Part>, MapError> {
-    let Place { ino, offset } = place.ok_or_else(|| MapError("an extent has no place".into()))?;
+    let Place { ino, offset } = place.ok_or_else(|| MapError::Broken("an extent has no place".into()))?;
     let Extent { length, source } = Extent::decode(value)?;
     let Source::Piece { stripe, piece, within, .. } = source else { return Ok(None) };
-    let length = u32::try_from(length).map_err(|_| MapError("an extent is longer than its stripe".into()))?;
+    let length =
+        u32::try_from(length).map_err(|_| MapError::Broken("an extent is longer than its stripe".into()))?;
     Ok(Some(Part { ino, offset, length, stripe, piece, within }))
 }
 

@@ -81,7 +81,7 @@ pub fn runs(map: &dyn OrderedMap, look: &Look, from: Option<Place>) -> Answer<(V
     })?;
     let mut found = Found { map, look, runs: Vec::new(), bytes: 0, file: None };
     for place in places {
-        let place = place.ok_or_else(|| MapError("an extent to be folded has no place".into()))?;
+        let place = place.ok_or_else(|| MapError::Broken("an extent to be folded has no place".into()))?;
         if !found.take(place)? {
             return Ok((found.runs, Some(place)));
         }
@@ -113,7 +113,9 @@ impl Found<'_> {
         let value = self.map.get(&keys::extent(FileId { fs: self.look.fs, ino }, offset))?;
         let extent = value.map(|value| Extent::decode(&value)).transpose()?;
         let Some(Extent { source: Source::Inline(content), .. }) = extent else {
-            return Err(MapError(format!("the extent of {ino} at {offset} is not to be folded")).into());
+            return Err(
+                MapError::Broken(format!("the extent of {ino} at {offset} is not to be folded")).into()
+            );
         };
         if content.len() > self.look.bytes {
             // Stripes are too short for it now.

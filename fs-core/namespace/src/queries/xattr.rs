@@ -91,7 +91,7 @@ pub(crate) fn names(read: &Reader<'_>, ino: InodeId) -> Result<Vec<Name>, MapErr
         }
         !broken
     })?;
-    if broken { Err(MapError("an extended attribute cannot be read".into())) } else { Ok(names) }
+    if broken { Err(MapError::Broken("an extended attribute cannot be read".into())) } else { Ok(names) }
 }
 
 /// Whether a write of `cred` makes privileges of the file fall: setuid, setgid, capabilities.

@@ -94,7 +94,7 @@ async fn task(real: Real, dirs: [FileId; 2], seed: u64) {
 #[tokio::test(start_paused = true)]
 async fn tasks_that_meet_leave_the_tree_in_order() {
     for seed in 0..12 {
-        let mut rig = Rig::in_weather(4096, &Weather::delaying(seed, 30));
+        let mut rig = Rig::of_seed(seed, 4096, &Weather::delaying(seed, 30));
         rig.options.dirty_age = Duration::from_millis(10);
         rig.options.dirty_bytes_max = 60_000;
         let (real, top) = rig.start().await;
@@ -104,7 +104,7 @@ async fn tasks_that_meet_leave_the_tree_in_order() {
         for task in tasks {
             task.await.unwrap();
         }
-        rig.audit();
+        rig.audit().await;
         clear(&real, top).await;
         rig.must_be_empty().await;
     }
@@ -114,7 +114,7 @@ async fn tasks_that_meet_leave_the_tree_in_order() {
 #[tokio::test(start_paused = true)]
 async fn what_was_written_never_disappears_and_change_never_falls() {
     for seed in 0..10 {
-        let mut rig = Rig::in_weather(4096, &Weather::delaying(seed, 40));
+        let mut rig = Rig::of_seed(seed, 4096, &Weather::delaying(seed, 40));
         rig.options.dirty_age = Duration::from_millis(3);
         let (real, top) = rig.start().await;
         let one = file(&real, top, "one").await;
@@ -142,7 +142,7 @@ async fn what_was_written_never_disappears_and_change_never_falls() {
         commit(&real, one).await.unwrap();
         let attr = real.getattr(&root(), GetAttr { file: one }).await.unwrap().attr;
         assert_eq!((attr.size, attr.change), (size, change), "durability changes nothing");
-        rig.audit();
+        rig.audit().await;
     }
 }
 
@@ -150,7 +150,7 @@ async fn what_was_written_never_disappears_and_change_never_falls() {
 #[tokio::test(start_paused = true)]
 async fn callers_that_give_up_lose_nothing_and_leave_nothing() {
     for seed in 0..40 {
-        let mut rig = Rig::in_weather(4096, &Weather::delaying(seed, 70));
+        let mut rig = Rig::of_seed(seed, 4096, &Weather::delaying(seed, 70));
         let (real, top) = rig.start().await;
         let random = SeededRandom::new(seed);
         let one = file(&real, top, "one").await;

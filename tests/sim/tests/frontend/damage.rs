@@ -69,8 +69,15 @@ pub(crate) async fn good() -> Good {
     let link = Symlink { dir: a, name: name("ärger"), target, set: SetAttr::default() };
     real.symlink(&root(), link).await.unwrap();
     attr(&real, big).await.unwrap();
-    rig.audit();
-    let map = MemoryMap::clone(&rig.shard.map());
+    rig.audit().await;
+    let shards = rig.shards.recovered().await.unwrap();
+    let mut map = MemoryMap::default();
+    shards
+        .scan(&[], &[0xff; 64], &mut |key, value| {
+            map.put(key, Bytes::copy_from_slice(value));
+            true
+        })
+        .unwrap();
     Good { map, stripes: rig.stripes.ids(), fs: top.fs, a, b, c, e, big, small, gone, twice }
 }
 
@@ -134,9 +141,9 @@ type Plant = (&'static str, Kind, &'static str, fn(&mut Good));
 
 /// What is planted, the kind that it must be named as, a part of the sentence, and how.
 const PLANTS: &[Plant] = &[
-    ("a record of a later version", Kind::Record, "unknown version 2", |good| {
+    ("a record of a later version", Kind::Record, "unknown version 3", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();
-        good.map.put(&keys::inode(good.small), [&[2], &value[1..]].concat().into());
+        good.map.put(&keys::inode(good.small), [&[3], &value[1..]].concat().into());
     }),
     ("a record with a byte too many", Kind::Record, "bytes too many", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();
@@ -209,6 +216,12 @@ const PLANTS: &[Plant] = &[
         good.inode(good.a, |inode| {
             let Body::Directory(body) = &mut inode.body else { panic!("no directory") };
             body.displaced = 1;
+        });
+    }),
+    ("a directory with another key for its names", Kind::Cookie, "another key", |good| {
+        good.inode(good.a, |inode| {
+            let Body::Directory(body) = &mut inode.body else { panic!("no directory") };
+            body.hash_key[3] ^= 1;
         });
     }),
     ("a link too many", Kind::Links, "default/a/twice", |good| {
@@ -402,7 +415,7 @@ async fn every_planted_damage_is_named() {
         assert!(report.damage.iter().any(named), "{what}: {:#?}", report.damage);
         kinds.insert(*kind);
     }
-    let elsewhere = [Kind::Degraded, Kind::Drive, Kind::More];
+    let elsewhere = [Kind::Degraded, Kind::Drive, Kind::Transaction, Kind::More];
     let missed: Vec<_> =
         Kind::ALL.iter().filter(|kind| !kinds.contains(kind) && !elsewhere.contains(kind)).collect();
     assert!(missed.is_empty(), "nothing plants {missed:?}");

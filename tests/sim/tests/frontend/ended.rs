@@ -58,8 +58,9 @@ async fn end_all(real: &Real) {
 /// Records of these kinds.
 fn left(rig: &Rig) -> BTreeMap<u8, usize> {
     let mut found = BTreeMap::new();
-    rig.shard
-        .map()
+    rig.shards
+        .as_they_are()
+        .unwrap()
         .scan(&[], &[0xff; 64], &mut |key, _| {
             if let Some((_, kind @ (kind::REPLAY | kind::CLIENT | kind::ENDED))) = keys::parse_kind(key) {
                 *found.entry(kind).or_default() += 1;
@@ -83,7 +84,7 @@ async fn nothing_is_left_of_many_and_who_comes_back_begins_anew() {
     mkdir(&real, &numbered(1, 3, 1), top, "anew").await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(1));
     assert_eq!(left(&rig), [(kind::REPLAY, 1)].into());
-    rig.audit();
+    rig.audit().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,6 +104,6 @@ async fn forgetting_goes_on_after_crashes() {
         tokio::time::sleep(rig.options.grace + Duration::from_secs(5)).await;
         assert_eq!(left(&rig), BTreeMap::new(), "seed {seed}");
         refused(mkdir(&real, &numbered(1, 3, 1), top, "d1").await, FsError::Exists);
-        rig.audit();
+        rig.audit().await;
     }
 }

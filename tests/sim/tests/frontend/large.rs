@@ -38,7 +38,7 @@ async fn thousands_of_extents_are_cut_overwritten_cloned_and_removed() {
     let one = riddled(&real, top, "one", PIECES).await;
     let data = expected(PIECES);
     assert!(read(&real, one, 0, 1 << 20).await == data[..]);
-    rig.audit();
+    rig.audit().await;
 
     // A clone of all of it, which outlives its source.
     let two = file(&real, top, "two").await;
@@ -52,14 +52,14 @@ async fn thousands_of_extents_are_cut_overwritten_cloned_and_removed() {
         length,
     };
     real.clone_range(&root(), clone(one, two, 0)).await.unwrap();
-    rig.audit();
+    rig.audit().await;
     assert!(read(&real, two, 0, 1 << 20).await == data[..]);
 
     // Overwritten in one piece: the commit is split.
     let solid = vec![9; 150_000];
     write(&real, one, 10_000, &solid).await.unwrap();
     commit(&real, one).await.unwrap();
-    rig.audit();
+    rig.audit().await;
     let mut now = data.clone();
     now[10_000..160_000].copy_from_slice(&solid);
     assert!(read(&real, one, 0, 1 << 20).await == now[..]);
@@ -69,14 +69,14 @@ async fn thousands_of_extents_are_cut_overwritten_cloned_and_removed() {
     for how in [AllocateHow::Reserve, AllocateHow::Punch, AllocateHow::Zero] {
         let range = ByteRange { offset: 100, end: 30_000 };
         real.allocate(&root(), Allocate { file: one, open: None, range, how }).await.unwrap();
-        rig.audit();
+        rig.audit().await;
     }
     now[100..30_000].fill(0);
     assert!(read(&real, one, 0, 1 << 20).await == now[..]);
 
     // Cut: at once for readers, in steps for the map; what is written beyond meanwhile stays.
     truncate(&real, two, 1000).await.unwrap();
-    rig.audit();
+    rig.audit().await;
     truncate(&real, two, 100_000).await.unwrap();
     write(&real, two, 50_000, b"beyond").await.unwrap();
     commit(&real, two).await.unwrap();
@@ -84,11 +84,11 @@ async fn thousands_of_extents_are_cut_overwritten_cloned_and_removed() {
     left.resize(100_000, 0);
     left[50_000..50_006].copy_from_slice(b"beyond");
     assert!(read(&real, two, 0, 1 << 20).await == left[..]);
-    rig.audit();
+    rig.audit().await;
 
     unlink(&real, top, "one").await.unwrap();
     refused(attr(&real, one).await, FsError::Stale);
-    rig.audit();
+    rig.audit().await;
     unlink(&real, top, "two").await.unwrap();
     rig.must_be_empty().await;
 }
@@ -109,7 +109,7 @@ async fn the_largest_file_has_all_its_ends() {
     let punch = ByteRange { offset: 1, end: FILE_BYTES_MAX };
     for how in [AllocateHow::Zero, AllocateHow::Punch] {
         real.allocate(&root(), Allocate { file: big, open: None, range: punch, how }).await.unwrap();
-        rig.audit();
+        rig.audit().await;
     }
     let how = AllocateHow::Reserve;
     let more_than_there_is = Allocate { file: big, open: None, range: punch, how };
@@ -144,7 +144,7 @@ async fn a_full_drive_can_be_relieved() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     write(&real, other, 0, &[2; 100_000]).await.unwrap();
     commit(&real, other).await.unwrap();
-    rig.audit();
+    rig.audit().await;
     let held = open(&real, other).await;
     unlink(&real, top, "other").await.unwrap();
     assert_eq!(read(&real, other, 99_999, 10).await.len(), 1);
@@ -179,7 +179,7 @@ async fn many_names_list_once_each_however_they_come_and_go() {
         }
     }
     assert_eq!(seen.len(), NAMES);
-    rig.audit();
+    rig.audit().await;
     real.rmdir(&root(), Rmdir { dir: top, name: name("many") }).await.unwrap();
     rig.must_be_empty().await;
 }

@@ -22,7 +22,7 @@ async fn a_write_back_goes_on_with_shorter_stripes() {
     commit(&real, one).await.unwrap();
     assert!(read(&real, one, 0, 1 << 20).await == data[..]);
     assert!(rig.stripes.ids().values().all(|&length| length <= STRIPE / 3));
-    rig.audit();
+    rig.audit().await;
 
     // Narrower still while data wait, and then the drives are back.
     write(&real, one, 10, &data[..3 * STRIPE]).await.unwrap();
@@ -35,5 +35,5 @@ async fn a_write_back_goes_on_with_shorter_stripes() {
     expected[10..10 + 3 * STRIPE].copy_from_slice(&data[..3 * STRIPE]);
     expected[4 * STRIPE..5 * STRIPE].copy_from_slice(&data[..STRIPE]);
     assert!(read(&real, one, 0, 1 << 20).await == expected[..]);
-    rig.audit();
+    rig.audit().await;
 }

@@ -13,7 +13,7 @@ async fn the_frontend_does_what_the_contract_says() {
     rig.clock = std::sync::Arc::new(env::SystemClock::new());
     let (real, root) = rig.start().await;
     suites::run(&real, root).await;
-    rig.audit();
+    rig.audit().await;
 }
 
 async fn agrees(mut rig: Rig, seed: u64, steps: u64) -> Background {
@@ -33,14 +33,14 @@ async fn agrees(mut rig: Rig, seed: u64, steps: u64) -> Background {
 #[tokio::test(start_paused = true)]
 async fn the_frontend_and_the_model_agree_at_random() {
     for seed in 0..16 {
-        agrees(Rig::new(64 << 10), seed, 1500).await;
+        agrees(Rig::of_seed(seed, 64 << 10, &Weather::default()), seed, 1500).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn they_agree_with_tiny_stripes_and_bounds() {
     for seed in 100..110 {
-        let mut rig = Rig::new(1000 + 77 * (seed as usize - 100));
+        let mut rig = Rig::of_seed(seed, 1000 + 77 * (seed as usize - 100), &Weather::default());
         rig.options.dirty_bytes_max = 40_000;
         rig.options.dirty_file_bytes = 10_000;
         agrees(rig, seed, 1000).await;
@@ -50,7 +50,7 @@ async fn they_agree_with_tiny_stripes_and_bounds() {
 #[tokio::test(start_paused = true)]
 async fn they_agree_while_write_back_goes_on_beside() {
     for seed in 200..208 {
-        let mut rig = Rig::in_weather(4096, &Weather::delaying(seed, 30));
+        let mut rig = Rig::of_seed(seed, 4096, &Weather::delaying(seed, 30));
         rig.options.dirty_age = Duration::from_millis(5);
         rig.options.dirty_file_bytes = 1000;
         agrees(rig, seed, 1000).await;

@@ -40,7 +40,7 @@ async fn only_what_was_not_durable_is_lost() {
     assert!(read(&real, kept, 0, 60_000).await == [1; 50_000][..]);
     assert_eq!(attr(&real, lost).await.unwrap().size, 0);
     assert_ne!(commit(&real, kept).await.unwrap().verifier, verifier);
-    rig.audit();
+    rig.audit().await;
 
     // Orphans live until the grace has ended, and longer when they are claimed.
     let (claimed, forgotten) = (file(&real, top, "claimed").await, file(&real, top, "forgotten").await);
@@ -80,7 +80,7 @@ async fn a_removal_goes_on_after_a_crash() {
         }
     }
     drop(real);
-    rig.audit();
+    rig.audit().await;
     let (real, _) = rig.start().await;
     clear(&real, top).await;
     rig.must_be_empty().await;
@@ -92,7 +92,7 @@ async fn a_removal_goes_on_after_a_crash() {
 async fn mishaps_lose_nothing_that_was_durable() {
     for seed in 0..16 {
         let weather = Weather::delaying(seed, 20);
-        let mut rig = Rig::in_weather(4096, &weather);
+        let mut rig = Rig::of_seed(seed, 4096, &weather);
         rig.options.dirty_age = Duration::from_millis(20);
         if seed % 2 == 1 {
             rig.fold_at_once();
@@ -123,13 +123,13 @@ async fn mishaps_lose_nothing_that_was_durable() {
             }
             commit(&real, one).await.unwrap();
             durable.clone_from(&now);
-            rig.audit();
+            rig.audit().await;
             // A crash with nothing under way; what was written since the commit may go.
             write(&real, one, 0, b"lost").await.unwrap();
             drop(real);
             real = rig.start().await.0;
             assert!(read(&real, one, 0, 1 << 20).await == durable[..], "seed {seed}");
-            rig.audit();
+            rig.audit().await;
         }
         clear(&real, top).await;
         drop(real);
@@ -147,7 +147,7 @@ async fn first_answers_and_grace_are_as_the_contract_has_them() {
     drop(real);
     let (real, _) = rig.start().await;
     suites::grace::after(&real, before).await;
-    rig.audit();
+    rig.audit().await;
     clear(&real, top).await;
     rig.must_be_empty().await;
 }
@@ -190,7 +190,7 @@ async fn a_claim_that_comes_too_late_never_stands() {
         drop(real);
         let (real, _) = rig.start().await;
         lock_by(&real, 4, other, false).await.expect("nobody is remembered, and there is no grace");
-        rig.audit();
+        rig.audit().await;
         clear(&real, top).await;
         rig.must_be_empty().await;
     }

@@ -4,22 +4,23 @@ use bytes::Bytes;
 use env::sim::SimClock;
 use env::{Clock, SeededRandom};
 use frontend::{Frontend, Options, Taken};
+use metadata::ShardSet;
 use namespace::queries::accounts;
 use namespace::records::Account;
 use sim::audit::{Audit, audit};
-use sim::checked::checked;
-use sim::parts::{Life, MemoryShard, MemoryStripes};
+use sim::checked::checked_shards;
+use sim::parts::{Life, MemoryShards, MemoryStripes, WeatheredShard};
 use sim::weather::Weather;
 use std::sync::Arc;
 use std::time::Duration;
 use types::{Attr, Cred, FileId, FsError, Mode, Name, SetAttr};
 use vfs::*;
 
-pub(crate) type Real = Frontend<MemoryShard, MemoryStripes>;
+pub(crate) type Real = Frontend<ShardSet<WeatheredShard>, MemoryStripes>;
 
 /// What outlives a frontend.
 pub(crate) struct Rig {
-    pub(crate) shard: MemoryShard,
+    pub(crate) shards: MemoryShards,
     pub(crate) stripes: MemoryStripes,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
@@ -33,8 +34,17 @@ impl Rig {
     }
 
     pub(crate) fn in_weather(stripe_bytes: usize, weather: &Weather) -> Rig {
+        Rig::of_shards(5, stripe_bytes, weather)
+    }
+
+    /// One shard or many, as a seed has it.
+    pub(crate) fn of_seed(seed: u64, stripe_bytes: usize, weather: &Weather) -> Rig {
+        Rig::of_shards([1, 2, 5, 16][(seed % 4) as usize], stripe_bytes, weather)
+    }
+
+    pub(crate) fn of_shards(shards: u16, stripe_bytes: usize, weather: &Weather) -> Rig {
         Rig {
-            shard: MemoryShard::in_weather(weather),
+            shards: MemoryShards::new(shards, weather).unwrap(),
             stripes: MemoryStripes::new(stripe_bytes).in_weather(weather),
             options: Options { grace: Duration::from_secs(5), ..Options::default() },
             clock: Arc::new(SimClock::new()),
@@ -49,24 +59,34 @@ impl Rig {
         self.life = Life::default();
         self.lives += 1;
         let random = SeededRandom::new(self.lives);
-        let (shard, stripes) = (self.shard.in_life(&self.life), self.stripes.in_life(&self.life));
-        let real = Frontend::start(shard, stripes, self.options.clone(), self.clock.clone(), &random);
+        let stripes = self.stripes.in_life(&self.life);
+        let of_shards = SeededRandom::new(1_000_000 + self.lives);
+        // In bad weather a shard may not answer at once.
+        let shards = loop {
+            match self.shards.open(&self.life, self.lives as u32, self.clock.clone(), &of_shards).await {
+                Ok(shards) => break shards,
+                Err(metadata::MetadataError::Stopped(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let real = Frontend::start(shards, stripes, self.options.clone(), self.clock.clone(), &random);
         let real = real.await.unwrap();
         let fs = real.make_filesystem("default", &random).await.unwrap();
         (real, FileId::root(fs))
     }
 
     /// The map is in order, and every stripe that it knows is there.
-    pub(crate) fn audit(&self) {
-        let map = self.shard.map();
-        let findings = audit(&*map).unwrap();
+    pub(crate) async fn audit(&self) {
+        let map = self.shards.recovered().await.unwrap();
+        let findings = audit(&map).unwrap();
         assert!(findings.is_empty(), "{}", findings.join("\n"));
         let ids = self.stripes.ids();
         // What was never committed, or is freed and not yet forgotten, may be left.
         let beside = |damage: &fsck::Damage| damage.kind != fsck::Kind::OrphanChunk;
-        let damage = checked(&*map, &ids).unwrap().damage.into_iter().filter(beside).collect::<Vec<_>>();
+        let damage =
+            checked_shards(&map, &ids).unwrap().damage.into_iter().filter(beside).collect::<Vec<_>>();
         assert!(damage.is_empty(), "{damage:#?}");
-        for (stripe, length) in Audit::read(&*map).unwrap().known_stripes() {
+        for (stripe, length) in Audit::read(&map).unwrap().known_stripes() {
             assert_eq!(ids.get(&stripe), Some(&length), "{stripe:?} is not as the map knows it");
         }
     }
@@ -74,10 +94,11 @@ impl Rig {
     /// As [`Rig::audit`], and the sums that the frontend keeps are those of the map, as soon as it has heard of
     /// every command that took effect.
     pub(crate) async fn audit_of(&self, real: &Real) {
-        self.audit();
+        self.audit().await;
         let expected = || {
             let mut all = Account::default();
-            accounts::of_all_slots(&*self.shard.map(), &mut |_, account| all = all.plus(&account)).unwrap();
+            let map = self.shards.as_they_are().unwrap();
+            accounts::of_all_slots(&map, &mut |_, account| all = all.plus(&account)).unwrap();
             let dead = all.data - all.live;
             Taken { live: all.stored, dead, garbage: all.garbage_stored, unfolded: all.unfolded_bytes }
         };
@@ -99,9 +120,9 @@ impl Rig {
     /// Background work has had its time; then nothing may be left of what was removed.
     pub(crate) async fn must_be_empty(&self) {
         tokio::time::sleep(self.options.grace + Duration::from_secs(10)).await;
-        self.audit();
-        let map = self.shard.map();
-        assert_eq!(Audit::read(&*map).unwrap().remains(), []);
+        self.audit().await;
+        let map = self.shards.recovered().await.unwrap();
+        assert_eq!(Audit::read(&map).unwrap().remains(), []);
         assert_eq!(self.stripes.ids().len(), 0, "stripes are left");
     }
 }

@@ -1,0 +1,283 @@
+//! The executor: runs a command that needs several shards until it has taken effect in all of them, or in none.
+
+use super::active::Begun;
+use super::{Inner, PATIENCE, ShardSet, Views};
+use crate::transaction::{AfterCommit, AfterPrepare, Attempt, Plan, Trial, run};
+use crate::{Age, Answer, Locking, Member, MetadataError, Record, TxId};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use map::{Locked, MapError, Reads};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use types::ShardId;
+
+/// Times that a try looks again before it lets go of what it holds.
+const LOOKS: u32 = 8;
+/// Pause when nobody can be waited for by name.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What became of one try.
+enum End {
+    Done(Bytes),
+    /// Nothing happened; begin anew when this holds nothing any more.
+    Again(Option<Locked>),
+    Failed(MetadataError),
+}
+
+/// A command with all that stays the same over its tries.
+struct Operation {
+    home: ShardId,
+    command: Bytes,
+    age: Age,
+    deadline: Instant,
+}
+
+impl<M: Member> ShardSet<M> {
+    /// Runs a command over all shards. Goes on when the caller gives up.
+    pub(super) async fn transact(&self, home: ShardId, command: Bytes) -> Result<Bytes, MetadataError> {
+        let (told, outcome) = oneshot::channel();
+        let (set, age, deadline) = (self.inner.clone(), self.inner.age(), Instant::now() + PATIENCE);
+        self.tasks.spawn(async move {
+            set.operate(&Operation { home, command, age, deadline }, told).await;
+        });
+        outcome.await.unwrap_or_else(|_| Err(MetadataError::InDoubt("its executor has ended".to_owned())))
+    }
+}
+
+type Told = oneshot::Sender<Result<Bytes, MetadataError>>;
+
+impl<M: Member> Inner<M> {
+    async fn operate(self: Arc<Self>, operation: &Operation, told: Told) {
+        let mut told = Some(told);
+        let mut tell = |outcome| {
+            // Who gave up waiting need not be told.
+            drop(told.take().map(|told| told.send(outcome)));
+        };
+        while Instant::now() < operation.deadline {
+            let plan = match self.look(operation, None) {
+                Ok(Looked::Plan(plan)) => plan,
+                Ok(Looked::Reply(reply)) => return tell(Ok(reply)),
+                Ok(Looked::Again(Some(locked))) => {
+                    self.unlocked(locked).await;
+                    continue;
+                }
+                Ok(Looked::Again(None)) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Err(error) => return tell(Err(error)),
+            };
+            let moving = self.still.read().await;
+            let begun = self.active.begin().await;
+            let key = (begun.tx, operation.age);
+            let mut attempt = Attempt::new(key, operation.home, operation.command.clone(), plan);
+            let end = self.attempt(operation, &mut attempt).await;
+            let (wait, ended) = match end {
+                End::Done(reply) => {
+                    tell(Ok(reply));
+                    (None, self.conclude(&attempt, &begun, true).await)
+                }
+                End::Again(wait) => (Some(wait), self.conclude(&attempt, &begun, false).await),
+                End::Failed(error) => {
+                    // What is in doubt is ended from what the coordinator says when it answers again.
+                    let in_doubt = matches!(error, MetadataError::InDoubt(_));
+                    tell(Err(error));
+                    (None, !in_doubt && self.conclude(&attempt, &begun, false).await)
+                }
+            };
+            drop((begun, moving));
+            if !ended {
+                self.recovery.notify_one();
+            }
+            match wait {
+                None => return,
+                Some(Some(locked)) => self.unlocked(locked).await,
+                Some(None) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        tell(Err(MetadataError::Busy));
+    }
+
+    /// Runs the command over views; as `tx` where that holds something already.
+    fn look(self: &Arc<Self>, operation: &Operation, tx: Option<TxId>) -> Result<Looked, MetadataError> {
+        let views = Views::new(self.clone(), Locking::AllOthers(tx));
+        let Trial { outcome, reads, writes } = run(&*self.machine, &views, &operation.command);
+        if let Err(MapError::Locked(locked)) = outcome {
+            return Ok(Looked::Again(Some(locked)));
+        }
+        if outcome.is_ok() && !writes.is_empty() {
+            match self.still_peeked(&reads, tx) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Looked::Again(None)),
+                Err(MapError::Locked(locked)) => return Ok(Looked::Again(Some(locked))),
+                Err(error) => return Err(unseen(error)),
+            }
+            let plan = Plan::new(operation.home, &self.slots, self.digest_key, reads, &writes);
+            return plan.map(Looked::Plan);
+        }
+        // Nothing is written. Views of several moments may show what never was.
+        match views.hold(reads) {
+            Ok(true) => outcome.map(Looked::Reply).map_err(unseen),
+            Ok(false) => Ok(Looked::Again(None)),
+            Err(MapError::Locked(locked)) => Ok(Looked::Again(Some(locked))),
+            Err(error) => Err(unseen(error)),
+        }
+    }
+
+    /// A guard vouches for what is read after it. A view is of the moment at which its shard was first asked, which may
+    /// be before the guard was read: so what it guards is read once more.
+    fn still_peeked(self: &Arc<Self>, reads: &Reads, tx: Option<TxId>) -> Result<bool, MapError> {
+        let peeks = Reads { peeks: reads.peeks.clone(), ..Reads::default() };
+        peeks.hold_in(&Views::new(self.clone(), Locking::AllOthers(tx)))
+    }
+
+    async fn tell(&self, shard: ShardId, record: Record) -> Result<Answer, MetadataError> {
+        self.member(shard)?.tell(record).await
+    }
+
+    /// One try, up to the decision.
+    async fn attempt(self: &Arc<Self>, operation: &Operation, attempt: &mut Attempt) -> End {
+        let mut looks = 0;
+        loop {
+            let asked = attempt.prepares().into_iter().map(|(shard, record)| async move {
+                let answer = self.tell(shard, record).await;
+                if let Err(MetadataError::TooLarge(size)) = answer {
+                    return Err(MetadataError::TooLarge(size));
+                }
+                Ok((shard, answer.ok()))
+            });
+            let answers: Result<Vec<_>, _> = join_all(asked).await.into_iter().collect();
+            let after = match answers {
+                Ok(answers) => attempt.prepared(answers),
+                Err(error) => return End::Failed(error),
+            };
+            match after {
+                AfterPrepare::Commit => return self.decide(operation, attempt).await,
+                AfterPrepare::Hold(shard, tx) => {
+                    if Instant::now() > operation.deadline {
+                        return End::Again(None);
+                    }
+                    self.unlocked(Locked { shard, holder: tx.as_u128() }).await;
+                }
+                AfterPrepare::GiveWay(wait) => return End::Again(wait.map(locked)),
+                AfterPrepare::Fail(refused) => return End::Failed(refused.into()),
+                AfterPrepare::Stop => return End::Failed(ended_by_another()),
+                AfterPrepare::Look if looks == LOOKS => return End::Again(None),
+                AfterPrepare::Look => {
+                    looks += 1;
+                    match self.look(operation, Some(attempt.tx)) {
+                        Ok(Looked::Plan(plan)) => attempt.look(plan),
+                        // It has nothing to write any more: found again without what is held.
+                        Ok(Looked::Reply(_)) => return End::Again(None),
+                        Ok(Looked::Again(wait)) => return End::Again(wait),
+                        Err(error) => return End::Failed(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything is held: asks the coordinator.
+    async fn decide(&self, operation: &Operation, attempt: &Attempt) -> End {
+        let (home, alone) = (operation.home, attempt.participants().is_empty());
+        loop {
+            let answer = match self.tell(home, attempt.commit()).await {
+                Ok(answer) => answer,
+                Err(error @ MetadataError::TooLarge(_)) => return End::Failed(error),
+                Err(error) => return self.ask(home, attempt, None, alone.then_some(error)).await,
+            };
+            match attempt.committed(answer) {
+                AfterCommit::Done(reply) => return End::Done(reply),
+                AfterCommit::Hold(shard, tx) if Instant::now() < operation.deadline => {
+                    self.unlocked(Locked { shard, holder: tx.as_u128() }).await;
+                }
+                AfterCommit::Hold(shard, tx) => {
+                    return self.give_way(home, attempt, alone, Some((shard, tx))).await;
+                }
+                AfterCommit::GiveWay(wait) => return self.give_way(home, attempt, alone, wait).await,
+                AfterCommit::Again => return End::Again(None),
+                AfterCommit::Fail(refused) => return End::Failed(refused.into()),
+                AfterCommit::InDoubt => return End::Failed(ended_by_another()),
+            }
+        }
+    }
+
+    async fn give_way(
+        &self,
+        home: ShardId,
+        attempt: &Attempt,
+        alone: bool,
+        wait: Option<(ShardId, TxId)>,
+    ) -> End {
+        let wait = wait.map(locked);
+        if alone { End::Again(wait) } else { self.ask(home, attempt, wait, None).await }
+    }
+
+    /// The coordinator was asked to commit, and has not said that it did: after this, it has or never will.
+    async fn ask(
+        &self,
+        home: ShardId,
+        attempt: &Attempt,
+        wait: Option<Locked>,
+        lost: Option<MetadataError>,
+    ) -> End {
+        // Of a command of one shard nothing is kept that could be asked for.
+        if let Some(error) = lost {
+            return End::Failed(MetadataError::InDoubt(error.to_string()));
+        }
+        match self.tell(home, Record::Resolve { tx: attempt.tx }).await {
+            Ok(Answer::Committed(reply)) => End::Done(reply),
+            Ok(Answer::Aborted) => End::Again(wait),
+            Ok(_) => End::Failed(ended_by_another()),
+            Err(error) => End::Failed(MetadataError::InDoubt(error.to_string())),
+        }
+    }
+
+    /// Tells everybody what was decided, and lets the coordinator forget. Whether all have heard.
+    async fn conclude(&self, attempt: &Attempt, begun: &Begun, commit: bool) -> bool {
+        let (tx, participants) = (attempt.tx, attempt.participants());
+        if !self.finish(tx, &participants, commit, begun.floor()).await {
+            return false;
+        }
+        let forget = Record::Forget { tx, floor: begun.floor() };
+        let decided = commit && !participants.is_empty();
+        !decided || self.tell(attempt.home(), forget).await.is_ok()
+    }
+
+    /// Whether all participants have finished.
+    pub(super) async fn finish(&self, tx: TxId, participants: &[ShardId], commit: bool, floor: u64) -> bool {
+        let finish = |shard: &ShardId| self.tell(*shard, Record::Finish { tx, commit, floor });
+        let answers = join_all(participants.iter().map(finish)).await;
+        answers.iter().all(|answer| matches!(answer, Ok(Answer::Done)))
+    }
+}
+
+enum Looked {
+    /// It would write this.
+    Plan(Plan),
+    /// It writes nothing.
+    Reply(Bytes),
+    /// What was seen was of no one moment, or is locked.
+    Again(Option<Locked>),
+}
+
+fn locked((shard, tx): (ShardId, TxId)) -> Locked {
+    Locked { shard, holder: tx.as_u128() }
+}
+
+/// Nothing was changed by looking: where a shard is only away for now, the caller may come again.
+fn unseen(error: MapError) -> MetadataError {
+    match error {
+        MapError::Away(why) => {
+            tracing::warn!(%why, "a shard cannot be read");
+            MetadataError::Busy
+        }
+        error => error.into(),
+    }
+}
+
+fn ended_by_another() -> MetadataError {
+    MetadataError::InDoubt("another has ended the transaction, or its executor".to_owned())
+}
