@@ -139,7 +139,7 @@ fn look(of: &[Headroom], given: &mut Given) -> Seen {
                 .or_insert(now);
         }
         if let Err(error) = hold(&drives, wanted) {
-            tracing::warn!(%error, "the headroom of logs and maps is not as it should be");
+            tracing::debug!(%error, "the headroom of logs and maps is not as it should be");
         }
         let is = drives.iter().map(|(headroom, held)| headroom.held().unwrap_or(*held)).sum::<u64>();
         let free =
@@ -175,15 +175,25 @@ fn room(free: u64, held: u64, whole: u64, spare: u64) -> Room {
 
 /// Holds `wanted` in all.
 fn hold(drives: &[Holding<'_>], wanted: u64) -> io::Result<()> {
-    let mut left = wanted;
-    for (headroom, held) in drives {
-        let share = left.min(headroom.whole);
-        left -= share;
+    let bytes: Vec<_> = drives.iter().map(|(headroom, held)| (headroom.whole, *held)).collect();
+    for ((headroom, held), share) in drives.iter().zip(shares(&bytes, wanted)) {
         if share != *held {
             headroom.hold(share)?;
         }
     }
     Ok(())
+}
+
+/// What each holds then, of those that hold and may hold so much: none takes while others give.
+fn shares(drives: &[(u64, u64)], wanted: u64) -> Vec<u64> {
+    let held: u64 = drives.iter().map(|(_, held)| held).sum();
+    let (mut less, mut more) = (held.saturating_sub(wanted), wanted.saturating_sub(held));
+    let share = |&(whole, held): &(u64, u64)| {
+        let (gives, takes) = (less.min(held), more.min(whole.saturating_sub(held)));
+        (less, more) = (less - gives, more - takes);
+        held - gives + takes
+    };
+    drives.iter().map(share).collect()
 }
 
 #[cfg(test)]
@@ -224,6 +234,24 @@ mod tests {
             prop_assert!(wanted <= held.max(whole));
             prop_assert!(after >= spare.min(free + held), "{wanted} are kept of what is needed");
             prop_assert!(wanted <= held || after >= spare * 2, "the last is taken");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn none_takes_while_others_give(
+            drives in prop::collection::vec((0..40u64, 0..40u64), 1..5), wanted in 0..160u64,
+        ) {
+            let drives: Vec<_> = drives.into_iter().map(|(whole, held)| (whole, held.min(whole))).collect();
+            let sum = |part: fn(&(u64, u64)) -> u64| drives.iter().map(part).sum::<u64>();
+            let (whole, held) = (sum(|drive| drive.0), sum(|drive| drive.1));
+            let shares = shares(&drives, wanted.min(whole));
+            prop_assert_eq!(shares.iter().sum::<u64>(), wanted.min(whole));
+            for (share, drive) in shares.iter().zip(&drives) {
+                prop_assert!(*share <= drive.0);
+                let one_way = if wanted < held { *share <= drive.1 } else { *share >= drive.1 };
+                prop_assert!(one_way);
+            }
         }
     }
 
