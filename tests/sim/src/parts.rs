@@ -97,6 +97,9 @@ impl Member for WeatheredShard {
     }
 
     fn view(&self, locking: Locking) -> Result<MemoryView, MetadataError> {
+        if self.weather.strikes(Mishap::Look) {
+            return Err(silence());
+        }
         self.held.view(self.id).map_or_else(|| self.shard.view(locking), Ok)
     }
 

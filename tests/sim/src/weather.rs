@@ -16,6 +16,8 @@ pub enum Mishap {
     Write,
     /// A stripe is not freed.
     Free,
+    /// A shard cannot be read.
+    Look,
 }
 
 /// The longest delay, unless told otherwise.

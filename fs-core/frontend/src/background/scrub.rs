@@ -12,7 +12,7 @@ use namespace::records::{Scrub, ScrubAt};
 use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
-use types::{Cred, FsError, FsId, InodeId, Slot, Time};
+use types::{Cred, FsError, FsId, InodeId, Slot, StripeId, Time};
 
 /// Bytes of chunks read in a second, at least.
 const RATE_MIN: u64 = 256 << 10;
@@ -125,6 +125,13 @@ struct Reading {
     noted: Duration,
 }
 
+impl Reading {
+    fn failed(&mut self, stripe: StripeId, error: &dyn std::error::Error) {
+        tracing::warn!(stripe = stripe.0, %error, "a stripe could not be scrubbed");
+        self.failed += 1;
+    }
+}
+
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Reads everything again now. It is also done without being asked, slowly.
     ///
@@ -180,40 +187,38 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             scrubbed.bytes += bytes;
             scrubbed.left = scrubbed.left.saturating_sub(bytes);
         }
-        let lives = || {
-            let known = answer(accounts::find_stripe(&self.past_view(), place.stripe));
-            known.is_ok_and(|known| known.is_some_and(|known| known.live))
-        };
         match result {
-            Ok(verified) if verified.repaired > 0 => {
-                tracing::warn!(
-                    stripe = place.stripe.0,
-                    chunks = verified.repaired,
-                    "scrubbing found damage and made it good"
-                );
-                // Freed meanwhile, and partly made again.
-                if !lives() {
-                    self.free_unneeded(&[place]).await;
-                }
-            }
+            // Where the stripe was freed meanwhile, the search for orphans frees what was made again: it asks the shard.
+            Ok(verified) if verified.repaired > 0 => tracing::warn!(
+                stripe = place.stripe.0,
+                chunks = verified.repaired,
+                "scrubbing found damage and made it good"
+            ),
             Ok(_) => {}
-            Err(StripeError::Gone(_)) if lives() => {
-                tracing::error!(
-                    stripe = place.stripe.0,
-                    fs = fs.0,
-                    "too few chunks of a stripe are left: data are lost"
-                );
-                at.lost += 1;
-                let lost = at.lost;
-                let mut scrubbed = self.0.progress.scrubbed.lock();
-                scrubbed.lost.entry(at.slot).and_modify(|known| *known = lost.max(*known)).or_insert(lost);
-            }
-            Err(StripeError::Gone(_)) => {}
-            Err(error) => {
-                tracing::warn!(stripe = place.stripe.0, %error, "a stripe could not be scrubbed");
-                at.failed += 1;
-            }
+            Err(StripeError::Gone(_)) => match self.lives(place.stripe) {
+                Ok(true) => {
+                    tracing::error!(
+                        stripe = place.stripe.0,
+                        fs = fs.0,
+                        "too few chunks of a stripe are left: data are lost"
+                    );
+                    at.lost += 1;
+                    let lost = at.lost;
+                    let mut scrubbed = self.0.progress.scrubbed.lock();
+                    let known = scrubbed.lost.entry(at.slot);
+                    known.and_modify(|known| *known = lost.max(*known)).or_insert(lost);
+                }
+                Ok(false) => {}
+                Err(error) => at.failed(place.stripe, &error),
+            },
+            Err(error) => at.failed(place.stripe, &error),
         }
+    }
+
+    /// Whether files need a stripe; one that they do not need, they never will again.
+    fn lives(&self, stripe: StripeId) -> Result<bool, FsError> {
+        let known = answer(accounts::find_stripe(&self.past_view(), stripe))?;
+        Ok(known.is_some_and(|known| known.live))
     }
 
     /// Frees chunks that nobody needs; what cannot be freed is found by the search for orphans.

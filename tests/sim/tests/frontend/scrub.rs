@@ -2,7 +2,7 @@
 
 use crate::rig::{Real, Rig, clear, commit, directory, file, unlink, write};
 use frontend::ScrubReport;
-use sim::weather::Weather;
+use sim::weather::{Mishap, Weather};
 use std::time::Duration;
 use types::{FileId, StripeId};
 
@@ -105,4 +105,27 @@ async fn what_is_removed_meanwhile_is_not_missed_and_does_not_come_back() {
         scrubbing.abort();
         rig.must_be_empty().await;
     }
+}
+
+/// A shard that cannot be read, just when the drives are in trouble, has not said that a stripe is not needed.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_looked_up_stays() {
+    let mut interrupted = 0;
+    for seed in 0..10 {
+        let weather = Weather::delaying(seed, 10);
+        let mut rig = Rig::in_weather(STRIPE, &weather);
+        let (real, top) = rig.start().await;
+        filled(&real, top, 3).await;
+        let all = ids(&rig);
+        all.iter().for_each(|stripe| rig.stripes.hurt(*stripe));
+        weather.set(Mishap::Look, 30);
+        for _ in 0..20 {
+            interrupted += usize::from(real.scrub().await.is_err());
+        }
+        weather.set(Mishap::Look, 0);
+        real.scrub().await.unwrap();
+        assert_eq!((ids(&rig), rig.stripes.hurt_count()), (all, 0), "seed {seed}");
+        rig.audit_of(&real).await;
+    }
+    assert!(interrupted > 0);
 }
