@@ -17,6 +17,7 @@ mod drives;
 mod exports;
 mod folder;
 mod fsck;
+mod headrooms;
 mod rebuild;
 mod shards;
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod durable;
 pub mod random;
 pub mod sim;
+pub mod space;
 pub mod workers;
 
 pub use aligned::AlignedBuf;

@@ -211,7 +211,7 @@ impl Site {
         let (map, peers) = (self.map.lock().clone(), chunks.iter().map(peer).collect());
         let config = StripeStoreConfig { map, peers, writer, random: random.clone() };
         let store = StripeStore::open(config).unwrap();
-        let plane = DataPlane::start(store.clone()).await;
+        let plane = DataPlane::start(store.clone(), Arc::new(|| frontend::Room::Ample)).await;
         let options = self.options.clone();
         let files = match self.bug {
             Some(Bug::Reclamation) => {
