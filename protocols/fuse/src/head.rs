@@ -6,6 +6,7 @@ use crate::gone::Gone;
 use crate::lockers::Lockers;
 use crate::ops;
 use crate::options::MountOptions;
+use crate::pages::{Orders, Pages};
 use crate::status;
 use crate::translate::Numbers;
 use fuser::{
@@ -33,15 +34,24 @@ pub(crate) struct Head<V> {
     pub(crate) callers: Callers,
     pub(crate) lockers: Lockers,
     pub(crate) gone: Arc<Gone>,
+    pub(crate) pages: Arc<Pages>,
     pub(crate) desk: Desk,
 }
 
 impl<V: Vfs> Head<V> {
-    pub(crate) fn new(vfs: Arc<V>, root: FileId, options: MountOptions, runtime: Handle) -> Head<V> {
+    /// With the orders to the kernel that come out of it.
+    pub(crate) fn new(
+        vfs: Arc<V>,
+        root: FileId,
+        options: MountOptions,
+        runtime: Handle,
+    ) -> (Head<V>, Orders) {
         let desk = Desk::new(runtime, options.in_flight);
         let numbers = Numbers { root };
         let (callers, lockers, gone) = (Callers::default(), Lockers::default(), Arc::default());
-        Head { vfs, numbers, options, callers, lockers, gone, desk }
+        let (pages, orders) = Pages::new();
+        let pages = Arc::new(pages);
+        (Head { vfs, numbers, options, callers, lockers, gone, pages, desk }, orders)
     }
 
     pub(crate) fn ctx(&self, request: &Request) -> Ctx {

@@ -20,6 +20,7 @@ mod kernel;
 mod lockers;
 mod mount;
 mod options;
+mod pages;
 mod status;
 mod translate;
 

@@ -71,7 +71,8 @@ impl<V: Vfs> Mount<V> {
         let client = self.options.client;
         let readahead = self.options.readahead_kib;
         let (vfs, runtime) = (self.vfs.clone(), self.runtime.clone());
-        let head = Head::new(self.vfs, self.root, self.options, self.runtime);
+        let (head, orders) = Head::new(self.vfs, self.root, self.options, self.runtime);
+        let numbers = head.numbers;
         let begun = match connection {
             Some(connection) => {
                 let begun = fuser::Session::from_fd(head, connection, acl, config);
@@ -81,6 +82,11 @@ impl<V: Vfs> Mount<V> {
         };
         let mut session = begun.map_err(failed)?;
         let unmounter = Mutex::new(session.unmount_callable());
+        let notifier = session.notifier();
+        thread::Builder::new()
+            .name("fuse-pages".to_owned())
+            .spawn(move || orders.carry_out(|file| notifier.inval_inode(numbers.ino(file), 0, 0)))
+            .map_err(failed)?;
         let (ended, end) = watch::channel(None);
         let at = path.clone();
         thread::Builder::new()

@@ -3,13 +3,14 @@
 //! [`Daemon`] runs `plexusd` on a folder of its own and free ports; [`Guest`] boots a Linux whose
 //! kernel clients mount it; [`PowerCut`] runs daemon and clients inside such a Linux and pulls its
 //! plug again and again; [`Kills`] kills the daemon under clients that must not notice; [`Doors`] compares one tree at
-//! two doors with a local folder; [`Pynfs`] has a foreign test judge it. What is missing on the machine is an error with
-//! the remedy, not a pass.
+//! two doors with a local folder; [`Everyday`] runs what people run; [`Pynfs`] has a foreign test judge it. What is
+//! missing on the machine is an error with the remedy, not a pass.
 
 #![forbid(unsafe_code)]
 
 mod daemon;
 mod doors;
+mod everyday;
 mod guest;
 mod kills;
 mod mount;
@@ -22,6 +23,7 @@ mod workload;
 
 pub use daemon::{Daemon, DaemonError, DaemonOptions};
 pub use doors::{Doors, DoorsError, DoorsReport, serve};
+pub use everyday::{Everyday, EverydayError, Through};
 pub use guest::{Guest, GuestDone, GuestError, RunningGuest};
 pub use kills::{KillError, KillReport, Kills};
 pub use power::{Door, PowerCut, PowerCutError, PowerCutReport};

@@ -12,21 +12,28 @@ const STATFS_UNIT: u32 = 4096;
 impl<V: Vfs> Head<V> {
     fn attr(&self) -> impl FnOnce(ReplyAttr, Attr) + Send + 'static {
         let (numbers, timeout) = (self.numbers, self.options.attr_timeout);
-        move |reply, attr| reply.attr(&timeout, &numbers.attr(&attr))
+        let pages = self.pages.clone();
+        move |reply, attr| {
+            pages.told(&attr);
+            reply.attr(&timeout, &numbers.attr(&attr));
+        }
     }
 }
 
 pub(crate) fn getattr<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, reply: ReplyAttr) {
     let (ctx, file, gone) = (head.ctx(request), head.numbers.file(ino), head.gone.clone());
+    let pages = head.pages.clone();
     head.serve(
         request.pid(),
         reply,
         |vfs| {
             Ok(async move {
-                match vfs.getattr(&ctx, GetAttr { file }).await {
-                    Err(FsError::Stale) => gone.attr(file).ok_or(FsError::Stale),
-                    reply => Ok(reply?.attr),
-                }
+                let attr = match vfs.getattr(&ctx, GetAttr { file }).await {
+                    Err(FsError::Stale) => return gone.attr(file).ok_or(FsError::Stale),
+                    reply => reply?.attr,
+                };
+                pages.asked(&attr).await;
+                Ok(attr)
             })
         },
         head.attr(),

@@ -1,6 +1,7 @@
 //! Requests that list directories.
 
 use crate::head::{Head, UNTIL_DONE};
+use crate::pages::Pages;
 use crate::translate::{Numbers, kind};
 use fuser::{
     FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, ReplyOpen,
@@ -46,6 +47,7 @@ impl Buffer for Names {
 struct Entries {
     reply: ReplyDirectoryPlus,
     numbers: Numbers,
+    pages: Arc<Pages>,
     timeout: std::time::Duration,
 }
 
@@ -59,6 +61,7 @@ impl Buffer for Entries {
 
     fn entry(&mut self, entry: &DirEntry) -> bool {
         let Some(attr) = &entry.attr else { return false };
+        self.pages.told(attr);
         let name = OsStr::from_bytes(entry.name.as_bytes());
         let attr = self.numbers.attr(attr);
         self.reply.add(attr.ino, entry.cookie.0, name, &self.timeout, &attr, Generation(0))
@@ -145,7 +148,8 @@ pub(crate) fn readdirplus<V: Vfs>(
 ) {
     let (ctx, dir, root) = (head.ctx(request), head.numbers.file(ino), head.numbers.root);
     let timeout = head.options.entry_timeout.min(head.options.attr_timeout);
-    let (vfs, mut entries) = (head.vfs.clone(), Entries { reply, numbers: head.numbers, timeout });
+    let (vfs, pages) = (head.vfs.clone(), head.pages.clone());
+    let mut entries = Entries { reply, numbers: head.numbers, pages, timeout };
     head.desk.answer(
         UNTIL_DONE,
         Settled,

@@ -51,12 +51,16 @@ pub(crate) fn open<V: Vfs>(
     reply: ReplyOpen,
 ) {
     let (ctx, file, caching) = (head.ctx(request), head.numbers.file(ino), caching(head));
+    let pages = head.pages.clone();
     let wanted = request_of(OpenTarget::File(file), flags, None);
     head.serve(
         UNTIL_DONE,
         reply,
         |vfs| Ok(async move { vfs.open(&ctx, wanted).await }),
-        move |reply, opened| reply.opened(FileHandle(opened.open.0), caching),
+        move |reply, opened| {
+            pages.opened(&opened.attr);
+            reply.opened(FileHandle(opened.open.0), caching);
+        },
     );
 }
 
@@ -70,6 +74,7 @@ pub(crate) fn create<V: Vfs>(
 ) {
     let (ctx, dir, caching) = (head.ctx(request), head.numbers.file(parent), caching(head));
     let (numbers, timeout) = (head.numbers, head.options.entry_timeout.min(head.options.attr_timeout));
+    let pages = head.pages.clone();
     head.serve(
         UNTIL_DONE,
         reply,
@@ -81,6 +86,7 @@ pub(crate) fn create<V: Vfs>(
             Ok(async move { vfs.open(&ctx, request).await })
         },
         move |reply, opened| {
+            pages.opened(&opened.attr);
             let attr = numbers.attr(&opened.attr);
             reply.created(&timeout, &attr, Generation(0), FileHandle(opened.open.0), caching);
         },
@@ -117,6 +123,7 @@ pub(crate) fn release<V: Vfs>(
     reply: ReplyEmpty,
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
+    head.pages.closed(file);
     let owners: Vec<_> =
         head.lockers.ends(file, open.0).into_iter().map(|owner| head.owner(LockOwner(owner))).collect();
     head.serve(

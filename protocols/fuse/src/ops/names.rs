@@ -14,8 +14,12 @@ impl<V: Vfs> Head<V> {
     /// Tells the kernel of an entry.
     fn entry(&self) -> impl FnOnce(ReplyEntry, Attr) + Send + 'static {
         let (numbers, entry, attr) = (self.numbers, self.options.entry_timeout, self.options.attr_timeout);
+        let pages = self.pages.clone();
         // Inode numbers are never reused, so that one generation is enough.
-        move |reply, found| reply.entry_with_ttls(&attr, &entry, &numbers.attr(&found), Generation(0))
+        move |reply, found| {
+            pages.told(&found);
+            reply.entry_with_ttls(&attr, &entry, &numbers.attr(&found), Generation(0));
+        }
     }
 }
 

@@ -66,6 +66,8 @@ pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Res
     }
     let reply = reply.map_err(|error| match error {
         FsError::ShareConflict if plan.request.reclaim => Status::ReclaimConflict,
+        // Of FIFOs, sockets and devices, too: Linux makes EIO of NFS4ERR_WRONG_TYPE, and of this it looks for itself.
+        FsError::WrongKind => Status::Symlink,
         error => status(error),
     })?;
 

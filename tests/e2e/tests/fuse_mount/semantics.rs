@@ -5,7 +5,7 @@ use fuse::MountOptions;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use types::{Cred, Name};
+use types::{Cred, Name, SetAttr, SetTime};
 use vfs::{Ctx, Durability, Lookup, Vfs, WriteOffset};
 
 #[test]
@@ -139,6 +139,35 @@ fn changes_behind_the_kernel_are_seen_at_once() {
         vfs.unlink(&ctx, vfs::Unlink { dir: root, name: name.clone() }).await.unwrap();
     });
     assert!(File::open(&path).is_err(), "a name that is gone is gone");
+}
+
+/// Neither size nor time tells of it.
+#[test]
+fn a_change_whose_time_is_set_back_is_seen() {
+    let mounted = Mounted::new();
+    let path = mounted.path("f");
+    fs::write(&path, vec![b'1'; 10_000]).unwrap();
+    let open = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let when = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (vfs, ctx) = (mounted.model.clone(), Ctx::new(Cred::root()));
+    let mut buffer = [0; 4];
+    for data in [&b"2222"[..], b"3333", b"4444"] {
+        open.set_modified(when).unwrap();
+        open.read_exact_at(&mut buffer, 5000).unwrap();
+        runtime.block_on(async {
+            let name = Name::new(&b"f"[..]).unwrap();
+            let found = vfs.lookup(&ctx, Lookup { dir: mounted.model.root(), name }).await.unwrap().attr;
+            let (file, offset, durability) = (found.file, WriteOffset::At(5000), Durability::File);
+            let write = vfs::Write { file, open: None, offset, data: data.into(), durability };
+            vfs.write(&ctx, write).await.unwrap();
+            let set = SetAttr { mtime: Some(SetTime::At(found.mtime)), ..SetAttr::default() };
+            vfs.setattr(&ctx, vfs::SetAttrOf { file, open: None, set, if_ctime: None }).await.unwrap();
+        });
+        open.read_exact_at(&mut buffer, 5000).unwrap();
+        assert_eq!(buffer, data);
+        assert_eq!(open.metadata().unwrap().modified().unwrap(), when);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod client;
 mod exports;
 mod former;
 mod hostile;
+mod kinds;
 mod leases;
 mod listing;
 mod restart;
