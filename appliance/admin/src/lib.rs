@@ -21,7 +21,7 @@ pub use control::{Control, ControlError, ErrorKind};
 pub use report::{
     Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, Damage, Drive, DriveState, Drives,
     ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport, Health,
-    Integrity, Job, Recounted, SetExport, Status,
+    Integrity, Job, Recounted, Scrubbed, SetExport, Status,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

@@ -40,6 +40,8 @@ pub struct Capacity {
     pub orphan: Option<u64>,
     /// Logs and maps.
     pub metadata: Option<u64>,
+    /// What logs and maps may still take on the fullest file system of a drive before nothing new is taken any more.
+    pub metadata_left: Option<u64>,
     /// Kept back so that removing always works, and promised to data not yet written.
     pub reserved: Option<u64>,
     /// Bytes of data in live stripes that no file needs any more, before protection.
@@ -70,6 +72,20 @@ pub struct Recounted {
     pub missing: Option<u64>,
 }
 
+/// What reading everything again has found since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Scrubbed {
+    /// Bytes of chunks read.
+    pub bytes: u64,
+    /// Bytes of chunks whose turn it is and that have not been read yet.
+    pub left: u64,
+    /// Stripes with too few chunks left, when they were looked at last.
+    pub lost: u64,
+    /// Everything that was written before this moment has been read since: seconds since 1970; absent while something
+    /// has never been read again.
+    pub since: Option<i64>,
+}
+
 /// What goes on without being asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Background {
@@ -77,10 +93,15 @@ pub struct Background {
     pub freed: Job,
     /// Bytes of small writes moved from the metadata into stripes.
     pub folded: Job,
+    /// Bytes moved out of stripes that few files need still; what is left is all that is dead in live stripes, of
+    /// which not all is worth it.
+    pub cleaned: Job,
     /// Chunks written anew in the place of drives that are gone.
     pub rebuilt: Job,
     /// Everything counted again.
     pub recounted: Recounted,
+    /// Everything read again.
+    pub scrubbed: Scrubbed,
 }
 
 /// Damage since the data folder was made.

@@ -55,6 +55,8 @@ pub struct Config {
     pub memory_dirty: Size,
     /// How long a file must not have changed before its small writes are folded into stripes.
     pub fold_age: Duration,
+    /// Within which everything is read again from the drives; zero is never.
+    pub scrub_period: Duration,
     /// What NFS clients may mount, by path.
     pub exports: Vec<Export>,
 }

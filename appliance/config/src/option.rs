@@ -56,6 +56,7 @@ const DRIVE_SIZE_MAX: Size = Size(256 << 40);
 const MEMORY_MIN: Size = Size(16 << 20);
 const MEMORY_MAX: Size = Size(16 << 40);
 const SECONDS_MAX: u64 = 3600;
+const YEAR_SECONDS: u64 = 365 * 86_400;
 
 const LISTEN_FITS: &str = "an address and a port such as \"127.0.0.1:12049\" or \"[::]:2049\"";
 const MEMORY_FITS: &str = "a size from 16M to 16T, such as \"256M\"";
@@ -87,6 +88,7 @@ impl Default for Config {
             memory_cache: Size(256 << 20),
             memory_dirty: Size(64 << 20),
             fold_age: Duration::from_secs(10),
+            scrub_period: Duration::from_secs(7 * 86_400),
             exports: vec![Export::default_filesystem()],
         }
     }
@@ -186,7 +188,8 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         default: "90",
         unit: "seconds",
         meaning: "The longest time after a restart in which clients, FUSE mounts too, reclaim what they had; it \
-                  ends with the last of them, and does not begin when none had anything. Not shorter than nfs.lease, whose value it has when only that is given.",
+                  ends with the last of them, and does not begin when none had anything. Who is still reclaiming at its \
+                  end gets at most as much again. Not shorter than nfs.lease, whose value it has when only that is given.",
         fits: "a number from 2 to 3600",
         reload: Reload::Cold,
         read: |config, value| {
@@ -266,6 +269,21 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| config.fold_age.as_secs().to_string(),
+    },
+    OptionSpec {
+        key: "scrub.period",
+        flag: None,
+        default: "604800",
+        unit: "seconds",
+        meaning: "Within this time everything is read again from the drives, and made good where it is damaged or \
+                  missing; the pace follows. 0 is never.",
+        fits: "a number from 0 to 31536000",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.scrub_period = Duration::from_secs(value.number(0..=YEAR_SECONDS)?);
+            Some(())
+        },
+        show: |config| config.scrub_period.as_secs().to_string(),
     },
 ];
 

@@ -68,10 +68,18 @@ pub(crate) fn status(status: &Status) -> String {
     ] {
         let _ = writeln!(text, "  {name:<9}{}", maybe_bytes(value));
     }
+    if capacity.metadata_left == Some(0) {
+        text.push_str(
+            "NO SPACE FOR NAMES: nothing new is taken until the drives' file systems have space again\n",
+        );
+    }
     let background = &status.background;
-    for (name, job) in
-        [("freed", background.freed), ("folded", background.folded), ("rebuilt", background.rebuilt)]
-    {
+    for (name, job) in [
+        ("freed", background.freed),
+        ("folded", background.folded),
+        ("cleaned", background.cleaned),
+        ("rebuilt", background.rebuilt),
+    ] {
         let _ = writeln!(text, "{name:<11}{}, {} left", bytes(job.bytes), maybe_bytes(job.left));
     }
     let recounted = &background.recounted;
@@ -80,6 +88,9 @@ pub(crate) fn status(status: &Status) -> String {
         "recounted  {} times, {} accounts were wrong",
         recounted.passes, recounted.differences
     );
+    let scrubbed = &status.background.scrubbed;
+    let lost = if scrubbed.lost > 0 { format!(", {} STRIPES LOST", scrubbed.lost) } else { String::new() };
+    let _ = writeln!(text, "scrubbed   {}, {} left{lost}", bytes(scrubbed.bytes), bytes(scrubbed.left));
     let integrity = &status.integrity;
     let _ = writeln!(text, "damage     {} blocks found, {} repaired", integrity.found, integrity.repaired);
     let _ = writeln!(text, "nfs        {}", status.nfs.as_deref().unwrap_or("not served"));

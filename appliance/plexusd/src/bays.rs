@@ -5,6 +5,7 @@
 
 use cluster::{ClusterMap, DomainId, DriveInfo, DriveState};
 use data::ChunkPeer;
+use drive::headroom::{self, Headroom};
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use drive::{ChunkStore, DriveDirectory, DriveIdentity, IdentityError};
@@ -38,6 +39,11 @@ pub(crate) struct Bay {
 }
 
 impl Bay {
+    /// What it holds for its log and map.
+    pub(crate) fn headroom(&self) -> Headroom {
+        Headroom::of(&self.path, self.size)
+    }
+
     /// The drive takes reads and writes, as far as is known.
     pub(crate) fn serves(&self) -> bool {
         self.open.as_ref().is_ok_and(|open| !open.chunks.stat().failed)
@@ -243,6 +249,7 @@ fn wipe(path: &Path) -> io::Result<()> {
     absent_is_fine(std::fs::remove_file(&identity))?;
     durable::sync_parent(&identity)?;
     absent_is_fine(std::fs::remove_file(path.join("chunks")))?;
+    absent_is_fine(std::fs::remove_file(path.join(headroom::FILE)))?;
     for part in ["log", "map"] {
         absent_is_fine(std::fs::remove_dir_all(path.join(part)))?;
     }

@@ -6,11 +6,12 @@ use crate::core::{Core, Files};
 use crate::drives::{DriveChangeError, Drives, Now};
 use crate::exports::Exports;
 use crate::fsck::Checker;
+use crate::headrooms::Headrooms;
 use crate::rebuild;
 use admin::{
     Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState,
-    ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted, SetExport,
-    Status,
+    ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted, Scrubbed,
+    SetExport, Status,
 };
 use drive::ChunkKey;
 use drive::footprint::metadata_bytes;
@@ -26,6 +27,7 @@ use vfs::{Ctx, Lookup, Vfs};
 pub(crate) struct Daemon {
     files: Arc<Files>,
     drives: Arc<Drives>,
+    headrooms: Arc<Headrooms>,
     exports: Arc<Exports<Files>>,
     random: Arc<dyn Random>,
     nfs: String,
@@ -44,6 +46,7 @@ impl Daemon {
         Daemon {
             files: core.files.clone(),
             drives: core.drives.clone(),
+            headrooms: core.headrooms.clone(),
             exports,
             random,
             nfs,
@@ -73,23 +76,35 @@ impl Daemon {
         let orphan = self.files.background().checks.drives.map_or(0, |drives| drives.orphan);
         let (live, garbage) = (taken.live, taken.garbage);
         let sums = Sums { total, chunks, metadata, live, garbage, orphan, degraded };
-        Ok(Capacity { reserved: Some(held_back), dead: Some(taken.dead), ..sums.capacity() })
+        Ok(Capacity {
+            reserved: Some(held_back + self.files.promised()),
+            metadata_left: Some(self.headrooms.seen().left),
+            dead: Some(taken.dead),
+            ..sums.capacity()
+        })
     }
 
     fn background(&self) -> Result<Background, ControlError> {
         let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
-        let frontend::Background { freed, folded, checks } = self.files.background();
+        let frontend::Background { freed, folded, cleaned, checks, scrubbed } = self.files.background();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let job = |bytes, left| Job { bytes, left: Some(left) };
         Ok(Background {
             freed: job(freed, taken.garbage),
             folded: job(folded, taken.unfolded),
+            cleaned: job(cleaned, taken.dead),
             rebuilt: job(get(&self.rebuilt.written), get(&self.rebuilt.left)),
             recounted: Recounted {
                 passes: checks.passes,
                 differences: checks.differences,
                 orphan: checks.drives.map(|drives| drives.orphan),
                 missing: checks.drives.map(|drives| drives.missing),
+            },
+            scrubbed: Scrubbed {
+                bytes: scrubbed.bytes,
+                left: scrubbed.left,
+                lost: scrubbed.lost,
+                since: scrubbed.whole.map(|time| time.seconds),
             },
         })
     }
@@ -143,7 +158,9 @@ impl Control for Daemon {
         let parity = now.recorded.map.scheme.parity();
         let damage = now.worst_damage();
         let metadata = self.drives.metadata_left();
+        let background = self.background()?;
         let health = match (damage, metadata) {
+            _ if background.scrubbed.lost > 0 => Health::Lost,
             (0, Some(left)) if left >= parity => Health::Healthy,
             (n, Some(_)) if n <= parity => Health::Degraded,
             _ => Health::Lost,
@@ -159,7 +176,7 @@ impl Control for Daemon {
             },
             capacity,
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
-            background: self.background()?,
+            background,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             nfs: Some(self.nfs.clone()),
             uptime_seconds: self.started.elapsed().as_secs(),

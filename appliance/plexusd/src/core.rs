@@ -5,20 +5,21 @@ use crate::cluster_map;
 use crate::copies;
 use crate::drives::{Drives, Now};
 use crate::folder::Folder;
+use crate::headrooms::{self, Headrooms};
 use crate::rebuild;
 use crate::shards::{OneShard, Shards};
-use crate::stripes::DataPlane;
 use config::Config;
 use data::{StripeStore, StripeStoreConfig};
 use drive::Writer;
 use env::{Random, SystemClock};
-use frontend::{Frontend, Options};
+use frontend::{DataPlane, Frontend, Options};
 use metadata::{ShardSet, ShardSetConfig};
 use namespace::Namespace;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use tokio::task::{JoinHandle, JoinSet};
+use types::FsError;
 
 /// The name of the filesystem that every cluster has.
 pub(crate) const DEFAULT_FILESYSTEM: &str = "default";
@@ -30,8 +31,9 @@ pub(crate) type Files = Frontend<Shards, DataPlane>;
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
     pub(crate) drives: Arc<Drives>,
+    pub(crate) headrooms: Arc<Headrooms>,
     pub(crate) rebuilt: Arc<rebuild::Progress>,
-    background: [JoinHandle<()>; 2],
+    background: [JoinHandle<()>; 3],
 }
 
 impl Core {
@@ -67,19 +69,31 @@ impl Core {
             dirty_bytes_max: config.memory_dirty.0,
             grace: config.nfs_grace,
             fold_age: config.fold_age,
+            scrub_period: config.scrub_period,
             ..Options::default()
         };
-        let plane = DataPlane::start(store.clone()).await;
+        let headrooms = Arc::new(Headrooms::new(now.headrooms()));
+        let of_plane = headrooms.clone();
+        let plane = DataPlane::start(store.clone(), Arc::new(move || of_plane.seen().room)).await;
         let files = Frontend::start(shards.clone(), plane, options, clock, &*random).await?;
-        files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await?;
+        let made = files.make_filesystem(DEFAULT_FILESYSTEM, &*random).await;
+        if made == Err(FsError::NoSpace) {
+            let why = "too little space is left for logs and maps beside the drives: free some, or make them smaller";
+            return Err(why.into());
+        }
+        made?;
         let files = Arc::new(files);
         let drives = Arc::new(Drives::new(settings, writer, now, store, shards));
         let rebuilt = Arc::new(rebuild::Progress::default());
         let background = [
             tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone())),
             tokio::spawn(copies::run(drives.clone())),
+            tokio::spawn(headrooms::run(headrooms.clone(), {
+                let drives = drives.clone();
+                move || drives.now().headrooms()
+            })),
         ];
-        Ok(Core { files, drives, rebuilt, background })
+        Ok(Core { files, drives, headrooms, rebuilt, background })
     }
 
     /// Writes back what waits and closes everything in order.

@@ -10,6 +10,7 @@ use crate::shards::{self, Shards};
 use cluster::{CellState, ClusterMap, DomainId, DriveInfo, DriveState, MapError};
 use data::{ChunkPeer, DataError, StripeStore};
 use drive::Writer;
+use drive::headroom::Headroom;
 use metadata::{Home, MapSeat, MapState, ShardConfig, ShardOptions, Standing};
 use namespace::Namespace;
 use parking_lot::RwLock;
@@ -73,6 +74,11 @@ pub(crate) enum DriveChangeError {
 }
 
 impl Now {
+    /// Those of the drives that are open.
+    pub(crate) fn headrooms(&self) -> Vec<Headroom> {
+        self.bays.iter().filter(|bay| bay.open.is_ok()).map(Bay::headroom).collect()
+    }
+
     /// Opens every bay; the first start of a folder makes the drives.
     pub(crate) async fn open(
         recorded: Recorded,
@@ -189,6 +195,7 @@ impl Now {
             home_count: self.recorded.homes.len(),
             maps: maps.clone(),
             options: OPTIONS,
+            workers: env::Workers::default(),
         };
         Ok(slots.shards().into_iter().map(config).collect())
     }

@@ -57,6 +57,8 @@ impl Folder {
         let io = |error| FolderError::Io { path: path.into(), error };
         std::fs::create_dir_all(path).map_err(io)?;
         let lock = lock(&path.join("lock")).map_err(io)?.ok_or_else(|| FolderError::InUse(path.into()))?;
+        // A file system that is full must not keep the daemon from what frees space.
+        crate::headrooms::make_way(path).map_err(io)?;
         let file = path.join("cluster");
         let mut state = match std::fs::read_to_string(&file) {
             Ok(text) => parse(&file, &text)?,

@@ -12,13 +12,14 @@ mod control;
 mod copies;
 mod core;
 mod daemon;
+mod descriptors;
 mod drives;
 mod exports;
 mod folder;
 mod fsck;
+mod headrooms;
 mod rebuild;
 mod shards;
-mod stripes;
 
 use args::{Arguments, Command};
 use clap::Parser;

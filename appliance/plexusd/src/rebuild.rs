@@ -5,10 +5,10 @@
 
 use crate::core::Files;
 use crate::drives::Drives;
-use crate::stripes::place;
 use cluster::{CellState, ClusterMap};
 use data::{DataError, StripePlace, StripeStore};
 use frontend::PlacedStripe;
+use frontend::stripe_place;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,7 +142,7 @@ async fn left(map: &ClusterMap, files: &Files, cells: &BTreeSet<(GroupId, usize)
 
 /// Bytes of each chunk of a stripe with its header; none of an impossible one.
 fn chunk_bytes(stripe: &PlacedStripe) -> u64 {
-    place(*stripe).map_or(0, |at| at.stored_bytes() / at.scheme.width() as u64)
+    stripe_place(*stripe).map_or(0, |at| at.stored_bytes() / at.scheme.width() as u64)
 }
 
 fn not_serving(cells: &[cluster::Cell]) -> usize {
@@ -215,7 +215,7 @@ struct Repaired {
 async fn repair(store: &StripeStore, files: &Files, fs: FsId, stripe: PlacedStripe) -> Repaired {
     let all = || Repaired { written: 0, away: (0u8..).take(cells_of(&stripe).count()).collect() };
     let none = || Repaired { written: 0, away: Vec::new() };
-    let at: StripePlace = match place(stripe) {
+    let at: StripePlace = match stripe_place(stripe) {
         Ok(at) => at,
         Err(error) => {
             tracing::error!(stripe = stripe.stripe.0, %error, "stripe not rebuilt");

@@ -10,10 +10,11 @@ mod place;
 mod store;
 
 pub use codec::{Cauchy, Codec};
+pub use drive::Purpose;
 pub use error::DataError;
 pub use peer::{ChunkPeer, PeerFuture};
 pub use place::StripePlace;
 pub use store::{
-    Capacity, Counters, ListedStripe, RepairReport, Reservation, StripeCursor, StripeListing, StripeStore,
+    Capacity, Counters, ListedStripe, RepairReport, StripeCursor, StripeListing, StripeStore,
     StripeStoreConfig,
 };

@@ -10,10 +10,11 @@ mod write;
 use crate::codec::{Cauchy, Codec};
 use crate::health::{Health, Kind};
 use crate::peer::ChunkPeer;
+use crate::place::stored_bytes;
 use crate::{DataError, StripePlace};
 use bytes::Bytes;
 use cluster::{Cell, CellState, ClusterMap};
-use drive::{ChunkKey, DriveError, DriveReply, DriveRequest, Writer};
+use drive::{ChunkKey, DriveError, DriveReply, DriveRequest, Purpose, Writer};
 use env::Random;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 use types::limits::CHUNK_BYTES_MAX;
 use types::{DriveId, GroupId, StripeId};
 
-pub use capacity::{Capacity, Reservation};
+pub use capacity::Capacity;
 pub use list::{ListedStripe, StripeCursor, StripeListing};
 pub use repair::RepairReport;
 
@@ -172,7 +173,33 @@ impl StripeStore {
     /// `NoSpace`, `Fenced`, `Narrow` (too many drives gone, or free space too scattered, for this
     /// length), `Unavailable`, `Invalid`.
     pub async fn write(&self, id: StripeId, group: GroupId, data: Bytes) -> Result<StripePlace, DataError> {
-        write::write(&self.inner, id, group, data).await
+        write::write(&self.inner, id, group, data, Purpose::Ordinary).await
+    }
+
+    /// As [`StripeStore::write`], for another purpose.
+    ///
+    /// # Errors
+    /// As [`StripeStore::write`].
+    pub async fn write_for(
+        &self,
+        purpose: Purpose,
+        id: StripeId,
+        group: GroupId,
+        data: Bytes,
+    ) -> Result<StripePlace, DataError> {
+        write::write(&self.inner, id, group, data, purpose).await
+    }
+
+    /// Bytes on the drives, as in [`Capacity::room`], that a run of so many bytes takes as stripes while no drive is
+    /// away and free space is not in small pieces.
+    #[must_use]
+    pub fn stored_bytes(&self, bytes: u64) -> u64 {
+        let scheme = self.inner.view().map.scheme;
+        let longest = u64::from(self.stripe_bytes_max());
+        // Shorter than a stripe.
+        let rest = (bytes % longest) as u32;
+        let whole = (bytes / longest).saturating_mul(stored_bytes(longest as u32, scheme));
+        whole.saturating_add(if rest == 0 { 0 } else { stored_bytes(rest, scheme) })
     }
 
     /// Writes a run of any length as stripes, in order, each under a new id; all durable on return.
@@ -212,7 +239,7 @@ impl StripeStore {
         write::free(&self.inner, places).await
     }
 
-    /// Reads every chunk of a stripe and writes anew what is damaged or missing.
+    /// Lets every drive verify its chunk of a stripe, and writes anew what is damaged or missing.
     ///
     /// # Errors
     /// `Lost`, `Unavailable`, `BadPlace`, and those of writing.
@@ -232,15 +259,6 @@ impl StripeStore {
     /// Space, net of protection.
     pub async fn capacity(&self) -> Capacity {
         capacity::capacity(&self.inner).await
-    }
-
-    /// Sets space aside for one run of data that will become stripes; given back when dropped, which
-    /// should be after the run was written.
-    ///
-    /// # Errors
-    /// `NoSpace`; `Unavailable` when no drive takes writes.
-    pub async fn reserve(&self, bytes: u64) -> Result<Reservation, DataError> {
-        capacity::reserve(&self.inner, bytes).await
     }
 
     /// What has happened since start.
@@ -295,7 +313,7 @@ impl Drive {
         let kind = match &request {
             DriveRequest::Read { .. } => Kind::Read,
             DriveRequest::Write(_) | DriveRequest::Free { .. } | DriveRequest::Fence { .. } => Kind::Write,
-            DriveRequest::List { .. } | DriveRequest::Stat => Kind::Other,
+            DriveRequest::List { .. } | DriveRequest::Stat | DriveRequest::Verify { .. } => Kind::Other,
         };
         let _in_flight = self.health.begin();
         let start = Instant::now();

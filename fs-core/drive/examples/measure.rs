@@ -17,7 +17,7 @@ fn chunk(stripe: u64, blocks: usize) -> WriteChunk {
     let crcs = block_crcs(key.chunk, 0, &data);
     let shape = Shape { data: 1, parity: 0, cells: 1, stripe_length: data.len() as u32 };
     let writer = Writer { id: 1, epoch: 1 };
-    WriteChunk { key, shape, writer, data, crcs, replace: false, essential: false }
+    WriteChunk { key, shape, writer, data, crcs, replace: false, purpose: drive::Purpose::Ordinary }
 }
 
 async fn writes(store: &Arc<ChunkStore>, first: u64, count: u64, lanes: u64, blocks: usize) {

@@ -260,7 +260,7 @@ impl DriveDirectory {
     /// # Errors
     /// Those of [`DriveMap::open`].
     pub fn open_map(&self, options: &MapOptions) -> Result<DriveMap, MapOpenError> {
-        Ok(DriveMap::open(&self.path.join("map"), options)?.with_lock(self.lock.clone()))
+        DriveMap::open_locked(&self.path.join("map"), options, Some(self.lock.clone()))
     }
 }
 

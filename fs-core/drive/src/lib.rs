@@ -7,6 +7,7 @@ pub mod directory;
 pub mod footprint;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+pub mod headroom;
 mod index;
 mod journal;
 pub mod log;
@@ -19,7 +20,5 @@ mod superblock;
 
 pub use chunk::{ChunkInfo, ChunkKey, Incarnation, Shape};
 pub use directory::{DriveDirectory, DriveIdentity, IdentityError};
-pub use service::{
-    ChunkData, DriveError, DriveReply, DriveRequest, DriveStat, ScrubReport, WriteChunk, Writer,
-};
+pub use service::{ChunkData, DriveError, DriveReply, DriveRequest, DriveStat, Purpose, WriteChunk, Writer};
 pub use store::ChunkStore;

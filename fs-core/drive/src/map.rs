@@ -6,9 +6,12 @@
 //! torn is dropped, never interpreted.
 
 mod cell;
+mod cells;
 mod fence;
 mod open;
 mod shard;
+pub mod sim;
+mod tables;
 #[cfg(test)]
 mod tests;
 

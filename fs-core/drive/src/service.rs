@@ -33,8 +33,19 @@ pub struct WriteChunk {
     pub crcs: Vec<u32>,
     /// Take the place of a chunk of the same name that is damaged.
     pub replace: bool,
-    /// Cleaning and repair: may use the space that is held back.
-    pub essential: bool,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// What a chunk is written for: how much of the space that is held back it may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Something that may be refused: none.
+    Ordinary,
+    /// Data that were acknowledged on the promise that they fit: half.
+    Promised,
+    /// Cleaning and repair: all.
+    Essential,
 }
 
 /// Everything a drive does for others.
@@ -72,6 +83,11 @@ pub enum DriveRequest {
         /// The newest life.
         writer: Writer,
     },
+    /// Reads a whole chunk from the device and verifies it here; nothing that is in memory counts.
+    Verify {
+        /// Which chunk.
+        key: ChunkKey,
+    },
 }
 
 /// The answers, in the order of [`DriveRequest`].
@@ -85,6 +101,8 @@ pub enum DriveReply {
     Chunks(Vec<ChunkInfo>),
     /// To `Stat`.
     Stat(DriveStat),
+    /// To `Verify`: the chunk is whole.
+    Whole(ChunkInfo),
 }
 
 /// Blocks as stored; whoever uses them verifies them.
@@ -105,7 +123,7 @@ pub struct DriveStat {
     pub total: u64,
     /// Free, held back space included.
     pub free: u64,
-    /// The part of `total` that only cleaning and repair may use.
+    /// The part of `total` that only what was promised, cleaning and repair may use.
     pub held_back: u64,
     /// The longest run of free bytes: a chunk needs one run for its header and data.
     pub longest: u64,
@@ -117,17 +135,6 @@ pub struct DriveStat {
     pub errors: u64,
     /// The drive takes no more writes: a sync failed, or a promise could not be kept.
     pub failed: bool,
-}
-
-/// One step of a scrub.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct ScrubReport {
-    /// Where to go on; `None` at the end of the pass.
-    pub next: Option<ChunkKey>,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Chunks that are damaged.
-    pub corrupt: Vec<ChunkInfo>,
 }
 
 /// Why a drive did not do as asked.
@@ -192,13 +199,14 @@ mod tests {
                 data: data.clone(),
                 crcs: crcs.clone(),
                 replace: true,
-                essential: false,
+                purpose: Purpose::Promised,
             }),
             DriveRequest::Read { key, first: 1, count: 2 },
             DriveRequest::Free { keys: vec![key], writer },
             DriveRequest::List { from: key, limit: 9 },
             DriveRequest::Stat,
             DriveRequest::Fence { writer },
+            DriveRequest::Verify { key },
         ];
         for request in requests {
             let bytes = postcard::to_stdvec(&request).unwrap();
@@ -209,6 +217,7 @@ mod tests {
             Ok(DriveReply::Data(ChunkData { info, data, crcs })),
             Ok(DriveReply::Chunks(vec![info])),
             Ok(DriveReply::Stat(DriveStat { total: 1, ..DriveStat::default() })),
+            Ok(DriveReply::Whole(info)),
             Err(DriveError::Fenced { newest: 3 }),
             Err(DriveError::Failed("why".into())),
         ];

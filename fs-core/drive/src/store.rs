@@ -6,7 +6,7 @@
 mod commit;
 mod open;
 mod read;
-mod scrub;
+mod verify;
 mod write;
 
 use crate::chunk::{ChunkHeader, ChunkKey, Incarnation};
@@ -104,6 +104,7 @@ impl ChunkStore {
             DriveRequest::List { from, limit } => self.list(from, limit as usize).map(DriveReply::Chunks),
             DriveRequest::Stat => Ok(DriveReply::Stat(self.stat())),
             DriveRequest::Fence { writer } => self.fence(writer).await.map(|()| DriveReply::Done),
+            DriveRequest::Verify { key } => self.verify(key).await.map(DriveReply::Whole),
         }
     }
 

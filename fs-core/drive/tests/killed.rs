@@ -24,7 +24,7 @@ fn write(stripe: u64) -> WriteChunk {
     let crcs = block_crcs(key.chunk, 0, &data);
     let shape = Shape { data: 1, parity: 0, cells: 1, stripe_length: data.len() as u32 };
     let writer = Writer { id: 1, epoch: 1 };
-    WriteChunk { key, shape, writer, data, crcs, replace: false, essential: false }
+    WriteChunk { key, shape, writer, data, crcs, replace: false, purpose: drive::Purpose::Ordinary }
 }
 
 fn content(stripe: u64) -> Bytes {

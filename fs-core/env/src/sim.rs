@@ -5,3 +5,12 @@ mod disk;
 
 pub use clock::SimClock;
 pub use disk::{Faults, SimDisk};
+
+use crate::{Random, Workers};
+use std::sync::Arc;
+
+/// Workers that are tasks of the runtime that asks for them, and take as long as `random` says.
+#[must_use]
+pub fn workers(random: Arc<dyn Random>) -> Workers {
+    Workers::here(random)
+}

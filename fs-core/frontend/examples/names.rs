@@ -7,7 +7,10 @@ use cluster::SlotTable;
 use drive::log::{DriveLog, LogOptions};
 use drive::map::{DriveMap, MapOptions};
 use env::{SeededRandom, SystemClock};
-use frontend::{Frontend, ListFrom, Options, PlacedStripe, StripeError, StripePage, Stripes, Usage};
+use frontend::{
+    Frontend, ListFrom, Options, PlacedStripe, Purpose, Room, StripeError, StripePage, Stripes, Usage,
+    Verified,
+};
 use metadata::{Home, MapSeat, Shard, ShardConfig, ShardOptions, ShardSet, ShardSetConfig};
 use namespace::Namespace;
 use std::collections::BTreeMap;
@@ -30,7 +33,11 @@ impl Stripes for NoStripes {
         1 << 20
     }
 
-    async fn write(&self, _: FsId, _: StripeId, _: Bytes) -> Result<PlacedStripe, StripeError> {
+    fn stored_bytes(&self, bytes: u64) -> u64 {
+        bytes
+    }
+
+    async fn write(&self, _: Purpose, _: FsId, _: StripeId, _: Bytes) -> Result<PlacedStripe, StripeError> {
         Err(StripeError::NoSpace)
     }
 
@@ -47,8 +54,18 @@ impl Stripes for NoStripes {
     }
 
     fn usage(&self) -> Usage {
-        Usage { total: 1 << 40, free: 1 << 40 }
+        Usage { total: 1 << 40, free: 1 << 40, room: 1 << 40 }
     }
+
+    async fn verify(&self, at: PlacedStripe) -> Result<Verified, StripeError> {
+        Err(StripeError::Gone(at.stripe))
+    }
+
+    fn metadata_room(&self) -> Room {
+        Room::Ample
+    }
+
+    async fn look_at_usage(&self) {}
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -90,6 +107,7 @@ async fn open(dir: &Path, shards: u16) -> Result<(Real, ShardSet<Shard>), Failur
             home_count: 1,
             maps: vec![MapSeat { map: map.clone(), incarnation: 1 }],
             options: ShardOptions::default(),
+            workers: env::Workers::default(),
         };
         members.insert(id, Shard::open(config).await?);
     }

@@ -1,15 +1,20 @@
 //! What goes on without being asked: write-back by age, drained intents, a former life's leftovers, garbage,
-//! folding, counting again.
+//! folding, cleaning, counting again and freeing what nobody knows, scrubbing.
 
+mod cleaning;
 mod folding;
 mod garbage;
 mod leftovers;
+mod orphans;
 mod progress;
 mod recount;
+mod scrub;
 
+pub(crate) use cleaning::Laying;
 pub(crate) use progress::Progress;
 pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
+pub use scrub::ScrubReport;
 
 use crate::look::answer;
 use crate::nodes::{Held, Node, State};
@@ -52,7 +57,9 @@ pub(crate) fn start<S: Shards, D: Stripes>(
     tokio::spawn(age(weak.clone(), options.dirty_age));
     tokio::spawn(garbage::run(weak.clone()));
     tokio::spawn(folding::run(weak.clone(), options.fold_age));
+    tokio::spawn(cleaning::run(weak.clone(), options.clean_period));
     tokio::spawn(recount::run(weak.clone()));
+    tokio::spawn(scrub::run(weak.clone(), options.scrub_period));
     tokio::spawn(forgetting::run(weak.clone(), frontend.0.forgetting.clone()));
     tokio::spawn(grace::run(weak, frontend.0.clients.clone(), options.grace));
     Ok(())

@@ -3,7 +3,7 @@
 use crate::dirty::{Dirty, join};
 use crate::nodes::{Held, Node, State};
 use crate::propose::{TRIES, unexpected, whole};
-use crate::{Frontend, PlacedStripe, Shards, StripeError, Stripes};
+use crate::{Frontend, PlacedStripe, Purpose, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::records::{Body, Inode};
 use namespace::{Action, Changed, Extent, Failure, NewStripe, Reply};
@@ -79,6 +79,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 // Nothing when the file was removed meanwhile, and what waited with it.
                 let kept = state.in_flight.take().map_or(0, |dirty| dirty.cost());
                 self.0.dirty_bytes.fetch_sub(kept, Ordering::Relaxed);
+                self.promise(&mut state);
                 state.failures = 0;
                 state.change_kept = state.change_kept.max(change);
                 if !state.is_clean() {
@@ -108,6 +109,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         state.dirty = taken;
         let after = state.dirty.cost();
         self.0.dirty_bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+        self.promise(state);
     }
 
     /// Forgets what waits, because nobody can read it any more.
@@ -119,6 +121,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let taken = state.in_flight.take().map_or(0, |dirty| dirty.cost());
         let waiting = std::mem::take(&mut state.dirty).cost();
         self.0.dirty_bytes.fetch_sub(taken + waiting, Ordering::Relaxed);
+        self.promise(state);
         state.dirty_since = None;
         state.change_seen = 0;
         state.change_kept = 0;
@@ -130,6 +133,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let before = state.dirty.cost();
         state.dirty.resized(size);
         self.0.dirty_bytes.fetch_sub(before - state.dirty.cost().min(before), Ordering::Relaxed);
+        self.promise(state);
     }
 
     /// Writes all of `dirty`; the file's change attribute afterwards comes back.
@@ -204,7 +208,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 Ok(stripe) => stripe,
                 Err(error) => return (written, Err(error)),
             };
-            match self.0.stripes.write(file.fs, stripe, packed.data.clone()).await {
+            match self.0.stripes.write(Purpose::Promised, file.fs, stripe, packed.data.clone()).await {
                 Ok(place) => written.extend(batches_of(place, &packed.runs)),
                 Err(StripeError::Narrow { bytes_max }) if (1..packed.data.len()).contains(&bytes_max) => {
                     packed.cut(bytes_max).into_iter().rev().for_each(|part| rest.push_front(part));
@@ -221,6 +225,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         first: Action,
         mut batches: VecDeque<Batch>,
     ) -> Result<u64, FsError> {
+        let new = batches.iter().flat_map(|batch| &batch.stripes);
+        let _laid = self.0.laying.lay(new.map(|new| new.stripe).collect());
         let (mut times, mut change, mut write_time) = (0, 0, true);
         while let Some(batch) = batches.pop_front() {
             let mut action = first.clone();
@@ -263,11 +269,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn give_up(&self, batches: &VecDeque<Batch>) {
         let new = batches.iter().flat_map(|batch| &batch.stripes);
         let places: Vec<PlacedStripe> = new.map(PlacedStripe::of_new).collect();
-        for result in self.0.stripes.free(&places).await {
-            if let Err(error) = result {
-                tracing::warn!(%error, "a stripe that was not committed is left until the next start");
-            }
-        }
+        self.free_unneeded(&places).await;
     }
 
     async fn commit_action(&self, file: FileId, action: Action) -> Result<Committed, FsError> {

@@ -13,6 +13,12 @@ const LOOKS_MAX: usize = 1000;
 /// How long a caller waits for transactions.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a caller waits for a shard that cannot be read: another copy of its map takes the place of one that has
+/// failed.
+const ABSENCE: Duration = Duration::from_secs(1);
+/// Pause between two looks meanwhile.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Why there is no answer now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stop {
@@ -20,6 +26,8 @@ pub(crate) enum Stop {
     Fs(FsError),
     /// A transaction holds what is asked for: [`Frontend::unlocked`] waits for it.
     Locked(Locked),
+    /// A shard cannot be read: [`Frontend::unlocked`] waits a moment.
+    Away,
 }
 
 impl From<FsError> for Stop {
@@ -35,7 +43,7 @@ fn stop(error: QueryError) -> Stop {
         QueryError::Map(MapError::Locked(locked)) => Stop::Locked(locked),
         QueryError::Map(MapError::Away(why)) => {
             tracing::error!(%why, "shard cannot be read");
-            Stop::Fs(FsError::Delay)
+            Stop::Away
         }
         QueryError::Map(error) => {
             tracing::error!(%error, "metadata cannot be read");
@@ -48,7 +56,7 @@ fn stop(error: QueryError) -> Stop {
 pub(crate) fn answer<T>(answer: Answer<T>) -> Result<T, FsError> {
     answer.map_err(|error| match stop(error) {
         Stop::Fs(error) => error,
-        Stop::Locked(_) => FsError::Delay,
+        Stop::Locked(_) | Stop::Away => FsError::Delay,
     })
 }
 
@@ -97,14 +105,17 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
     }
 
-    /// Looks until nothing of what is looked at is held by a transaction.
+    /// Looks until nothing of what is looked at is held by a transaction, nor away for a moment.
     pub(crate) async fn unlocked<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, FsError> {
-        let deadline = Instant::now() + PATIENCE;
+        let now = Instant::now();
+        let (deadline, back) = (now + PATIENCE, now + ABSENCE);
         loop {
             match look() {
                 Ok(found) => return Ok(found),
                 Err(Stop::Fs(error)) => return Err(error),
                 Err(Stop::Locked(_)) if Instant::now() > deadline => return Err(FsError::Delay),
+                Err(Stop::Away) if Instant::now() > back => return Err(FsError::Delay),
+                Err(Stop::Away) => tokio::time::sleep(PAUSE).await,
                 Err(Stop::Locked(locked)) => self.0.shards.unlocked(locked).await,
             }
         }

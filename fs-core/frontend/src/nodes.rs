@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) dirty: Dirty,
     /// What the write-back that is under way took.
     pub(crate) in_flight: Option<Dirty>,
+    /// Bytes on drives that both have been promised.
+    pub(crate) promised: u64,
     /// When the oldest of `dirty` was written, on the monotonic clock.
     pub(crate) dirty_since: Option<Duration>,
     /// Write-backs that have failed since the last that did not.

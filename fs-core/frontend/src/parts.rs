@@ -165,6 +165,17 @@ pub enum StripeError {
     Failed(String),
 }
 
+/// What looking at all chunks of a stripe found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Verified {
+    /// Chunks that were whole.
+    pub whole: u8,
+    /// Chunks that were damaged or not there, and were written anew.
+    pub repaired: u8,
+    /// Chunks whose drives are not there now.
+    pub away: u8,
+}
+
 /// Capacity, net of protection, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
@@ -172,6 +183,30 @@ pub struct Usage {
     pub total: u64,
     /// Unused.
     pub free: u64,
+    /// Unused, in bytes on drives, as [`Stripes::stored_bytes`] counts them; a stripe that was written is not in it.
+    pub room: u64,
+}
+
+/// What may be done, by the space that is left for logs and maps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Room {
+    /// Nothing: a log that is full cannot go on.
+    None,
+    /// What frees space, or was promised.
+    Scarce,
+    /// Everything.
+    Ample,
+}
+
+/// What a stripe is written for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Something that may be refused.
+    Ordinary,
+    /// Data that were acknowledged on the promise that they fit: may use some of what is held back.
+    Promised,
+    /// What makes room: may use all of it.
+    Essential,
 }
 
 /// The stripes of the data plane.
@@ -183,12 +218,16 @@ pub trait Stripes: Send + Sync + 'static {
     /// than they hold.
     fn stripe_bytes_full(&self) -> usize;
 
+    /// Bytes on drives that a run of so many bytes takes as stripes.
+    fn stored_bytes(&self, bytes: u64) -> u64;
+
     /// Writes a stripe; durable when it comes back. `fs` is kept with it. An id is for one call.
     ///
     /// # Errors
     /// [`StripeError`]; after `Narrow` the same data may be written as several shorter stripes.
     fn write(
         &self,
+        purpose: Purpose,
         fs: FsId,
         stripe: StripeId,
         data: Bytes,
@@ -204,6 +243,12 @@ pub trait Stripes: Send + Sync + 'static {
         range: Range<u32>,
     ) -> impl Future<Output = Result<Bytes, StripeError>> + Send;
 
+    /// Reads all chunks of a stripe from their devices, and writes anew what is damaged or missing.
+    ///
+    /// # Errors
+    /// [`StripeError::Gone`] when too few chunks are left.
+    fn verify(&self, place: PlacedStripe) -> impl Future<Output = Result<Verified, StripeError>> + Send;
+
     /// Frees stripes; one that is not there is fine. What came of each comes back in their order.
     fn free(&self, places: &[PlacedStripe]) -> impl Future<Output = Vec<Result<(), StripeError>>> + Send;
 
@@ -217,6 +262,12 @@ pub trait Stripes: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<StripePage, StripeError>> + Send;
 
-    /// Capacity.
+    /// Capacity, as of a moment ago.
     fn usage(&self) -> Usage;
+
+    /// What the drives still take for metadata; cheap.
+    fn metadata_room(&self) -> Room;
+
+    /// Looks at the drives again, so that [`Stripes::usage`] is what it is now.
+    fn look_at_usage(&self) -> impl Future<Output = ()> + Send;
 }

@@ -1,14 +1,19 @@
 //! Commands and queries, and what becomes of their failures.
 
-use crate::{Frontend, Shards, Stripes};
+use crate::{Frontend, Room, Shards, Stripes};
 use map::OrderedMap;
 use metadata::MetadataError;
 use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
+use std::time::Duration;
 use types::{Cred, FileId, FsError, FsId};
 use vfs::Ctx;
 
 /// Most times that a command is proposed again because the world moved under it.
 pub(crate) const TRIES: usize = 64;
+
+/// How long what makes room waits for room.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 50;
 
 pub(crate) fn unexpected(reply: &Reply) -> FsError {
     tracing::error!(?reply, "a command gave a reply that is not its own");
@@ -41,6 +46,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             let first = |map: &dyn OrderedMap| Ok(namespace::first_answer(map, &command)?);
             return self.unlocked(|| self.look(first)).await?.ok_or(FsError::NotDone);
         }
+        self.room_to_change(&command.action).await?;
         let (home, crosses) = (command.home(), command.crosses());
         let submitted = self.0.shards.submit(home, command.encode()?, crosses).await;
         let encoded = submitted.map_err(|error| match error {
@@ -62,6 +68,19 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         })?;
         self.0.ledger.mark(&accounts);
         Ok(outcome)
+    }
+
+    /// Refuses what is new where logs and maps have little room; waits a while, before what makes room is refused too.
+    async fn room_to_change(&self, action: &Action) -> Result<(), FsError> {
+        for _ in 0..LOOKS {
+            match self.0.stripes.metadata_room() {
+                Room::Ample => return Ok(()),
+                _ if action.takes_space() => return Err(FsError::NoSpace),
+                Room::Scarce => return Ok(()),
+                Room::None => tokio::time::sleep(LOOK).await,
+            }
+        }
+        Err(FsError::NoSpace)
     }
 
     /// Proposes on a caller's behalf until the command neither meets another inode than `action` saw nor

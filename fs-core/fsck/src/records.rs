@@ -15,7 +15,7 @@ macro_rules! records {
 }
 
 records! {
-    Counters Account Unfolded Client Ended Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+    Counters Buried Scrub Account Unfolded Client Ended Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
 }
 
 impl Record for Inode {
@@ -70,6 +70,18 @@ pub(crate) struct Account {
     pub(crate) stored: u64,
     pub(crate) garbage: u64,
     pub(crate) garbage_stored: u64,
+}
+
+/// A stripe was never committed and never will be.
+#[derive(Deserialize)]
+pub(crate) struct Buried;
+
+/// How far the stripes of a slot have been read again: the last whole pass, and the one under way with the
+/// filesystem and the stripe that it has come to.
+#[derive(Deserialize)]
+pub(crate) struct Scrub {
+    pub(crate) whole: Option<Time>,
+    pub(crate) now: Option<(Time, u32, u64)>,
 }
 
 #[derive(Deserialize)]

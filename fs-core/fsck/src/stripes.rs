@@ -4,7 +4,7 @@ use crate::across::missing_piece;
 use crate::damage::Kind;
 use crate::keys::{self, Key};
 use crate::part::Uses;
-use crate::records::{self, Extent, Piece, Source, Stripe, Unfolded, decode};
+use crate::records::{self, Buried, Extent, Piece, Source, Stripe, Unfolded, decode};
 use crate::walk::Walk;
 use map::MapError;
 use types::limits::{BLOCK_BYTES, FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};
@@ -168,7 +168,7 @@ impl Walk<'_> {
         }
         if !self.stripes.insert(stripe) {
             self.findings.add(kind, None, || {
-                format!("stripe {id} is twice there, as live and as garbage or in two filesystems")
+                format!("stripe {id} is twice there, live, as garbage, as never to be committed, or in two filesystems")
             });
         }
     }
@@ -227,6 +227,13 @@ impl Walk<'_> {
                 format!("stripe {id} of filesystem {fs} is garbage with {pieces} pieces, and says {says}")
             });
         }
+    }
+
+    /// Comes before all filesystems: one of them that knows the stripe is found when it comes.
+    pub(crate) fn buried(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+        let Some(stripe) = key.stripe() else { return self.unreadable(raw, "its key has another length") };
+        self.number(Kind::Stripe, stripe);
+        let _ = self.read::<Buried>(raw, value);
     }
 
     /// Pieces and references that nobody has claimed.

@@ -6,7 +6,9 @@ use crate::chunks::{Chunks, Doubts};
 use crate::damage::{Findings, Kind};
 use crate::keys::{self, Key};
 use crate::part::Part;
-use crate::records::{self, Client, Counters, Ended, Filesystem, Record, Renames, Replay, decode};
+use crate::records::{
+    self, Client, Counters, Ended, Filesystem, Record, Renames, Replay, Scrub, Time, decode,
+};
 use map::{MapError, OrderedMap};
 use std::collections::{BTreeMap, HashSet};
 use types::limits::CLIENT_RECORD_BYTES_MAX;
@@ -14,6 +16,8 @@ use types::{FileId, FsId, InodeId, Slot, StripeId};
 
 /// Steps of one request that a replay remembers.
 const REPLAY_STEPS_MAX: usize = 64;
+/// In a second.
+const NANOSECONDS: u32 = 1_000_000_000;
 /// Version of the replies in it.
 const REPLY_VERSION: u8 = 1;
 /// The only folding table there is.
@@ -119,8 +123,15 @@ impl Walk<'_> {
         if (key.slot, key.fs) != (self.part.slot, self.part.fs) {
             self.begin_part(key.slot, key.fs);
         }
-        let of_cluster =
-            matches!(key.kind, keys::FILESYSTEM | keys::FILESYSTEM_NAME | keys::CLIENT | keys::ENDED);
+        let of_cluster = matches!(
+            key.kind,
+            keys::SCRUB
+                | keys::BURIED
+                | keys::FILESYSTEM
+                | keys::FILESYSTEM_NAME
+                | keys::CLIENT
+                | keys::ENDED
+        );
         let of_both = matches!(key.kind, keys::COUNTERS | keys::REPLAY);
         if !of_both && of_cluster != (key.fs == CLUSTER) {
             self.unreadable(raw, "a record of this kind does not belong into this filesystem");
@@ -148,6 +159,7 @@ impl Walk<'_> {
                     self.unreadable(raw, "its key is too long");
                 }
             }
+            keys::SCRUB => self.scrub(raw, key, value),
             keys::FILESYSTEM => drop(self.read::<Filesystem>(raw, value)),
             keys::FILESYSTEM_NAME => self.filesystem_name(raw, value),
             keys::INODE => self.inode(raw, key, value),
@@ -158,6 +170,7 @@ impl Walk<'_> {
             keys::PIECE => self.piece(raw, key, value),
             keys::STRIPE => self.stripe(raw, key, value),
             keys::GARBAGE => self.garbage(raw, key, value),
+            keys::BURIED => self.buried(raw, key, value),
             keys::XATTR => self.xattr(raw, key, value),
             keys::ORPHAN => self.orphan(raw, key, value),
             keys::INTENT => self.intent(raw, key, value),
@@ -276,6 +289,15 @@ impl Walk<'_> {
         let known = replies.iter().all(|(_, reply)| reply.first() == Some(&REPLY_VERSION));
         if key.body.len() != 20 || !in_order || !known || !(1..=REPLAY_STEPS_MAX).contains(&replies.len()) {
             self.unreadable(raw, "it is no replay");
+        }
+    }
+
+    fn scrub(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+        let Some(Scrub { whole, now }) = self.read(raw, value) else { return };
+        let time = |time: &Time| time.nanoseconds < NANOSECONDS;
+        let at = |(begun, _, stripe): &(Time, u32, u64)| time(begun) && InodeId(*stripe).slot() == key.slot;
+        if !key.body.is_empty() || !whole.iter().all(time) || !now.iter().all(at) {
+            self.unreadable(raw, "it says nothing of stripes of this slot");
         }
     }
 

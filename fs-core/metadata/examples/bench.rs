@@ -84,6 +84,7 @@ async fn open(
                 .map(|(map, n)| MapSeat { map: map.clone(), incarnation: n })
                 .collect(),
             options: ShardOptions::default(),
+            workers: env::Workers::default(),
         };
         opened.push((slot, Arc::new(Shard::open(config).await?)));
     }

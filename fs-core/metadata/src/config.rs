@@ -5,6 +5,7 @@ use crate::host::Hosting;
 use cluster::SlotTable;
 use drive::log::ShardLog;
 use drive::map::DriveMap;
+use env::Workers;
 use map::Machine;
 use std::sync::Arc;
 use types::ShardId;
@@ -73,6 +74,8 @@ pub struct ShardConfig {
     pub maps: Vec<MapSeat>,
     /// Budgets.
     pub options: ShardOptions,
+    /// Who runs it.
+    pub workers: Workers,
 }
 
 impl ShardConfig {

@@ -18,6 +18,7 @@ use crate::MetadataError;
 use crate::raft::{Mark, Progress};
 use crate::roll::{MapStanding, MapState, Roll};
 use drive::map::MapSnapshot;
+use env::Workers;
 use feed::{Feed, Work};
 use map::WriteSet;
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     suspect: Mutex<Option<u128>>,
     suspected: Notify,
     fill_bytes: usize,
+    workers: Workers,
 }
 
 impl Shared {
@@ -59,10 +61,11 @@ impl Shared {
         mark.map_or_else(|| Ok(Progress::default()), |mark| Mark::decode(&mark).map(|mark| mark.progress))
     }
 
-    /// A copy could not be read; if it is the primary, another one should be.
-    pub(crate) fn suspect(&self, incarnation: u128) {
+    /// A copy could not be read; if it is the primary, another one should be. Whether there is another.
+    pub(crate) fn suspect(&self, incarnation: u128) -> bool {
         *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(incarnation);
         self.suspected.notify_one();
+        self.primary().incarnation != incarnation || self.roll.maps_whole() > 1
     }
 }
 
@@ -74,7 +77,7 @@ pub(crate) struct Maps {
 
 impl Maps {
     /// Starts the followers of `opened`, `fill_bytes` at once to those that are filled.
-    pub(crate) fn start(opened: Opened, roll: Arc<Roll>, fill_bytes: usize) -> Maps {
+    pub(crate) fn start(opened: Opened, roll: Arc<Roll>, fill_bytes: usize, workers: Workers) -> Maps {
         let Opened { primary, progress, followers, filling, out } = opened;
         let standing = |copy: &Copy, state| MapStanding { incarnation: copy.incarnation, state };
         let mut maps = vec![standing(&primary, MapState::Primary)];
@@ -84,7 +87,7 @@ impl Maps {
         roll.set_maps(maps);
         let primary = RwLock::new(primary);
         let (suspect, suspected) = (Mutex::default(), Notify::new());
-        let shared = Arc::new(Shared { primary, roll, suspect, suspected, fill_bytes });
+        let shared = Arc::new(Shared { primary, roll, suspect, suspected, fill_bytes, workers });
         let works = followers.into_iter().map(|copy| (copy, Work::Follow));
         let works = works.chain(filling.into_iter().map(|copy| (copy, Work::Fill(progress.clone()))));
         let mut feeds = Vec::new();
@@ -193,12 +196,12 @@ impl Maps {
         let deadline = tokio::time::Instant::now() + PERSISTED;
         let primary = self.primary();
         let own = primary.clone();
-        let own = tokio::task::spawn_blocking(move || own.map.persist()).await;
+        let own = self.shared.workers.blocking(move || own.map.persist()).await;
         let own = own.map_err(|e| MetadataError::Stopped(e.to_string())).and_then(|p| Ok(p?));
         let mut durable = BTreeSet::new();
         for (incarnation, answer) in asked {
             let late = || MetadataError::Stopped(format!("not durable after {} s", PERSISTED.as_secs()));
-            let gone = |_| Err(MetadataError::Stopped("its thread has ended".to_owned()));
+            let gone = |_| Err(MetadataError::Stopped("its worker has ended".to_owned()));
             let answer = tokio::time::timeout_at(deadline, answer).await;
             match answer.map_or_else(|_| Err(late()), |answer| answer.unwrap_or_else(gone)) {
                 Ok(()) => drop(durable.insert(incarnation)),

@@ -93,6 +93,11 @@ impl Roll {
         }
     }
 
+    /// See [`Standing::maps_whole`].
+    pub(crate) fn maps_whole(&self) -> usize {
+        self.now.borrow().maps_whole()
+    }
+
     /// What a copy of the map is.
     pub(crate) fn map(&self, incarnation: u128) -> Option<MapState> {
         let now = self.now.borrow();

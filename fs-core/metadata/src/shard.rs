@@ -10,6 +10,7 @@ use crate::transaction::{Answer, Record};
 use crate::view::Locking;
 use crate::{Command, MetadataError, Pending, ShardConfig, Standing, View};
 use bytes::Bytes;
+use env::Running;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use types::ShardId;
@@ -19,7 +20,7 @@ use worker::Request;
 /// Commands that wait for their entry; their bytes have a budget of their own.
 const QUEUE: usize = 1024;
 
-/// A running shard, on a thread of its own: a stalled disk stalls this shard only. When dropped
+/// A running shard, with a worker of its own: a stalled disk stalls this shard only. When dropped
 /// it finishes what is queued and closes itself.
 pub struct Shard {
     id: ShardId,
@@ -29,8 +30,7 @@ pub struct Shard {
     gate: Arc<Gate>,
     roll: Arc<Roll>,
     board: Arc<Board>,
-    /// Has no value ever; its other end goes when the thread has let go of everything.
-    ended: watch::Receiver<()>,
+    running: Running,
 }
 
 impl Shard {
@@ -40,6 +40,12 @@ impl Shard {
     /// # Errors
     /// [`MetadataError`]; nothing that was acknowledged was changed.
     pub async fn open(config: ShardConfig) -> Result<Shard, MetadataError> {
+        let needed = config.home_count / 2 + 1;
+        Shard::open_counting(config, needed).await
+    }
+
+    /// [`Shard::open`], where so many homes make an entry durable. That they are too few is a bug which tests plant.
+    pub(crate) async fn open_counting(config: ShardConfig, needed: usize) -> Result<Shard, MetadataError> {
         config.check()?;
         let id = config.id;
         let gate = Arc::new(Gate::new(id));
@@ -48,19 +54,15 @@ impl Shard {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, opening) = oneshot::channel();
         let board = Arc::new(Board::default());
-        let of_thread = (gate.clone(), roll.clone(), board.clone());
-        let (ending, ended) = watch::channel(());
-        std::thread::Builder::new()
-            .name(format!("shard-{}", id.0))
-            .spawn(move || {
-                worker::thread(config, requests, of_thread, opened);
-                drop(ending);
-            })
-            .map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
+        let of_worker = (gate.clone(), roll.clone(), board.clone());
+        let workers = config.workers.clone();
+        let work = worker::run((config, needed), requests, of_worker, opened);
+        let running = workers.start(&format!("shard-{}", id.0), work);
+        let running = running.map_err(|e| MetadataError::Stopped(format!("no thread for it: {e}")))?;
         match opening.await.unwrap_or_else(|_| Err(gate.reason())) {
-            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, board, ended }),
+            Ok(maps) => Ok(Shard { id, queue, budget, maps, gate, roll, board, running }),
             Err(e) => {
-                wait_for_end(ended).await;
+                running.ended().await;
                 Err(e)
             }
         }
@@ -108,7 +110,7 @@ impl Shard {
     }
 
     /// A linearizable, consistent read: sees every command that was acknowledged before, by
-    /// anyone. Does not wait and does not go through the shard's thread. What a transaction holds
+    /// anyone. Does not wait and does not go through the shard's worker. What a transaction holds
     /// gives [`map::MapError::Locked`].
     ///
     /// # Errors
@@ -167,11 +169,7 @@ impl Shard {
             Ok(()) => closed.await.unwrap_or_else(|_| Err(self.gate.reason())),
             Err(_) => Err(self.gate.reason()),
         };
-        wait_for_end(self.ended.clone()).await;
+        self.running.clone().ended().await;
         outcome
     }
-}
-
-async fn wait_for_end(mut ended: watch::Receiver<()>) {
-    while ended.changed().await.is_ok() {}
 }

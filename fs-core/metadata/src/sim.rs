@@ -1,8 +1,9 @@
-//! For simulations: a shard in memory, and a recovery that is wrong on purpose.
+//! For simulations: a shard in memory, and what is wrong on purpose.
 
 use crate::host::{Host, OfMachine, Unlocked};
 use crate::{
-    Answer, Board, Command, Locking, Member, MetadataError, Pending, Record, ShardSet, ShardSetConfig, TxId,
+    Answer, Board, Command, Locking, Member, MetadataError, Pending, Record, Shard, ShardConfig, ShardSet,
+    ShardSetConfig, TxId,
 };
 use bytes::Bytes;
 use cluster::SlotTable;
@@ -150,6 +151,15 @@ impl Member for MemoryShard {
     fn board(&self) -> Result<Arc<Board>, MetadataError> {
         Ok(self.0.board.clone())
     }
+}
+
+/// [`Shard::open`] with a bug that tests must find: an entry is acknowledged with one home too few.
+///
+/// # Errors
+/// Those of [`Shard::open`].
+pub async fn open_acknowledging_early(config: ShardConfig) -> Result<Shard, MetadataError> {
+    let needed = (config.home_count / 2).max(1);
+    Shard::open_counting(config, needed).await
 }
 
 /// [`ShardSet::open`] with a bug that tests must find: what is prepared is let go of without asking what the

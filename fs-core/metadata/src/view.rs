@@ -59,17 +59,16 @@ impl View {
         self.at
     }
 
-    /// After an error of the map the next view is of another copy of it, if there is one.
+    /// After an error of the map the next view is of another copy of it, if there is one: soon.
     fn read<T>(&self, ask: impl FnOnce(&dyn OrderedMap) -> Result<T, MapError>) -> Result<T, MapError> {
         let map = OfMachine(&self.at);
         let read = match &self.pending {
             Some(pending) => ask(&Unlocked { below: &map, pending, shard: self.shard, own: self.own }),
             None => ask(&map),
         };
-        read.inspect_err(|error| {
-            if let MapError::Broken(_) = error {
-                self.maps.suspect(self.incarnation);
-            }
+        read.map_err(|error| match error {
+            MapError::Broken(why) if self.maps.suspect(self.incarnation) => MapError::Away(why),
+            error => error,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Commands, their replies, and how both travel.
 
-use crate::records::Kept;
+use crate::records::{Kept, Scrub};
 use bytes::Bytes;
 use locking::Holds;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,24 @@ pub enum Action {
         /// The stripes.
         stripes: Vec<StripeId>,
     },
+    /// Whichever of these stripes of one slot, granted before, no filesystem knows will never be committed: see
+    /// [`Reply::Buried`]. What drives have of them may be freed then.
+    Bury {
+        /// The stripes.
+        stripes: Vec<StripeId>,
+    },
+    /// Who was granted these stripes of one slot is gone: nobody could commit them any more.
+    Unbury {
+        /// The stripes.
+        stripes: Vec<StripeId>,
+    },
+    /// Notes how far the stripes of the slot of `near` have been read again.
+    NoteScrub {
+        /// An inode of the slot.
+        near: InodeId,
+        /// What to note.
+        scrub: Scrub,
+    },
     /// Nobody will retry what was sent on these channels: replays in the slot of `near` are forgotten.
     ForgetReplays {
         /// At most [`types::limits::COMMAND_KEYS_MAX`].
@@ -220,6 +238,25 @@ pub struct Channels {
     pub first: u32,
     /// The last one.
     pub last: u32,
+}
+
+impl Action {
+    /// Whether it is for something new, and may be refused where space is short. All others make space, or must
+    /// be taken so that space can be made: an NFS client that removes an open file renames it, and one that comes
+    /// back is remembered first.
+    #[must_use]
+    pub fn takes_space(&self) -> bool {
+        match self {
+            Action::MakeFilesystem { .. }
+            | Action::Create(_)
+            | Action::Link { .. }
+            | Action::CloneRange { .. } => true,
+            Action::SetXattr { value, .. } => value.is_some(),
+            Action::Space { space, .. } => *space != Space::Punch,
+            // What is committed was promised.
+            _ => false,
+        }
+    }
 }
 
 /// An inode to make.
@@ -360,6 +397,25 @@ pub enum Seen {
         /// Number of extents.
         extents: u32,
     },
+    /// One extent of this length that refers to bytes of a stripe: a stripe never changes.
+    Piece {
+        /// The stripe.
+        stripe: StripeId,
+        /// Where the piece begins in it.
+        piece: u32,
+        /// The first byte in the piece.
+        within: u32,
+    },
+}
+
+impl Seen {
+    /// Number of extents.
+    pub(crate) fn extents(&self) -> u32 {
+        match self {
+            Seen::Unfolded { extents, .. } => *extents,
+            Seen::Piece { .. } => 1,
+        }
+    }
 }
 
 /// What a command did, or why it did nothing.
@@ -471,4 +527,6 @@ pub enum Reply {
         /// Whether more is left.
         more: bool,
     },
+    /// To `Bury`: these will never be committed.
+    Buried(Vec<StripeId>),
 }

@@ -268,7 +268,12 @@ impl Work<'_> {
             let known =
                 self.map.get(&key)?.is_some() || self.map.get(&keys::garbage(self.fs, new.stripe))?.is_some();
             let granted = self.stripe_counters(InodeId(new.stripe.0).slot())?.stripe;
-            if known || InodeId(new.stripe.0).sequence() > granted || new.data_chunks == 0 || new.length == 0
+            let buried = self.map.get(&keys::buried(new.stripe))?.is_some();
+            if known
+                || buried
+                || InodeId(new.stripe.0).sequence() > granted
+                || new.data_chunks == 0
+                || new.length == 0
             {
                 return Err(FsError::Invalid.into());
             }

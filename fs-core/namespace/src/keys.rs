@@ -13,6 +13,8 @@ pub mod kind {
     pub const ACCOUNT: u8 = 0x02;
     /// The lease of renames, in the root's slot.
     pub const RENAMES: u8 = 0x03;
+    /// How far the stripes of a slot have been read again, in filesystem 0.
+    pub const SCRUB: u8 = 0x04;
     /// A filesystem, in slot 0 of filesystem 0.
     pub const FILESYSTEM: u8 = 0x08;
     /// A filesystem's name, in slot 0 of filesystem 0.
@@ -33,6 +35,8 @@ pub mod kind {
     pub const STRIPE: u8 = 0x41;
     /// A stripe of which no byte is live, to be freed.
     pub const GARBAGE: u8 = 0x42;
+    /// A stripe that was never committed and never will be, in filesystem 0.
+    pub const BURIED: u8 = 0x43;
     /// An extended attribute.
     pub const XATTR: u8 = 0x50;
     /// An inode without a name that may be open.
@@ -101,6 +105,12 @@ pub fn renames(fs: FsId) -> Vec<u8> {
 #[must_use]
 pub fn account(fs: FsId, slot: Slot) -> Vec<u8> {
     Key::new(slot, fs, kind::ACCOUNT).end()
+}
+
+/// How far the stripes of `slot` have been read again.
+#[must_use]
+pub fn scrub(slot: Slot) -> Vec<u8> {
+    Key::new(slot, FsId(0), kind::SCRUB).end()
 }
 
 /// The record of a filesystem.
@@ -186,27 +196,39 @@ pub fn unfolded_at(key: &[u8]) -> Option<(FileId, u64)> {
     Some((parse_inode(key)?, extent_offset(key)?))
 }
 
-fn of_stripe(fs: FsId, stripe: StripeId, kind: u8) -> Key {
+fn stripe_key(fs: FsId, stripe: StripeId, kind: u8) -> Key {
     let id = InodeId(stripe.0);
     Key::new(id.slot(), fs, kind).sequence(id.sequence())
+}
+
+/// The record of a stripe that is of this kind.
+#[must_use]
+pub fn of_stripe(fs: FsId, stripe: StripeId, kind: u8) -> Vec<u8> {
+    stripe_key(fs, stripe, kind).end()
 }
 
 /// A stripe.
 #[must_use]
 pub fn stripe(fs: FsId, stripe: StripeId) -> Vec<u8> {
-    of_stripe(fs, stripe, kind::STRIPE).end()
+    of_stripe(fs, stripe, kind::STRIPE)
 }
 
 /// A stripe to be freed.
 #[must_use]
 pub fn garbage(fs: FsId, stripe: StripeId) -> Vec<u8> {
-    of_stripe(fs, stripe, kind::GARBAGE).end()
+    of_stripe(fs, stripe, kind::GARBAGE)
+}
+
+/// That a stripe will never be committed.
+#[must_use]
+pub fn buried(stripe: StripeId) -> Vec<u8> {
+    of_stripe(FsId(0), stripe, kind::BURIED)
 }
 
 /// The piece of a stripe that begins at byte `at` of it.
 #[must_use]
 pub fn piece(fs: FsId, stripe: StripeId, at: u32) -> Vec<u8> {
-    of_stripe(fs, stripe, kind::PIECE).bytes(&at.to_be_bytes()).end()
+    stripe_key(fs, stripe, kind::PIECE).bytes(&at.to_be_bytes()).end()
 }
 
 /// An extended attribute.

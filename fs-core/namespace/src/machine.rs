@@ -34,7 +34,9 @@ impl Command {
         }
     }
 
-    fn decode(bytes: &[u8]) -> Option<Command> {
+    /// What [`Command::encode`] gave; `None` for anything else, and for another version.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Command> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
             _ => None,
@@ -55,10 +57,11 @@ impl Command {
             | Action::Space { ino, .. }
             | Action::GrantStripes { near: ino, .. }
             | Action::ForgetReplays { near: ino, .. }
+            | Action::NoteScrub { near: ino, .. }
             | Action::DropOrphan { ino }
             | Action::Drain { ino } => ino.slot(),
             Action::Relocate { stripe, .. } => InodeId(stripe.0).slot(),
-            Action::ForgetStripes { stripes } => {
+            Action::ForgetStripes { stripes } | Action::Bury { stripes } | Action::Unbury { stripes } => {
                 stripes.first().map_or(InodeId::ROOT.slot(), |first| InodeId(first.0).slot())
             }
             Action::MakeFilesystem { .. }
@@ -256,6 +259,12 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         Action::DropOrphan { ino } => drain::drop_orphan(work, ino),
         Action::Drain { ino } => drain::drain(work, ino),
         Action::ForgetStripes { stripes } => stripes::forget(work, &stripes),
+        Action::Bury { stripes } => stripes::bury(work, &stripes),
+        Action::Unbury { stripes } => stripes::unbury(work, &stripes),
+        Action::NoteScrub { near, scrub } => {
+            work.put(&keys::scrub(near.slot()), &scrub);
+            Ok(Reply::Done)
+        }
         Action::ForgetReplays { channels, near } => client::forget_replays(work, &channels, near),
         Action::KeepClient { client, holds, kept } => client::keep(work, client, holds, kept),
         Action::DisownClients { clients } => client::disown(work, &clients),

@@ -117,6 +117,30 @@ impl Account {
     }
 }
 
+/// A stripe was never committed and never will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buried;
+
+/// How far the stripes of a slot have been read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrub {
+    /// When the last pass began that came to its end.
+    pub whole: Option<Time>,
+    /// The pass that is under way.
+    pub now: Option<ScrubAt>,
+}
+
+/// A pass over the stripes of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubAt {
+    /// When it began.
+    pub begun: Time,
+    /// The filesystem of the last stripe that was read.
+    pub fs: FsId,
+    /// That stripe.
+    pub stripe: StripeId,
+}
+
 /// A filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filesystem {
@@ -399,6 +423,8 @@ impl Stripe {
 impl Record for Counters {}
 impl Record for Renames {}
 impl Record for Account {}
+impl Record for Buried {}
+impl Record for Scrub {}
 impl Record for Filesystem {}
 impl Record for Inode {
     const VERSION: u8 = 2;
@@ -479,6 +505,10 @@ mod tests {
             Source::Piece { stripe: StripeId(1), piece: 2, within: 3, codec: 0, key_id: 0, raw_length: 0 };
         frozen(&Extent { length: 300, source }, b"\x01\xac\x02\x02\x01\x02\x03\0\0\0");
         frozen(&Unfolded { bytes: 300 }, b"\x01\xac\x02");
+        let (begun, fs, stripe) = (Time { seconds: 1, nanoseconds: 5 }, FsId(2), StripeId(3));
+        let scrub = Scrub { whole: Some(begun), now: Some(ScrubAt { begun, fs, stripe }) };
+        frozen(&Buried, b"\x01");
+        frozen(&scrub, b"\x01\x01\x02\x05\x01\x02\x05\x02\x03");
         frozen(&Piece { length: 300, references: 2 }, b"\x01\xac\x02\x02");
         let (data_chunks, parity_chunks, cells) = (4, 2, 0x3f);
         let stripe = Stripe {

@@ -3,7 +3,8 @@
 //! [`Daemon`] runs `plexusd` on a folder of its own and free ports; [`Guest`] boots a Linux whose
 //! kernel clients mount it; [`PowerCut`] runs daemon and clients inside such a Linux and pulls its
 //! plug again and again; [`Kills`] kills the daemon under clients that must not notice; [`Doors`] compares one tree at
-//! two doors with a local folder; [`Everyday`] runs what people run. What is missing on the machine is an error with the remedy, not a pass.
+//! two doors with a local folder; [`Everyday`] runs what people run; [`Pynfs`] has a foreign test judge it. What is
+//! missing on the machine is an error with the remedy, not a pass.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod kills;
 mod mount;
 mod power;
 mod programs;
+mod pynfs;
 mod random;
 mod steady;
 mod workload;
@@ -26,5 +28,6 @@ pub use guest::{Guest, GuestDone, GuestError, RunningGuest};
 pub use kills::{KillError, KillReport, Kills};
 pub use power::{Door, PowerCut, PowerCutError, PowerCutReport};
 pub use programs::{build_folder, guest_cache, program, repository};
+pub use pynfs::{Known, Pynfs, PynfsError, PynfsReport};
 pub use steady::{Steady, Task, counted};
 pub use workload::{Workload, WorkloadError, verify};

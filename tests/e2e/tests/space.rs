@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
-use admin::{Capacity, Filesystems, Status};
+use admin::{Capacity, ChunkPlace, Filesystems, Status};
 use e2e::{Daemon, DaemonOptions};
 use remote::{Address, RemoteOptions, RemoteVfs};
 use std::future::Future;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use types::{ByteRange, Cred, FileId, Mode, Name, SetAttr};
+use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr};
 use vfs::*;
 
 /// How long background work may take, and how often it is looked at.
@@ -163,6 +164,117 @@ fn small_files_are_folded_overwritten_and_removed_and_every_byte_is_somebodys() 
     assert_eq!(gone.capacity.used, gone.capacity.metadata.unwrap());
     assert!(gone.background.freed.bytes >= again.capacity.live.unwrap());
     must_be_clean(&daemon);
+}
+
+/// Writes over the bytes of one chunk's file, as a drive that lies would.
+fn damage(place: &ChunkPlace, header: bool) {
+    let at = if header { place.offset - 4096 } else { place.offset + place.length / 2 };
+    let file = std::fs::OpenOptions::new().write(true).open(&place.file).unwrap();
+    file.write_all_at(&[0xa5; 4096], at).unwrap();
+    file.sync_all().unwrap();
+}
+
+#[test]
+fn damage_that_nobody_reads_is_found_within_the_period_and_made_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = DaemonOptions { configuration: "fold.age = 0\nscrub.period = 8".to_owned(), ..options() };
+    let daemon = Daemon::start(folder.path(), &options).unwrap();
+    let data = daemon.data();
+    run(write_all(&data, 0..40, 1));
+    when(&daemon, "folded", settled);
+    // A chunk that is made anew is in another place.
+    let places =
+        || run(async { admin::Client::new(&data).placement("/default/file-20").await.unwrap() }).chunks;
+    assert_eq!(places().len(), 6);
+    for round in 0..2 {
+        let places = places();
+        let found = status(&daemon).integrity.found;
+        damage(&places[round], true);
+        damage(&places[round + 2], false);
+        let good = when(&daemon, "found", |status| status.integrity.found >= found + 2);
+        let good = when(&daemon, "made good", |status| status.integrity.repaired >= good.integrity.found);
+        assert_eq!((good.health, good.background.scrubbed.lost), (admin::Health::Healthy, 0));
+    }
+    when(&daemon, "all has been read", |status| status.background.scrubbed.since.is_some());
+    // Three of six chunks are more than can be made good: it is told, and not made up.
+    for place in &places()[1..4] {
+        damage(place, false);
+    }
+    let lost = when(&daemon, "told", |status| status.background.scrubbed.lost == 1);
+    assert_eq!(lost.health, admin::Health::Lost);
+    remove_all(&daemon, 0..40);
+    when(&daemon, "nobody needs it any more", |status| status.health == admin::Health::Healthy);
+}
+
+/// Writes until there is no space, as several clients do; what was written is durable when it comes back.
+async fn fill(data: &Path, numbers: std::ops::Range<usize>) -> usize {
+    let (vfs, dir) = mount(data).await;
+    let mut written = 0;
+    for number in numbers {
+        let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
+        let file = match vfs.mknod(&ctx(), Mknod { dir, name: name(number), kind, mode, set }).await {
+            Ok(made) => made.attr.file,
+            Err(error) => panic!("{error}"),
+        };
+        let mut at = 0;
+        let full = loop {
+            let length = 30_000 + number % 7 * 40_000;
+            let (offset, data) = (WriteOffset::At(at), vec![1; length].into());
+            match vfs
+                .write(&ctx(), Write { file, open: None, offset, data, durability: Durability::Unstable })
+                .await
+            {
+                Ok(_) => at += length as u64,
+                Err(FsError::NoSpace) => break true,
+                Err(error) => panic!("{error}"),
+            }
+            if at > 3 << 20 {
+                break false;
+            }
+        };
+        let range = ByteRange { offset: 0, end: u64::MAX };
+        vfs.commit(&ctx(), Commit { file, range }).await.expect("what was acknowledged fits");
+        written += at as usize;
+        if full {
+            return written;
+        }
+    }
+    panic!("never full");
+}
+
+#[test]
+fn a_full_drive_tells_who_writes_and_has_space_again_when_files_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &options()).unwrap();
+    let data = daemon.data();
+    for round in 0..2 {
+        let written: usize = std::thread::scope(|scope| {
+            let fill = |n: usize| run(fill(&data, n * 1000..n * 1000 + 999));
+            let filling: Vec<_> = (0..3).map(|n| scope.spawn(move || fill(n))).collect();
+            filling.into_iter().map(|filling| filling.join().unwrap()).sum()
+        });
+        // Six drives of 64 MiB, a third of it parity.
+        assert!(written > 220 << 20, "round {round}: {written}");
+        let full = status(&daemon);
+        assert!(full.capacity.reserved.unwrap() > 6 * 1_500_000, "{:?}", full.capacity);
+        must_be_clean(&daemon);
+        run(async {
+            let (vfs, dir) = mount(&data).await;
+            let mut after = types::Cookie::START;
+            loop {
+                let reply =
+                    vfs.readdir(&ctx(), ReadDir { dir, after, limit: 100, attrs: false }).await.unwrap();
+                for entry in &reply.entries {
+                    after = entry.cookie;
+                    vfs.unlink(&ctx(), Unlink { dir, name: entry.name.clone() }).await.unwrap();
+                }
+                if reply.end {
+                    break;
+                }
+            }
+        });
+        when(&daemon, "freed", |status| settled(status) && status.capacity.live == Some(0));
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
-    Account, Body, Client, Counters, Ended, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Source,
-    Stripe, Unfolded, Xattr,
+    Account, Body, Client, Counters, Ended, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Scrub,
+    Source, Stripe, Unfolded, Xattr,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use types::limits::INLINE_FILE_BYTES_MAX;
 use types::{Cookie, FileId, FileKind, FsId, InodeId, Name, Slot, StripeId};
 
@@ -23,6 +23,7 @@ pub struct Audit {
     pieces: BTreeMap<(FsId, StripeId), BTreeMap<u32, Piece>>,
     stripes: BTreeMap<(FsId, StripeId), Stripe>,
     garbage: BTreeMap<(FsId, StripeId), Stripe>,
+    buried: BTreeSet<StripeId>,
     xattrs: BTreeMap<FileId, u32>,
     orphans: Vec<FileId>,
     intents: BTreeMap<FileId, Intent>,
@@ -111,6 +112,7 @@ impl Audit {
             kind::COUNTERS => drop(self.counters.insert((fs, slot), Counters::decode(value).ok()?)),
             kind::RENAMES | kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
             kind::CLIENT => drop(Client::decode(value).ok()?),
+            kind::SCRUB => drop(Scrub::decode(value).ok()?),
             kind::ENDED => drop(Ended::decode(value).ok()?),
             kind::ACCOUNT => drop(self.accounts.insert((fs, slot), Account::decode(value).ok()?)),
             kind::UNFOLDED => {
@@ -137,6 +139,7 @@ impl Audit {
                 self.pieces.entry(stripe()?).or_default().insert(at, Piece::decode(value).ok()?);
             }
             kind::STRIPE => drop(self.stripes.insert(stripe()?, Stripe::decode(value).ok()?)),
+            kind::BURIED => drop(self.buried.insert(stripe()?.1)),
             kind::GARBAGE => drop(self.garbage.insert(stripe()?, Stripe::decode(value).ok()?)),
             kind::XATTR => {
                 Xattr::decode(value).ok()?;
@@ -316,8 +319,8 @@ impl Audit {
             self.check(number > 0 && record.pieces == number && record.live == live, || {
                 format!("{stripe:?} has {number} pieces with {live} bytes, and says {record:?}")
             });
-            let both = self.garbage.contains_key(&(fs, stripe));
-            self.check(!both, || format!("{stripe:?} is live and garbage"));
+            let both = self.garbage.contains_key(&(fs, stripe)) || self.buried.contains(&stripe);
+            self.check(!both, || format!("{stripe:?} is live, and garbage or buried"));
             self.stripes.insert((fs, stripe), record);
         }
         self.pieces = pieces;

@@ -5,14 +5,16 @@ use bytes::Bytes;
 use cluster::SlotTable;
 use env::sim::SimClock;
 use env::{Clock, Random, SeededRandom};
-use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Stripes, Usage};
+use frontend::{
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, StripeError, StripePage, Stripes, Usage, Verified,
+};
 use fsck::Shards;
 use map::{MapError, MemoryMap};
 use metadata::sim::{MemoryShard, MemoryView};
 use metadata::{Answer, Board, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig};
 use namespace::Namespace;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -95,6 +97,9 @@ impl Member for WeatheredShard {
     }
 
     fn view(&self, locking: Locking) -> Result<MemoryView, MetadataError> {
+        if self.weather.strikes(Mishap::Look) {
+            return Err(silence());
+        }
         self.held.view(self.id).map_or_else(|| self.shard.view(locking), Ok)
     }
 
@@ -207,6 +212,15 @@ impl MemoryShards {
 struct Table {
     stripes: BTreeMap<StripeId, Bytes>,
     used: u64,
+    /// As on a drive.
+    stored: u64,
+    /// Those with a chunk that has to be made good.
+    hurt: BTreeSet<StripeId>,
+}
+
+/// What a stripe of so many bytes takes: whole blocks and a header.
+fn stored(length: usize) -> u64 {
+    ((length.div_ceil(BLOCK_BYTES) + 1) * BLOCK_BYTES) as u64
 }
 
 impl Table {
@@ -216,13 +230,17 @@ impl Table {
             return false;
         }
         self.used += data.len() as u64;
+        self.stored += stored(data.len());
         self.stripes.insert(stripe, data);
         true
     }
 
     fn remove(&mut self, stripe: StripeId) {
-        let data = self.stripes.remove(&stripe);
-        self.used -= data.map_or(0, |data| data.len() as u64);
+        self.hurt.remove(&stripe);
+        if let Some(data) = self.stripes.remove(&stripe) {
+            self.used -= data.len() as u64;
+            self.stored -= stored(data.len());
+        }
     }
 }
 
@@ -234,6 +252,7 @@ pub struct MemoryStripes {
     bytes_full: usize,
     narrow: Arc<AtomicUsize>,
     total: u64,
+    room: Arc<Mutex<Room>>,
     weather: Weather,
     life: Life,
 }
@@ -249,6 +268,7 @@ impl MemoryStripes {
             bytes_full: BLOCK_BYTES.min(bytes_max),
             narrow,
             total: 1 << 40,
+            room: Arc::new(Mutex::new(Room::Ample)),
             weather: Weather::default(),
             life: Life::default(),
         }
@@ -288,6 +308,22 @@ impl MemoryStripes {
         self.stripes.lock().remove(stripe);
     }
 
+    /// Damages a stripe in a way that can be made good.
+    pub fn hurt(&self, stripe: StripeId) {
+        self.stripes.lock().hurt.insert(stripe);
+    }
+
+    /// Stripes that are damaged.
+    #[must_use]
+    pub fn hurt_count(&self) -> usize {
+        self.stripes.lock().hurt.len()
+    }
+
+    /// From now on drives have so much room for metadata.
+    pub fn set_room(&self, room: Room) {
+        *self.room.lock() = room;
+    }
+
     /// From now on takes no longer stripes than this, as when drives are away.
     pub fn narrow(&self, bytes_max: usize) {
         self.narrow.store(bytes_max, Ordering::Relaxed);
@@ -297,10 +333,6 @@ impl MemoryStripes {
     #[must_use]
     pub fn ids(&self) -> BTreeMap<StripeId, usize> {
         self.stripes.lock().stripes.iter().map(|(id, data)| (*id, data.len())).collect()
-    }
-
-    fn used(&self) -> u64 {
-        self.stripes.lock().used
     }
 
     /// Number of stripes that exist.
@@ -319,7 +351,19 @@ impl Stripes for MemoryStripes {
         self.bytes_full
     }
 
-    async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
+    fn stored_bytes(&self, bytes: u64) -> u64 {
+        let longest = self.bytes_max as u64;
+        let rest = (bytes % longest) as usize;
+        bytes / longest * stored(self.bytes_max) + if rest == 0 { 0 } else { stored(rest) }
+    }
+
+    async fn write(
+        &self,
+        _: Purpose,
+        _: FsId,
+        stripe: StripeId,
+        data: Bytes,
+    ) -> Result<PlacedStripe, StripeError> {
         let length = u32::try_from(data.len()).map_err(|_| StripeError::Failed("too long".into()))?;
         let bytes_max = self.narrow.load(Ordering::Relaxed);
         if data.len() > bytes_max {
@@ -330,10 +374,11 @@ impl Stripes for MemoryStripes {
         if self.weather.strikes(Mishap::Write) {
             return Err(StripeError::Failed("a drive does not answer".into()));
         }
-        if self.used() + u64::from(length) > self.total {
+        let mut table = self.stripes.lock();
+        if table.stored + stored(data.len()) > self.total {
             return Err(StripeError::NoSpace);
         }
-        if !self.stripes.lock().insert(stripe, data) {
+        if !table.insert(stripe, data) {
             return Err(StripeError::Failed("a stripe is written once".into()));
         }
         Ok(PlacedStripe { stripe, group: GroupId(0), data_chunks: 1, parity_chunks: 0, cells: 1, length })
@@ -344,6 +389,17 @@ impl Stripes for MemoryStripes {
         let data =
             self.stripes.lock().stripes.get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
         Ok(data.slice(range.start as usize..range.end as usize))
+    }
+
+    async fn verify(&self, place: PlacedStripe) -> Result<Verified, StripeError> {
+        self.weather.wait().await;
+        self.life.goes_on().await;
+        let mut table = self.stripes.lock();
+        if !table.stripes.contains_key(&place.stripe) {
+            return Err(StripeError::Gone(place.stripe));
+        }
+        let repaired = u8::from(table.hurt.remove(&place.stripe));
+        Ok(Verified { whole: 1 - repaired, repaired, away: 0 })
     }
 
     async fn free(&self, places: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
@@ -383,6 +439,19 @@ impl Stripes for MemoryStripes {
     }
 
     fn usage(&self) -> Usage {
-        Usage { total: self.total, free: self.total.saturating_sub(self.used()) }
+        let (used, stored) = {
+            let table = self.stripes.lock();
+            (table.used, table.stored)
+        };
+        let left = |used: u64| self.total.saturating_sub(used);
+        Usage { total: self.total, free: left(used), room: left(stored) }
+    }
+
+    fn metadata_room(&self) -> Room {
+        *self.room.lock()
+    }
+
+    async fn look_at_usage(&self) {
+        self.weather.wait().await;
     }
 }

@@ -16,12 +16,18 @@ pub enum Mishap {
     Write,
     /// A stripe is not freed.
     Free,
+    /// A shard cannot be read.
+    Look,
 }
+
+/// The longest delay, unless told otherwise.
+const LONGEST: Duration = Duration::from_millis(2);
 
 #[derive(Default)]
 struct Sky {
     random: Option<SeededRandom>,
     delays: u64,
+    longest: Duration,
     mishaps: Vec<(Mishap, u64)>,
 }
 
@@ -34,7 +40,12 @@ impl Weather {
     #[must_use]
     pub fn delaying(seed: u64, percent: u64) -> Weather {
         let random = Some(SeededRandom::new(seed));
-        Weather(Arc::new(Mutex::new(Sky { random, delays: percent, mishaps: Vec::new() })))
+        Weather(Arc::new(Mutex::new(Sky { random, delays: percent, longest: LONGEST, mishaps: Vec::new() })))
+    }
+
+    /// From now on delays are this long at most.
+    pub fn delay_up_to(&self, longest: Duration) {
+        self.0.lock().longest = longest;
     }
 
     /// From now on `percent` of what `mishap` says goes wrong.
@@ -57,10 +68,11 @@ impl Weather {
         let delay = {
             let sky = self.0.lock();
             let Some(random) = &sky.random else { return };
-            (random.next() % 100 < sky.delays).then(|| random.next() % 2000)
+            (random.next() % 100 < sky.delays)
+                .then(|| sky.longest.mul_f64((random.next() % 2000) as f64 / 2000.0))
         };
         match delay {
-            Some(microseconds) => tokio::time::sleep(Duration::from_micros(microseconds)).await,
+            Some(delay) => tokio::time::sleep(delay).await,
             None => tokio::task::yield_now().await,
         }
     }

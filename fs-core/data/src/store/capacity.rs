@@ -1,10 +1,9 @@
-//! Space: what there is, net of protection, and what has been promised.
+//! Space: what there is, net of protection.
 
 use super::{DEADLINE, Inner};
-use crate::DataError;
 use crate::place::stored_bytes;
 use cluster::DriveState;
-use drive::{DriveReply, DriveRequest};
+use drive::{DriveReply, DriveRequest, Purpose};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -12,8 +11,8 @@ use tokio::time::Instant;
 use types::GroupId;
 use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 
-/// What the drives said is good for this long, unless space runs short.
-const FRESH: Duration = Duration::from_millis(100);
+/// What the drives said is good for this long.
+const FRESH: Duration = Duration::from_millis(10);
 
 /// Space in bytes of user data in long stripes; short ones take more.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -22,10 +21,10 @@ pub struct Capacity {
     pub total: u64,
     /// Neither used nor held back.
     pub free: u64,
-    /// The part of `free` that is promised to dirty data.
-    pub reserved: u64,
     /// Bytes on the drives that chunks take, parity and headers included.
     pub stored: u64,
+    /// `free` in bytes on the drives, as [`Capacity::stored`].
+    pub room: u64,
 }
 
 /// As the drives said last, in bytes on drives.
@@ -35,34 +34,10 @@ pub(super) struct Space {
     total: u64,
     free: u64,
     stored: u64,
-    reserved: u64,
-    /// Whether any drive takes writes.
-    writable: bool,
-}
-
-/// Space that is set aside until this is dropped.
-pub struct Reservation {
-    inner: Arc<Inner>,
-    stored: u64,
-}
-
-impl std::fmt::Debug for Reservation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reservation({})", self.stored)
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let mut space = self.inner.space.lock();
-        space.reserved = space.reserved.saturating_sub(self.stored);
-        // Most likely it was used: until the drives are asked again it counts as such.
-        space.free = space.free.saturating_sub(self.stored);
-    }
 }
 
 pub(super) async fn capacity(inner: &Arc<Inner>) -> Capacity {
-    refresh(inner, FRESH).await;
+    refresh(inner).await;
     let scheme = inner.view().map.scheme;
     let length = (scheme.data() * CHUNK_BYTES_MAX) as u32;
     let net = |stored: u64| {
@@ -70,43 +45,23 @@ pub(super) async fn capacity(inner: &Arc<Inner>) -> Capacity {
         u64::try_from(net).unwrap_or(u64::MAX)
     };
     let space = inner.space.lock();
-    Capacity {
-        total: net(space.total),
-        free: net(space.free),
-        reserved: net(space.reserved.min(space.free)),
-        stored: space.stored,
-    }
-}
-
-pub(super) async fn reserve(inner: &Arc<Inner>, bytes: u64) -> Result<Reservation, DataError> {
-    let scheme = inner.view().map.scheme;
-    let longest = (scheme.data() * CHUNK_BYTES_MAX) as u64;
-    let rest = (bytes % longest) as u32;
-    let whole = (bytes / longest).saturating_mul(stored_bytes(longest as u32, scheme));
-    let stored = whole.saturating_add(if rest == 0 { 0 } else { stored_bytes(rest, scheme) });
-    for fresh in [FRESH, Duration::ZERO] {
-        refresh(inner, fresh).await;
-        let mut space = inner.space.lock();
-        let promised = space.reserved.saturating_add(stored);
-        if promised <= space.free {
-            space.reserved = promised;
-            return Ok(Reservation { inner: inner.clone(), stored });
-        }
-    }
-    let writable = inner.space.lock().writable;
-    let away = || DataError::Unavailable("no drive takes writes".into());
-    Err(if writable { DataError::NoSpace } else { away() })
+    Capacity { total: net(space.total), free: net(space.free), stored: space.stored, room: space.free }
 }
 
 /// The longest stripe of `data` data chunks that fits the free runs of all drives of a group, when
 /// there is space but in pieces that are too small; 0 when there is none.
-pub(super) async fn longest_stripe(inner: &Arc<Inner>, group: GroupId, data: usize) -> u32 {
+pub(super) async fn longest_stripe(inner: &Arc<Inner>, group: GroupId, data: usize, purpose: Purpose) -> u32 {
     let view = inner.view();
     let mut chunk = CHUNK_BYTES_MAX as u64;
     for cell in view.map.group(group).map_or(&[][..], |group| &group.cells) {
         let Some(drive) = view.drive_of(cell) else { continue };
         let Ok(DriveReply::Stat(stat)) = drive.call(DriveRequest::Stat, DEADLINE).await else { continue };
-        let run = stat.longest.min(stat.free.saturating_sub(stat.held_back));
+        let kept = match purpose {
+            Purpose::Ordinary => stat.held_back,
+            Purpose::Promised => stat.held_back / 2,
+            Purpose::Essential => 0,
+        };
+        let run = stat.longest.min(stat.free.saturating_sub(kept));
         chunk = chunk.min(run.saturating_sub(BLOCK_BYTES as u64) / BLOCK_BYTES as u64 * BLOCK_BYTES as u64);
     }
     u32::try_from(chunk * data as u64).unwrap_or(u32::MAX)
@@ -114,8 +69,8 @@ pub(super) async fn longest_stripe(inner: &Arc<Inner>, group: GroupId, data: usi
 
 /// Asks all drives that are up. Chunks are spread by weight, so the drive that will be full first
 /// decides; one that does not answer, or takes no writes, is left out.
-async fn refresh(inner: &Arc<Inner>, fresh: Duration) {
-    let recent = |at: Instant| !fresh.is_zero() && at.elapsed() < fresh;
+async fn refresh(inner: &Arc<Inner>) {
+    let recent = |at: Instant| at.elapsed() < FRESH;
     if inner.space.lock().asked.is_some_and(recent) {
         return;
     }
@@ -151,5 +106,4 @@ async fn refresh(inner: &Arc<Inner>, fresh: Duration) {
     let mut space = inner.space.lock();
     space.asked = Some(Instant::now());
     (space.total, space.free, space.stored) = (all(total, weights), all(free, writable), stored);
-    space.writable = writable > 0;
 }

@@ -5,8 +5,9 @@ use super::{DEADLINE, Inner, WRITE_DEADLINE, count};
 use crate::{DataError, StripePlace};
 use cluster::CellState;
 use drive::chunk::block_crcs;
-use drive::{DriveError, DriveReply, DriveRequest, WriteChunk};
+use drive::{DriveError, DriveReply, DriveRequest, Purpose, WriteChunk};
 use std::sync::Arc;
+use tokio::task::JoinSet;
 use types::limits::BLOCK_BYTES;
 
 /// What a repair did.
@@ -16,6 +17,8 @@ pub struct RepairReport {
     pub repaired: Vec<u8>,
     /// Indexes of chunks whose cells are lost or whose drives do not answer.
     pub away: Vec<u8>,
+    /// Chunks that were found whole.
+    pub whole: u8,
 }
 
 /// Repairs chunks that a read found bad, in the background, when not too many do already.
@@ -46,26 +49,32 @@ pub(super) async fn repair(inner: &Arc<Inner>, place: &StripePlace) -> Result<Re
     let cells = place.cells(&view.map)?;
     let mut report = RepairReport::default();
     let mut bad = Vec::new();
-    let blocks = (place.chunk_length() as usize / BLOCK_BYTES) as u16;
+    let mut checks = JoinSet::new();
     for (index, cell) in cells.iter().enumerate() {
-        let Some(drive) = view.drive_of(cell) else {
+        let Some(drive) = view.drive_of(cell).cloned() else {
             report.away.push(index as u8);
             continue;
         };
-        let request = DriveRequest::Read { key: place.key(index), first: 0, count: blocks };
-        match drive.call(request, DEADLINE).await {
-            Ok(DriveReply::Data(found)) if found.info.shape == place.shape() => {}
+        let request = DriveRequest::Verify { key: place.key(index) };
+        checks.spawn(async move { (index, drive.call(request, DEADLINE).await) });
+    }
+    while let Some(ended) = checks.join_next().await {
+        let (index, found) = ended.map_err(|error| DataError::Unavailable(error.to_string()))?;
+        match found {
+            Ok(DriveReply::Whole(info)) if info.shape == place.shape() => report.whole += 1,
             Err(DriveError::Failed(_) | DriveError::Closed | DriveError::Busy) => {
-                report.away.push(index as u8)
+                report.away.push(index as u8);
             }
             _ => {
-                if cell.state == CellState::Serving {
+                if cells[index].state == CellState::Serving {
                     count(&inner.counters.found);
                 }
                 bad.push(index);
             }
         }
     }
+    bad.sort_unstable();
+    report.away.sort_unstable();
     for &index in &bad {
         rewrite(inner, place, index, &bad).await?;
         report.repaired.push(index as u8);
@@ -101,7 +110,7 @@ async fn rewrite(
         data,
         crcs,
         replace: true,
-        essential: true,
+        purpose: Purpose::Essential,
     };
     match drive.call(DriveRequest::Write(write), WRITE_DEADLINE).await {
         Ok(_) => {

@@ -5,7 +5,7 @@ mod crash;
 use super::*;
 use crate::peer::PeerFuture;
 use cluster::{DomainId, DriveInfo, DriveState, Scheme};
-use drive::{ChunkStore, Incarnation, WriteChunk};
+use drive::{ChunkStore, Incarnation, Purpose, WriteChunk};
 use env::sim::SimDisk;
 use env::{SeededRandom, SystemRandom};
 use proptest::prelude::*;
@@ -233,7 +233,10 @@ async fn damage_is_never_returned_always_repaired_and_counted() {
         assert_eq!(report.repaired.len(), 2);
         assert_eq!((bench.stripes.counters().found, bench.stripes.counters().repaired), (2, 2));
         bench.check(&place).await;
-        assert_eq!(bench.stripes.repair(&place).await, Ok(RepairReport::default()));
+        assert_eq!(
+            bench.stripes.repair(&place).await,
+            Ok(RepairReport { whole: 6, ..RepairReport::default() })
+        );
         for store in &bench.stores {
             store.close().await;
         }
@@ -425,7 +428,7 @@ async fn listings_are_whole_in_order_and_fail_closed() {
         data: data.data,
         crcs: data.crcs,
         replace: false,
-        essential: false,
+        purpose: Purpose::Ordinary,
     };
     let elsewhere = (0..6).find(|n| bench.locate(&place, 2).0 == *n).unwrap();
     bench.stores[elsewhere].write(write).await.unwrap();
@@ -442,17 +445,11 @@ async fn listings_are_whole_in_order_and_fail_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn space_is_promised_once_and_a_full_cluster_says_so() {
+async fn a_full_cluster_says_so_and_keeps_what_was_promised() {
     let bench = Bench::new(1, 6, "4+2", 8 << 20).await;
     let empty = bench.stripes.capacity().await;
     let raw: u64 = bench.stores.iter().map(|s| s.stat().total).sum();
     assert!(empty.total < raw * 4 / 6 && empty.total > raw * 6 / 10, "{empty:?} {raw}");
-    let half = bench.stripes.reserve(empty.free / 2).await.unwrap();
-    let rest = bench.stripes.reserve(empty.free / 3).await.unwrap();
-    assert_eq!(bench.stripes.reserve(empty.free / 3).await.err(), Some(DataError::NoSpace));
-    assert!(bench.stripes.capacity().await.reserved > empty.free * 8 / 10);
-    drop((half, rest));
-    assert_eq!(bench.stripes.capacity().await.reserved, 0);
     let mut written = Vec::new();
     let full = loop {
         let id = written.len() as u64;
@@ -470,7 +467,15 @@ async fn space_is_promised_once_and_a_full_cluster_says_so() {
     assert_eq!(bench.stripes.write_run(next_id, content(3, 2 << 20)).await, Err(DataError::NoSpace));
     assert!(written.len() as u64 * 200_000 > empty.free * 8 / 10);
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(bench.stripes.reserve(1 << 20).await.err(), Some(DataError::NoSpace));
+    let left = bench.stripes.capacity().await;
+    let stored: u64 = written.iter().map(StripePlace::stored_bytes).sum();
+    assert_eq!((left.stored, bench.stripes.stored_bytes(200_000) * written.len() as u64), (stored, stored));
+    assert!(left.room < bench.stripes.stored_bytes(200_000) * 2, "{left:?}");
+    // What was acknowledged on a promise goes in all the same.
+    for id in 20_000..20_002 {
+        let (group, data) = (bench.stripes.pick_group(), content(id, 20_000));
+        written.push(bench.stripes.write_for(Purpose::Promised, StripeId(id), group, data).await.unwrap());
+    }
     for place in &written {
         bench.check(place).await;
     }
@@ -493,7 +498,6 @@ async fn a_drive_whose_sync_failed_reads_on_and_is_written_around() {
         bench.check(&place).await;
     }
     assert!(bench.stripes.capacity().await.free > 10 << 20);
-    drop(bench.stripes.reserve(1 << 20).await.unwrap());
     for disk in &bench.disks {
         disk.set_faults(|f| f.dead = true);
     }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use cluster::{CellState, Scheme};
 use drive::chunk::block_crcs;
 use drive::service::FREE_MAX;
-use drive::{ChunkKey, DriveError, DriveRequest, WriteChunk};
+use drive::{ChunkKey, DriveError, DriveRequest, Purpose, WriteChunk};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -55,6 +55,7 @@ pub(super) async fn write(
     stripe: StripeId,
     group: GroupId,
     data: Bytes,
+    purpose: Purpose,
 ) -> Result<StripePlace, DataError> {
     let view = inner.view();
     let most = view.map.scheme.data() * CHUNK_BYTES_MAX;
@@ -71,7 +72,7 @@ pub(super) async fn write(
     let mut next = group;
     while tried.len() < ATTEMPTS.min(view.map.groups.len()) {
         tried.push(next);
-        match attempt(inner, stripe, next, &data).await {
+        match attempt(inner, stripe, next, &data, purpose).await {
             Ok(place) => {
                 if tried.len() > 1 {
                     count(&inner.counters.rewritten);
@@ -92,7 +93,7 @@ pub(super) async fn write(
     }
     let error = worst.unwrap_or_else(|| DataError::Unavailable("no group could be tried".into()));
     if error == DataError::NoSpace {
-        let length_max = longest_stripe(inner, group, view.map.scheme.data()).await;
+        let length_max = longest_stripe(inner, group, view.map.scheme.data(), purpose).await;
         if length_max > 0 && (length_max as usize) < data.len() {
             return Err(DataError::Narrow { length_max });
         }
@@ -110,7 +111,7 @@ pub(super) async fn write_run(
     let (mut places, mut rest) = (Vec::new(), data);
     while !rest.is_empty() {
         let part = rest.slice(..rest.len().min(most));
-        match write(inner, next_id(), pick_group(inner, &[]), part.clone()).await {
+        match write(inner, next_id(), pick_group(inner, &[]), part.clone(), Purpose::Ordinary).await {
             Ok(place) => {
                 rest = rest.slice(part.len()..);
                 places.push(place);
@@ -158,6 +159,7 @@ async fn attempt(
     stripe: StripeId,
     group: GroupId,
     data: &Bytes,
+    purpose: Purpose,
 ) -> Result<StripePlace, DataError> {
     let view = inner.view();
     let place = cut(&view, stripe, group, data.len() as u32)?;
@@ -177,7 +179,7 @@ async fn attempt(
             data,
             crcs,
             replace: false,
-            essential: false,
+            purpose,
         };
         writes.spawn(async move {
             let result = drive.call(DriveRequest::Write(request), deadline).await;

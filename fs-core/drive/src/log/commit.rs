@@ -22,7 +22,7 @@ pub(super) enum Request {
 /// Who is told that its old entries are in the way.
 pub(super) type Pressures = Arc<Mutex<HashMap<ShardId, Arc<Notify>>>>;
 
-pub(super) fn run(
+pub(super) async fn run(
     store: Arc<dyn Store>,
     mut queue: mpsc::Receiver<Request>,
     options: LogOptions,
@@ -30,7 +30,7 @@ pub(super) fn run(
 ) {
     let mut poisoned: Option<LogError> = None;
     let mut since_purge = 0;
-    while let Some(first) = queue.blocking_recv() {
+    while let Some(first) = queue.recv().await {
         let mut writes = Vec::new();
         let mut dones = Vec::new();
         let mut closing = None;
@@ -51,7 +51,7 @@ pub(super) fn run(
         }
         match &poisoned {
             Some(error) => tell_all(dones, error),
-            None => match store.write(&writes) {
+            None => match store.write(&writes).await {
                 Ok(results) => {
                     for (done, result) in dones.into_iter().zip(results) {
                         done(result);
@@ -72,7 +72,7 @@ pub(super) fn run(
         }
         if let Some(done) = closing {
             queue.close();
-            while let Some(request) = queue.blocking_recv() {
+            while let Some(request) = queue.recv().await {
                 if let Request::Write { done, .. } = request {
                     done(Err(LogError::Closed));
                 }

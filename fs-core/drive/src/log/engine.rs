@@ -10,13 +10,18 @@ use raft_engine::env::FileSystem;
 use raft_engine::{Command, Engine, LogBatch, MessageExt};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use types::ShardId;
+
+/// What became of each write of a group, once it is decided.
+pub(super) type Written<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<Result<(), LogError>>, String>> + Send + 'a>>;
 
 /// What the commit thread and the readers need of the engine.
 pub(super) trait Store: Send + Sync {
     /// Writes and syncs all of `writes` at once. The inner results tell which were refused; the
-    /// outer error is for ever.
-    fn write(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String>;
+    /// outer error is for ever. Blocks on the disk.
+    fn write<'a>(&'a self, writes: &'a [(ShardId, LogWrite)]) -> Written<'a>;
     /// Frees files; the shards that stand in the way come back. An error is for ever.
     fn purge(&self) -> Result<Vec<ShardId>, String>;
     fn bounds(&self, shard: ShardId) -> Option<LogBounds>;
@@ -62,6 +67,8 @@ struct Tail {
     end: Option<u64>,
     /// Whether the engine holds entries from `end` on that do not count.
     cut: bool,
+    /// Where the entries that the engine holds end.
+    stored_end: u64,
 }
 
 impl<F: FileSystem> Files<F> {
@@ -73,7 +80,25 @@ impl<F: FileSystem> Files<F> {
         let id = region(shard);
         let cut = self.engine.get(id, CUT_KEY).and_then(|v| cut_of(&v).ok());
         let end = self.engine.last_index(id).map(|last| last + 1);
-        Tail { first: self.engine.first_index(id), end: cut.or(end), cut: cut.is_some() }
+        let (first, stored_end) = (self.engine.first_index(id), end.unwrap_or(0));
+        Tail { first, end: cut.or(end), cut: cut.is_some(), stored_end }
+    }
+
+    fn write_now(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String> {
+        if let Some(reason) = self.failed.reason() {
+            return Err(reason);
+        }
+        let mut batch = LogBatch::with_capacity(writes.len());
+        let mut tails: HashMap<ShardId, Tail> = HashMap::new();
+        let mut results = Vec::with_capacity(writes.len());
+        for (shard, write) in writes {
+            let tail = tails.entry(*shard).or_insert_with(|| self.tail(*shard));
+            results.push(put(&mut batch, *shard, write, tail));
+        }
+        if !batch.is_empty() {
+            self.guarded(|| self.engine.write(&mut batch, true))?;
+        }
+        Ok(results)
     }
 
     /// Runs what may write; a panic of the engine is an error that stays.
@@ -126,6 +151,7 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
             batch.delete(id, CUT_KEY.to_vec());
         }
         next.cut = false;
+        next.stored_end = next.end.unwrap_or(next.stored_end);
         let entries: Vec<BytesValue> =
             write.entries.iter().map(|r| BytesValue { value: r.encode(), ..BytesValue::default() }).collect();
         batch.add_entries::<Records>(id, &entries).map_err(engine)?;
@@ -134,12 +160,16 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
         batch.put(id, mark.key().to_vec(), record::encode_mark(value)).map_err(engine)?;
     }
     if let Some(index) = write.purge_to {
-        batch.add_command(id, Command::Compact { index: index + 1 });
         if next.end.is_some_and(|end| end <= index + 1) {
-            next.first = None;
-            next.end = None;
-        } else if next.first.is_some_and(|first| first <= index) {
-            next.first = Some(index + 1);
+            // What was cut off goes with it: the cut would stand in the way of whatever comes next.
+            batch.add_command(id, Command::Compact { index: next.stored_end.max(index + 1) });
+            if next.cut {
+                batch.delete(id, CUT_KEY.to_vec());
+            }
+            next = Tail { first: None, end: None, cut: false, ..next };
+        } else {
+            batch.add_command(id, Command::Compact { index: index + 1 });
+            next.first = next.first.map(|first| first.max(index + 1));
         }
     }
     *tail = next;
@@ -147,21 +177,8 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
 }
 
 impl<F: FileSystem> Store for Files<F> {
-    fn write(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String> {
-        if let Some(reason) = self.failed.reason() {
-            return Err(reason);
-        }
-        let mut batch = LogBatch::with_capacity(writes.len());
-        let mut tails: HashMap<ShardId, Tail> = HashMap::new();
-        let mut results = Vec::with_capacity(writes.len());
-        for (shard, write) in writes {
-            let tail = tails.entry(*shard).or_insert_with(|| self.tail(*shard));
-            results.push(put(&mut batch, *shard, write, tail));
-        }
-        if !batch.is_empty() {
-            self.guarded(|| self.engine.write(&mut batch, true))?;
-        }
-        Ok(results)
+    fn write<'a>(&'a self, writes: &'a [(ShardId, LogWrite)]) -> Written<'a> {
+        Box::pin(async { self.write_now(writes) })
     }
 
     fn purge(&self) -> Result<Vec<ShardId>, String> {

@@ -5,6 +5,7 @@ use super::engine::{Files, Store};
 use super::shard::ShardLog;
 use super::watched::{Failed, Watched};
 use super::{LogError, LogOptions};
+use env::Workers;
 use raft_engine::env::{DefaultFileSystem, FileSystem};
 use raft_engine::{Config, Engine, ReadableSize, RecoveryMode};
 use std::fs;
@@ -66,14 +67,19 @@ impl DriveLog {
         if let Some(reason) = failed.reason() {
             return Err(fail(reason));
         }
-        let store: Arc<dyn Store> = Arc::new(Files::new(engine, failed));
+        let store = Arc::new(Files::new(engine, failed));
+        DriveLog::over(store, options, &Workers::default()).map_err(|e| fail(e.to_string()))
+    }
+
+    /// The log that `store` keeps.
+    pub(super) fn over(
+        store: Arc<dyn Store>,
+        options: LogOptions,
+        workers: &Workers,
+    ) -> std::io::Result<DriveLog> {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let pressures = Pressures::default();
-        let (for_thread, pressures_for_thread) = (store.clone(), pressures.clone());
-        std::thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || commit::run(for_thread, receiver, options, pressures_for_thread))
-            .map_err(|e| fail(e.to_string()))?;
+        workers.start("log", commit::run(store.clone(), receiver, options, pressures.clone()))?;
         Ok(DriveLog { queue, store, pressures })
     }
 

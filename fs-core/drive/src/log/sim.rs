@@ -1,9 +1,13 @@
-//! A file system for the log that loses power when told: content in memory, names also in a real
-//! folder, because the engine lists that.
+//! For simulations: a log in memory, and a file system for the real one that loses power when told: content in
+//! memory, names also in a real folder, because the engine lists that.
 //!
 //! Every operation is a step. At a chosen step the state is set aside as what the power cut left;
 //! the running log goes on in vain: no later sync succeeds, so nothing later is acknowledged.
 //! [`SimFiles::after_crash`] then makes what a restart finds, under a chosen [`Fate`].
+
+mod memory;
+
+pub use memory::{LogFaults, SimLog};
 
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 use std::collections::BTreeMap;

@@ -44,6 +44,25 @@ async fn entries_and_marks_are_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_cut_and_then_emptied_begins_anywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    let log = drive.shard(ShardId(1));
+    log.write_durably(entries(1..10, 1)).await.unwrap();
+    log.write_durably(LogWrite { cut_from: Some(5), ..LogWrite::default() }).await.unwrap();
+    log.write_durably(LogWrite { purge_to: Some(4), ..LogWrite::default() }).await.unwrap();
+    assert_eq!(log.bounds(), None);
+    log.write_durably(entries(21..23, 2)).await.unwrap();
+    drop(log);
+    drive.close().await;
+    let drive = DriveLog::open(&path, SMALL).unwrap();
+    let log = drive.shard(ShardId(1));
+    assert_eq!(log.bounds(), Some(LogBounds { first: 21, last: 22 }));
+    assert_eq!(terms(&log), [2, 2]);
+}
+
+#[tokio::test]
 async fn a_cut_holds_before_and_after_new_entries_and_over_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");

@@ -1,9 +1,11 @@
 //! Opening a drive's map, also after a power cut.
 
+use super::cells::Copies;
 use super::fence::Fences;
+use super::tables::{KEYSPACES, Tables};
 use super::{MapOpenError, MapOptions, ShardMap};
 use env::durable::FileLock;
-use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Error};
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,23 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::ShardId;
 
-/// Names of keyspaces begin so; the number is the version of what is in them. Shard and generation follow.
-const KEYSPACE: &str = "shard.3.";
-
-/// The engine's folder of tables.
-const KEYSPACES: &str = "keyspaces";
-
 /// The LSM's floor for all its journals together.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// The maps of all shards of one drive. Clones are handles of the same.
 #[derive(Clone)]
 pub struct DriveMap {
-    db: Database,
-    dir: PathBuf,
-    memtable_bytes: u64,
+    copies: Arc<dyn Copies>,
     fences: Arc<Fences>,
-    lock: Option<Arc<FileLock>>,
 }
 
 impl DriveMap {
@@ -36,6 +29,15 @@ impl DriveMap {
     /// # Errors
     /// [`MapOpenError`] says what to look at; nothing was changed then.
     pub fn open(dir: &Path, options: &MapOptions) -> Result<DriveMap, MapOpenError> {
+        DriveMap::open_locked(dir, options, None)
+    }
+
+    /// [`DriveMap::open`], and keeps the drive's lock as long as anything of its maps is at work.
+    pub(crate) fn open_locked(
+        dir: &Path,
+        options: &MapOptions,
+        lock: Option<Arc<FileLock>>,
+    ) -> Result<DriveMap, MapOpenError> {
         keep_a_journal(dir)?;
         let db = match attempt(dir, options) {
             Ok(db) => db,
@@ -49,20 +51,12 @@ impl DriveMap {
             }
             Err(Failure::Other(error)) => return Err(error),
         };
-        for name in db.list_keyspace_names() {
-            if parse(&name).is_none() {
-                return Err(MapOpenError::UnknownFormat(name.to_string()));
-            }
-        }
-        let (dir, memtable_bytes) = (dir.to_path_buf(), options.memtable_bytes);
-        Ok(DriveMap { db, dir, memtable_bytes, fences: Arc::default(), lock: None })
+        Ok(DriveMap::over(Arc::new(Tables::new(db, dir, options, lock)?)))
     }
 
-    /// Keeps the drive's lock as long as anything of its maps is at work: the engine names its files by
-    /// path, and would write into those of a later drive in the same folder.
-    #[must_use]
-    pub(crate) fn with_lock(self, lock: Arc<FileLock>) -> DriveMap {
-        DriveMap { lock: Some(lock), ..self }
+    /// The maps that `copies` keeps.
+    pub(super) fn over(copies: Arc<dyn Copies>) -> DriveMap {
+        DriveMap { copies, fences: Arc::default() }
     }
 
     /// The copy of `shard`'s map with the highest generation, if there is one. From now on only this handle
@@ -84,10 +78,7 @@ impl DriveMap {
             return Err(MapOpenError::Engine(format!("generation {generation} after {last}")));
         }
         let map = self.take(shard, generation)?;
-        // The engine syncs what is in the new folder; its entry in the folder above is ours to sync.
-        for dir in [self.dir.join(KEYSPACES), self.dir.clone()] {
-            sync_dir(&dir)?;
-        }
+        self.copies.keep_new()?;
         Ok(map)
     }
 
@@ -96,44 +87,28 @@ impl DriveMap {
     /// # Errors
     /// [`MapOpenError::Engine`]; what was not deleted is the next time.
     pub fn keep_only(&self, shard: ShardId, kept: Option<&ShardMap>) -> Result<(), MapOpenError> {
-        for generation in self.generations(shard) {
-            if kept.is_some_and(|kept| kept.generation() == generation) {
-                continue;
-            }
-            let gone = self.keyspace(shard, generation)?;
-            self.db.delete_keyspace(gone).map_err(|e| MapOpenError::Engine(e.to_string()))?;
-        }
-        Ok(())
+        let kept = kept.map(ShardMap::generation);
+        let gone = self.generations(shard).into_iter().filter(|generation| Some(*generation) != kept);
+        gone.into_iter().try_for_each(|generation| self.copies.delete(shard, generation))
     }
 
     /// The generations of `shard` that are here.
     fn generations(&self, shard: ShardId) -> Vec<u64> {
-        let names = self.db.list_keyspace_names();
-        let all = names.iter().filter_map(|name| parse(name));
+        let all = self.copies.all().into_iter();
         all.filter(|(of, _)| *of == shard).map(|(_, generation)| generation).collect()
-    }
-
-    fn keyspace(&self, shard: ShardId, generation: u64) -> Result<Keyspace, MapOpenError> {
-        let bytes = self.memtable_bytes;
-        let options =
-            || KeyspaceCreateOptions::default().max_memtable_size(bytes).manual_journal_persist(true);
-        let opened = self.db.keyspace(&format!("{KEYSPACE}{}.{generation}", shard.0), options);
-        opened.map_err(|e| MapOpenError::Engine(e.to_string()))
     }
 
     fn take(&self, shard: ShardId, generation: u64) -> Result<ShardMap, MapOpenError> {
         let pass = self.fences.pass(shard).ok_or_else(|| {
             MapOpenError::Engine(format!("a write to the map of shard {} does not come to an end", shard.0))
         })?;
-        let cells = self.keyspace(shard, generation)?;
-        Ok(ShardMap::new(self.db.clone(), cells, generation, pass, self.lock.clone()))
+        Ok(ShardMap::new(self.copies.open(shard, generation)?, generation, pass))
     }
 
     /// The shards that have a map here.
     #[must_use]
     pub fn shards(&self) -> Vec<ShardId> {
-        let names = self.db.list_keyspace_names();
-        let all: BTreeSet<ShardId> = names.iter().filter_map(|name| parse(name)).map(|(of, _)| of).collect();
+        let all: BTreeSet<ShardId> = self.copies.all().into_iter().map(|(of, _)| of).collect();
         all.into_iter().collect()
     }
 
@@ -142,14 +117,8 @@ impl DriveMap {
     /// # Errors
     /// [`MapOpenError::Engine`] when the folder cannot be read.
     pub fn disk_bytes(&self) -> Result<u64, MapOpenError> {
-        self.db.disk_space().map_err(|e| MapOpenError::Engine(e.to_string()))
+        self.copies.disk_bytes()
     }
-}
-
-/// Shard and generation of a keyspace, from its name.
-fn parse(keyspace: &str) -> Option<(ShardId, u64)> {
-    let (shard, generation) = keyspace.strip_prefix(KEYSPACE)?.split_once('.')?;
-    Some((ShardId(shard.parse().ok()?), generation.parse().ok()?))
 }
 
 enum Failure {
@@ -224,7 +193,7 @@ fn drop_journals(dir: &Path) -> Result<(), MapOpenError> {
     sync_dir(dir)
 }
 
-fn sync_dir(dir: &Path) -> Result<(), MapOpenError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), MapOpenError> {
     fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io(dir))
 }
 

@@ -4,7 +4,7 @@ mod crash;
 
 use super::*;
 use crate::chunk::{Shape, block_crcs};
-use crate::{ChunkInfo, DriveError, Writer};
+use crate::{DriveError, Purpose, Writer};
 use bytes::Bytes;
 use env::sim::SimDisk;
 use env::{Random, SeededRandom};
@@ -27,7 +27,7 @@ pub(super) fn content(stripe: u64, version: u64, blocks: usize) -> Bytes {
 pub(super) fn request(key: ChunkKey, data: Bytes) -> WriteChunk {
     let shape = Shape { data: 1, parity: 0, cells: 1, stripe_length: data.len() as u32 };
     let crcs = block_crcs(key.chunk, 0, &data);
-    WriteChunk { key, shape, writer: WRITER, data, crcs, replace: false, essential: false }
+    WriteChunk { key, shape, writer: WRITER, data, crcs, replace: false, purpose: Purpose::Ordinary }
 }
 
 pub(super) async fn formatted(disk: &SimDisk) -> ChunkStore {
@@ -158,14 +158,29 @@ async fn a_full_drive_refuses_and_what_is_held_back_serves_repair() {
     assert_eq!(refused, DriveError::NoSpace);
     let stat = store.stat();
     assert!(stat.free < stat.held_back + 16 * 4096 && stat.free >= stat.held_back, "{stat:?}");
-    let essential = WriteChunk { essential: true, ..request(key(1000), content(1000, 0, 15)) };
+    let essential = WriteChunk { purpose: Purpose::Essential, ..request(key(1000), content(1000, 0, 15)) };
+    // What was promised has half of what is held back, and repair the rest.
+    let mut promised = Vec::new();
+    while store
+        .write(WriteChunk {
+            purpose: Purpose::Promised,
+            ..request(key(2000 + promised.len() as u64), content(2000 + promised.len() as u64, 0, 15))
+        })
+        .await
+        .is_ok()
+    {
+        promised.push(key(2000 + promised.len() as u64));
+    }
+    let stat = store.stat();
+    assert!(!promised.is_empty() && stat.free < stat.held_back / 2 + 16 * 4096, "{stat:?}");
     store.write(essential).await.unwrap();
+    store.free(promised, WRITER).await.unwrap();
     store.free(vec![key(0), key(1), key(1000)], WRITER).await.unwrap();
     store.write(request(key(written), content(written, 0, 15))).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn damage_is_never_returned_is_found_by_scrub_and_replaced() {
+async fn damage_is_never_returned_is_found_by_verifying_and_replaced() {
     let disk = SimDisk::new(1, DISK_BYTES);
     let store = formatted(&disk).await;
     for stripe in 0..8 {
@@ -185,20 +200,13 @@ async fn damage_is_never_returned_is_found_by_scrub_and_replaced() {
     }
     assert!(matches!(store.read(key(1), 29, 1).await, Err(DriveError::Corrupt(_))));
     assert!(store.read(key(1), 30, 10).await.is_ok(), "the other blocks are whole");
-    let mut corrupt = Vec::new();
-    let (mut next, mut steps) = (Some(ChunkKey::FIRST), 0);
-    while let Some(from) = next {
-        let report = store.scrub(from, 100 * 4096).await.unwrap();
-        assert!(report.bytes <= 200 * 4096);
-        corrupt.extend(report.corrupt.into_iter().map(|chunk: ChunkInfo| chunk.key));
-        next = report.next;
-        steps += 1;
+    for stripe in 0..8 {
+        match store.verify(key(stripe)).await {
+            Ok(info) => assert!(stripe > 2 && info.blocks == 40, "{stripe}"),
+            Err(error) => assert!(stripe < 3 && matches!(error, DriveError::Corrupt(_)), "{stripe} {error}"),
+        }
     }
-    assert!(steps > 2);
-    corrupt.sort();
-    let mut expected = vec![key(0), key(1), key(2)];
-    expected.sort();
-    assert_eq!(corrupt, expected);
+    assert_eq!(store.verify(key(8)).await, Err(DriveError::NotFound));
     assert_eq!(store.stat().corrupt, 7);
     let free = store.stat().free;
     for stripe in 0..3 {
@@ -208,7 +216,15 @@ async fn damage_is_never_returned_is_found_by_scrub_and_replaced() {
     }
     assert_eq!(store.stat().free, free, "the old ones' space is free again");
     store.close().await;
-    assert_eq!(reopened(&disk).await.scrub(ChunkKey::FIRST, u64::MAX).await.unwrap().corrupt, []);
+    let store = reopened(&disk).await;
+    for stripe in 0..8 {
+        store.verify(key(stripe)).await.unwrap();
+    }
+    // What was read before is in memory; what is on the device counts.
+    store.read(key(4), 0, 1).await.unwrap();
+    disk.flip_bit(store.locate(key(4)).unwrap() + 500, 1);
+    assert!(store.read(key(4), 0, 1).await.is_ok());
+    assert!(matches!(store.verify(key(4)).await, Err(DriveError::Corrupt(_))));
 }
 
 #[tokio::test(start_paused = true)]

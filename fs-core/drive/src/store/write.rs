@@ -4,7 +4,7 @@ use super::commit::{Change, Commit, located};
 use super::{Shared, WRITERS_MAX, send};
 use crate::chunk::{CHUNK_BLOCKS_MAX, ChunkHeader, ChunkInfo, ChunkKey, verify};
 use crate::journal::Journal;
-use crate::service::{DriveError, FREE_MAX, WriteChunk, Writer};
+use crate::service::{DriveError, FREE_MAX, Purpose, WriteChunk, Writer};
 use env::AlignedBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -101,7 +101,12 @@ fn place(shared: &Shared, write: &WriteChunk) -> Result<(Arc<ChunkHeader>, bool)
         return Err(DriveError::Busy);
     }
     let known = state.hear(write.writer)?;
-    let least = if write.essential { units } else { units + shared.held_back() };
+    let held_back = match write.purpose {
+        Purpose::Ordinary => shared.held_back(),
+        Purpose::Promised => shared.held_back() / 2,
+        Purpose::Essential => 0,
+    };
+    let least = units + held_back;
     let live = state.index.len() + state.writing.len() + WRITERS_MAX;
     if state.space.free() < least || live > Journal::capacity(&shared.layout) {
         return Err(DriveError::NoSpace);

@@ -4,18 +4,18 @@
 //! seen, so that nobody has to wait for this and this waits for nobody.
 
 use crate::look::answer;
-use crate::{Frontend, Inner, Shards, StripeError, Stripes};
+use crate::{Frontend, Inner, Purpose, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
+use namespace::Move;
 use namespace::queries::accounts;
 use namespace::queries::unfolded::{Look, Run, runs};
-use namespace::{Action, Move, Reply};
 use std::collections::HashMap;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use types::limits::INLINE_WRITE_BYTES_MAX;
-use types::{Cred, FileId, FsError, FsId, Slot, Time};
+use types::{FileId, FsError, FsId, Slot, Time};
 
 /// Time between two looks for slots with enough to fold.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -138,44 +138,18 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn fold_runs(&self, fs: FsId, runs: &[Run]) -> Result<Folded, FsError> {
         let Some(first) = runs.first() else { return Ok(Folded::Done) };
         let stripe = self.stripe_id(FileId { fs, ino: first.ino }).await?;
-        let place = match self.0.stripes.write(fs, stripe, joined(runs)).await {
+        let place = match self.0.stripes.write(Purpose::Ordinary, fs, stripe, joined(runs)).await {
             Ok(place) => place,
             Err(StripeError::Narrow { bytes_max }) => return Ok(Folded::Narrow(bytes_max)),
             Err(error) => return Err(crate::flush::data_error(error)),
         };
-        let mut new = Some(place.as_new());
-        let mut result = Ok(Folded::Done);
-        for moves in commands(runs, &self.0.fold_key) {
-            let key = self.0.fold_key;
-            let action = Action::Relocate { key, stripe, new: new.clone(), moves };
-            match self.propose_as(Cred::root(), fs, action).await {
-                Ok(Reply::Relocated { bytes }) => {
-                    self.0.progress.folded.fetch_add(bytes, Ordering::Relaxed);
-                    if bytes > 0 {
-                        new = None;
-                    }
-                }
-                Ok(reply) => result = Err(crate::propose::unexpected(&reply)),
-                // It may yet take effect: the stripe must stay.
-                Err(error @ (FsError::Delay | FsError::Uncertain)) => return Err(error),
-                Err(error) => result = Err(error),
-            }
-            if result.is_err() {
-                break;
-            }
-        }
-        if new.is_some() {
-            for freed in self.0.stripes.free(&[place]).await {
-                if let Err(error) = freed {
-                    tracing::warn!(%error, "a stripe that nobody needs is left until the next start");
-                }
-            }
-        }
-        result
+        let moved = self.relocate(fs, place, commands(runs, &self.0.fold_key)).await;
+        self.0.progress.folded.fetch_add(moved.bytes, Ordering::Relaxed);
+        moved.result.map(|()| Folded::Done)
     }
 
     /// The foreground has the drives for as long as this had them, and for longer when it is busy.
-    async fn rest(&self, took: Duration) {
+    pub(super) async fn rest(&self, took: Duration) {
         let busy = self.0.dirty_bytes.load(Ordering::Relaxed) > self.0.options.dirty_bytes_max / 2;
         match took * if busy { 4 } else { 1 } {
             Duration::ZERO => tokio::task::yield_now().await,

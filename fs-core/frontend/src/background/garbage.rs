@@ -6,7 +6,7 @@
 use crate::look::answer;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::Action;
-use namespace::queries::pending::{self, GarbageAt};
+use namespace::queries::pending::{self, StripeAt};
 use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ const COMMANDS: usize = 8;
 
 /// A stripe that was garbage at the last look.
 struct Found {
-    at: GarbageAt,
+    at: StripeAt,
     place: PlacedStripe,
     /// Bytes on drives.
     stored: u64,
@@ -44,7 +44,7 @@ struct Looks {
     found: Vec<Found>,
     /// The last one that was found: the next look goes on behind it, so that none that cannot be freed stands
     /// in the way of others.
-    last: Option<GarbageAt>,
+    last: Option<StripeAt>,
     /// Looks since the last that could free anything, while there was something to free.
     vain: u32,
     /// Looks to leave out.
@@ -84,7 +84,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             let places: Vec<PlacedStripe> = batch.iter().map(|found| found.place).collect();
             let results = self.0.stripes.free(&places).await;
             for (found, result) in batch.iter().zip(results) {
-                let GarbageAt { fs, stripe } = found.at;
+                let StripeAt { fs, stripe } = found.at;
                 match result {
                     Ok(()) => {
                         self.0.progress.freed.fetch_add(found.stored, Ordering::Relaxed);
@@ -143,7 +143,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Finds up to `most` behind the last, and remembers where it stopped; nowhere at the end.
     fn look_from(&self, looks: &mut Looks, slots: &[Slot], most: usize) -> Result<(), FsError> {
         let view = self.past_view();
-        let slot_of = |at: &GarbageAt| InodeId(at.stripe.0).slot();
+        let slot_of = |at: &StripeAt| InodeId(at.stripe.0).slot();
         let last = looks.last;
         for &slot in slots.iter().filter(|slot| last.is_none_or(|last| **slot >= slot_of(&last))) {
             let after = last.filter(|last| slot_of(last) == slot);

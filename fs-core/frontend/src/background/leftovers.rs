@@ -31,13 +31,21 @@ async fn uncommitted<S: Shards, D: Stripes>(frontend: Frontend<S, D>, born: S::V
         let Some(inner) = weak.upgrade() else { return };
         match free_uncommitted(&Frontend(inner), &born, from).await {
             Ok(Some(next)) => from = Some(next),
-            Ok(None) => return,
+            Ok(None) => break,
             Err(error) => {
                 tracing::warn!(%error, "stripes that were never committed stay until the next start");
                 return;
             }
         }
         tokio::task::yield_now().await;
+    }
+    let Some(inner) = weak.upgrade() else { return };
+    let buried = answer(pending::buried(&born));
+    drop(born);
+    let this = Frontend(inner);
+    let unburied = async { this.unbury(buried?).await }.await;
+    if let Err(error) = unburied {
+        tracing::warn!(%error, "what was buried stays so until the next start");
     }
 }
 
@@ -57,7 +65,7 @@ async fn free_uncommitted<S: Shards, D: Stripes>(
             let known = answer(accounts::find_stripe(&view, place.stripe)).map_err(|e| e.to_string())?;
             // A write that went elsewhere in the end may have left chunks where it was tried first. Those
             // of one group have the same names wherever they are, and stay.
-            if old && known.is_none_or(|known| known.record.group != place.group) {
+            if (old || frontend.0.hasty) && known.is_none_or(|known| known.record.group != place.group) {
                 unknown.push(*place);
             }
         }

@@ -1,6 +1,7 @@
 //! What background work has done since the start, and what is left of it.
 
 use super::OnDrives;
+use super::scrub::{ScrubReport, Scrubbed};
 use crate::{Frontend, Shards, Stripes};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,9 @@ use types::FsError;
 pub(crate) struct Progress {
     pub(crate) freed: AtomicU64,
     pub(crate) folded: AtomicU64,
+    pub(crate) cleaned: AtomicU64,
     pub(crate) check: Mutex<Checks>,
+    pub(crate) scrubbed: Mutex<Scrubbed>,
 }
 
 /// What counting again has found since the start.
@@ -45,8 +48,12 @@ pub struct Background {
     pub freed: u64,
     /// Bytes of files that were folded into stripes.
     pub folded: u64,
+    /// Bytes moved out of stripes that few files needed still.
+    pub cleaned: u64,
     /// What counting again has found.
     pub checks: Checks,
+    /// What reading again has found.
+    pub scrubbed: ScrubReport,
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
@@ -72,6 +79,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let progress = &self.0.progress;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let checks = *progress.check.lock();
-        Background { freed: get(&progress.freed), folded: get(&progress.folded), checks }
+        let scrubbed = progress.scrubbed.lock().report();
+        Background {
+            freed: get(&progress.freed),
+            folded: get(&progress.folded),
+            cleaned: get(&progress.cleaned),
+            checks,
+            scrubbed,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Counting again: whether the accounts are right, and whether drives have what the map says they have.
+//! Counting again: whether the accounts are right, and whether drives have what the map says they have, and no more.
 //!
 //! Slow on purpose. Each slot is counted in a view of its own, so that what is found wrong is wrong, whatever
 //! goes on meanwhile. What drives have is compared stripe by stripe, and what is in doubt is looked at again.
@@ -176,12 +176,16 @@ async fn compare<S: Shards, D: Stripes>(
         from = page.next;
         if doubts.len() >= DOUBTS || (from.is_none() && !doubts.is_empty()) {
             tokio::time::sleep(COMMITTED).await;
+            let mut orphans = Orphans::default();
             for place in doubts.drain(..) {
                 let Some(inner) = weak.upgrade() else { return Ok(None) };
-                let certain = look_again(&Frontend(inner), &place).await?;
+                let certain = look_again(&Frontend(inner), &place, &mut orphans).await?;
                 sum =
                     OnDrives { orphan: sum.orphan + certain.orphan, missing: sum.missing + certain.missing };
             }
+            let Some(inner) = weak.upgrade() else { return Ok(None) };
+            let freed = Frontend(inner).free_orphans(&orphans.unknown, &orphans.elsewhere).await;
+            freed.map_err(|error| error.to_string())?;
         }
         if from.is_none() {
             return Ok(Some(sum));
@@ -190,14 +194,30 @@ async fn compare<S: Shards, D: Stripes>(
     }
 }
 
-/// What is wrong with a stripe still.
+/// What drives have and should not.
+#[derive(Default)]
+struct Orphans {
+    /// Of stripes that no map knows.
+    unknown: Vec<PlacedStripe>,
+    /// Of stripes that are in another group: those of one group have the same names wherever they are.
+    elsewhere: Vec<PlacedStripe>,
+}
+
+/// What is wrong with a stripe still; what may be freed is noted.
 async fn look_again<S: Shards, D: Stripes>(
     this: &Frontend<S, D>,
     place: &PlacedStripe,
+    orphans: &mut Orphans,
 ) -> Result<OnDrives, String> {
     let from = ListFrom { group: place.group, stripe: place.stripe };
     let page = this.0.stripes.list(Some(from), FEW).await.map_err(|error| error.to_string())?;
     let view = this.past_view();
     let listed = page.stripes.into_iter().find(|listed| listed.place == *place);
-    listed.map_or(Ok(OnDrives::default()), |listed| this.classify(&view, &listed).map_err(|e| e.to_string()))
+    let Some(listed) = listed else { return Ok(OnDrives::default()) };
+    match answer(accounts::find_stripe(&view, place.stripe)).map_err(|error| error.to_string())? {
+        None => orphans.unknown.push(*place),
+        Some(known) if known.record.group != place.group => orphans.elsewhere.push(*place),
+        Some(_) => {}
+    }
+    this.classify(&view, &listed).map_err(|error| error.to_string())
 }

@@ -16,6 +16,12 @@ pub(crate) async fn link<S: Shards, D: Stripes>(
     if file.fs != dir.fs {
         return Err(FsError::CrossFilesystem);
     }
+    // What the command says of the file's size is older than a write-back that ends meanwhile.
+    let node = fe.0.nodes.find(file);
+    let _one = match &node {
+        Some(node) => Some(node.flushing.lock().await),
+        None => None,
+    };
     let action = Action::Link { ino: file.ino, dir: dir.ino, name };
     match fe.propose(ctx, dir.fs, || Ok(action.clone())).await? {
         Reply::Created { attr, dir, .. } => {

@@ -6,7 +6,7 @@ use crate::locks::share;
 use crate::look::answer;
 use crate::opens::Opened;
 use crate::propose::{TRIES, unexpected};
-use crate::{Frontend, Shards, Stripes};
+use crate::{Frontend, Room, Shards, Stripes};
 use locking::{Holds, ShareAccess};
 use map::OrderedMap;
 use namespace::queries::{directory, inode};
@@ -101,18 +101,26 @@ async fn find<S: Shards, D: Stripes>(
         }
         OpenTarget::Entry { dir, name } => (*dir, name),
     };
-    let Some(create) = &request.create else {
-        if ctx.again {
-            return Err(FsError::NotDone);
-        }
+    let there_is = async || {
         let look = |map: &dyn OrderedMap| {
             let found = directory::lookup(map, &ctx.cred, dir, name)?;
             Ok((found, inode::inode(map, dir)?.change))
         };
         let ((ino, found), now) = fe.unlocked(|| fe.look_far(look)).await?;
         let dir_change = Some(DirChange { before: now, after: now });
-        return Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false });
+        Ok(Found { file: FileId { ino, ..dir }, kind: found.kind, dir: dir_change, created: false })
     };
+    let Some(create) = &request.create else {
+        return if ctx.again { Err(FsError::NotDone) } else { there_is().await };
+    };
+    // Who empties a file by opening it must not be refused what a new one would be.
+    if fe.0.stripes.metadata_room() != Room::Ample
+        && !ctx.again
+        && create.how == CreateHow::Unchecked
+        && let Ok(found) = there_is().await
+    {
+        return Ok(found);
+    }
     let (exists, verifier) = match create.how {
         CreateHow::Unchecked => (Exists::Accept, None),
         CreateHow::Guarded => (Exists::Fail, None),

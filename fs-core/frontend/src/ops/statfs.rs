@@ -1,7 +1,7 @@
 //! Capacity and counts.
 
 use crate::look::answer;
-use crate::{Frontend, Shards, Stripes};
+use crate::{Frontend, Room, Shards, Stripes};
 use namespace::queries::accounts;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -33,7 +33,10 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
     _: &Ctx,
     request: StatFs,
 ) -> Result<StatFsReply, FsError> {
-    let usage = fe.0.stripes.usage();
+    let mut usage = fe.0.stripes.usage();
+    if fe.0.stripes.metadata_room() != Room::Ample {
+        usage.free = 0;
+    }
     let files = fe.usage_of(request.fs)?.inodes;
     Ok(StatFsReply {
         total: usage.total,

@@ -4,11 +4,12 @@ use super::may_use::{may_use, may_use_inode};
 use crate::background::Work;
 use crate::look::Stop;
 use crate::nodes::Held;
+use crate::promise::Taking;
 use crate::propose::TRIES;
 use crate::{Frontend, Shards, Stripes};
 use namespace::Action;
 use namespace::queries::{inode, xattr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use types::limits::{FILE_BYTES_MAX, IO_BYTES_MAX};
 use types::{FileId, FsError};
 use vfs::{Ctx, Durability, OpenAccess, Write, WriteOffset, WriteReply};
@@ -39,17 +40,8 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
 
 const WRITE: OpenAccess = OpenAccess { read: false, write: true };
 
-/// Room that a write has been promised, until its bytes are counted themselves.
-struct Room<'a> {
-    counter: &'a AtomicU64,
-    bytes: u64,
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.counter.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
+/// Room in memory and on the drives.
+type Room<'a> = (Taking<'a>, Taking<'a>);
 
 /// Waits until what is to be written has room in memory and, later, on the drives.
 async fn make_room<'a, S: Shards, D: Stripes>(
@@ -64,15 +56,25 @@ async fn make_room<'a, S: Shards, D: Stripes>(
         let grown = |now: u64| (now == 0 || now + bytes <= max).then_some(now + bytes);
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
     };
-    let mut result = Ok(());
+    let (mut result, mut refused) = (Ok(()), false);
     for attempt in 0.. {
         if reserve() {
-            let room = Room { counter, bytes };
-            // What waits is counted with this write's own bytes in it.
-            if fe.0.stripes.usage().free < counter.load(Ordering::Relaxed) {
+            let memory = Taking { counter, bytes };
+            let drives = fe.room_for(&node.state.lock(), bytes);
+            if let Some(drives) = drives {
+                return Ok((memory, drives));
+            }
+            drop(memory);
+            if refused {
                 return Err(FsError::NoSpace);
             }
-            return Ok(room);
+            // What waits may take less than it was promised, and something may have been freed.
+            refused = true;
+            let _one = fe.0.making_room.lock().await;
+            // What fails is kept and tried again.
+            let _ = fe.flush_all().await;
+            fe.0.stripes.look_at_usage().await;
+            continue;
         }
         result?;
         result = if attempt == 0 {
@@ -143,6 +145,7 @@ fn take_now<S: Shards, D: Stripes>(
     state.dirty.insert(offset, request.data.clone());
     // Rewriting may also take less: the counter wraps back.
     fe.0.dirty_bytes.fetch_add(state.dirty.cost().wrapping_sub(before), Ordering::Relaxed);
+    fe.promise(&mut state);
     state.dirty.written = Some(fe.0.clock.now());
     state.change_seen = state.change_seen.max(inode.change) + 1;
     state.dirty_since.get_or_insert_with(|| fe.0.clock.monotonic());

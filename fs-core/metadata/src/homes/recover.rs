@@ -77,8 +77,13 @@ fn find(home: &Home) -> Result<Found, MetadataError> {
     Ok(Found { counts, ballot, last })
 }
 
-/// Opens the log of the voter: afterwards all reachable homes are equal and whole.
-pub(crate) async fn recover(config: &ShardConfig, roll: Arc<Roll>) -> Result<Homes, MetadataError> {
+/// Opens the log of the voter: afterwards all reachable homes are equal and whole. From then on `needed` of them
+/// make a write durable.
+pub(crate) async fn recover(
+    config: &ShardConfig,
+    needed: usize,
+    roll: Arc<Roll>,
+) -> Result<Homes, MetadataError> {
     let mut homes: Vec<&Home> = Vec::new();
     let mut found = Vec::new();
     let mut first_error = None;
@@ -116,7 +121,7 @@ pub(crate) async fn recover(config: &ShardConfig, roll: Arc<Roll>) -> Result<Hom
             }
         }
     }
-    Ok(Homes::new(&homes, config.home_count / 2 + 1, roll))
+    Ok(Homes::new(&homes, needed, roll))
 }
 
 /// Makes the entries of `target` those of `source`. Of a home that counts, only what `source`

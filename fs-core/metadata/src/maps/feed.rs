@@ -1,4 +1,4 @@
-//! The bounded queue to one further copy of the map, and the thread at its end.
+//! The bounded queue to one further copy of the map, and the worker at its end.
 
 use super::copy::Copy;
 use super::fill::fill;
@@ -6,9 +6,10 @@ use super::{STALLED, Shared};
 use crate::MetadataError;
 use crate::raft::Progress;
 use crate::roll::MapState;
+use env::Running;
 use map::WriteSet;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Steps that wait at most.
 const STEPS: usize = 1024;
@@ -40,27 +41,19 @@ pub(super) struct Feed {
     pub(super) incarnation: u128,
     steps: mpsc::Sender<Step>,
     room: Arc<Semaphore>,
-    ended: watch::Receiver<()>,
+    running: Running,
 }
 
 impl Feed {
-    /// Starts the follower of `copy` on a thread of its own: a stalled disk stalls this copy only.
+    /// Starts the follower of `copy`, with a worker of its own: a stalled disk stalls this copy only.
     pub(super) fn start(shared: Arc<Shared>, copy: Copy, work: Work) -> Result<Feed, MetadataError> {
         let incarnation = copy.incarnation;
         let (steps, queue) = mpsc::channel(STEPS);
-        let (ending, ended) = watch::channel(());
-        std::thread::Builder::new()
-            .name("map-copy".to_owned())
-            .spawn(move || {
-                // Moved in, so that it goes when the thread ends, however it does.
-                let _ending = ending;
-                match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-                    Ok(runtime) => runtime.block_on(run(shared, copy, work, queue)),
-                    Err(e) => shared.roll.map_out(incarnation, &e),
-                }
-            })
-            .map_err(|e| MetadataError::Stopped(format!("no thread for a copy of the map: {e}")))?;
-        Ok(Feed { incarnation, steps, room: Arc::new(Semaphore::new(BYTES)), ended })
+        let workers = shared.workers.clone();
+        let running = workers.start("map-copy", run(shared, copy, work, queue));
+        let running =
+            running.map_err(|e| MetadataError::Stopped(format!("no thread for a copy of the map: {e}")))?;
+        Ok(Feed { incarnation, steps, room: Arc::new(Semaphore::new(BYTES)), running })
     }
 
     /// Queues what was committed; waits for room, for so long as a copy may stall.
@@ -106,18 +99,16 @@ impl Feed {
     /// Lets the follower go and waits until it has. One that is stuck stays behind: what it wrote later would
     /// be refused.
     pub(super) async fn end(self) {
-        let Feed { incarnation, steps, mut ended, .. } = self;
+        let Feed { incarnation, steps, running, .. } = self;
         drop(steps);
-        // It never has a value; its other end goes with the thread.
-        let gone = async { while ended.changed().await.is_ok() {} };
-        if tokio::time::timeout(STALLED, gone).await.is_err() {
+        if tokio::time::timeout(STALLED, running.ended()).await.is_err() {
             tracing::error!(map = %format_args!("{incarnation:032x}"), "a copy of the map does not come to an end");
         }
     }
 }
 
 fn ended() -> MetadataError {
-    MetadataError::Stopped("the copy's thread has ended".to_owned())
+    MetadataError::Stopped("the copy's worker has ended".to_owned())
 }
 
 async fn within<T, E>(waiting: impl Future<Output = Result<T, E>>) -> Result<T, MetadataError> {
@@ -142,7 +133,7 @@ async fn run(shared: Arc<Shared>, copy: Copy, work: Work, mut steps: mpsc::Recei
             Step::Persist { done } => {
                 // Beside the steps that follow: tables take their time.
                 let map = copy.map.clone();
-                tokio::task::spawn_blocking(move || done.send(map.persist().map_err(MetadataError::from)));
+                shared.workers.blocking(move || done.send(map.persist().map_err(MetadataError::from)));
                 Ok(())
             }
             Step::HandOver { done } => return drop(done.send(copy)),
@@ -156,12 +147,13 @@ async fn run(shared: Arc<Shared>, copy: Copy, work: Work, mut steps: mpsc::Recei
 #[cfg(test)]
 mod tests {
     use super::*;
+    use env::Workers;
 
     #[tokio::test(start_paused = true)]
     async fn what_takes_nothing_is_waited_for_so_long_and_no_longer() {
         let (steps, mut queue) = mpsc::channel(STEPS);
-        let (_ending, ended) = watch::channel(());
-        let feed = Feed { incarnation: 1, steps, room: Arc::new(Semaphore::new(BYTES)), ended };
+        let running = Workers::default().start("nothing", async {}).unwrap();
+        let feed = Feed { incarnation: 1, steps, room: Arc::new(Semaphore::new(BYTES)), running };
         let apply = |bytes| feed.apply(Arc::default(), bytes, Progress::default());
         // Larger than all the room there is: it takes the whole of it.
         apply(2 * BYTES).await.unwrap();

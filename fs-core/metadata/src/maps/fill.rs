@@ -104,7 +104,9 @@ fn read(shared: &Shared, from: &[u8]) -> Result<(WriteSet, Option<Vec<u8>>, Prog
         true
     };
     let read = at.scan(from, END, &mut visit).and_then(|()| at.mark());
-    let mark = read.inspect_err(|_| shared.suspect(primary.incarnation))?;
+    let mark = read.inspect_err(|_| {
+        shared.suspect(primary.incarnation);
+    })?;
     let progress = mark.map_or_else(|| Ok(Progress::default()), |m| Mark::decode(&m).map(|m| m.progress))?;
     Ok((part, next, progress))
 }

@@ -133,7 +133,7 @@ async fn bring_up(
         let (hosting, log, last) = (config.hosting(), log.clone(), progress.at());
         let of_task = copy.clone();
         let work = move || catch_up(&hosting, &log, &of_task, from, last);
-        running.push((copy, tokio::task::spawn_blocking(work)));
+        running.push((copy, config.workers.blocking(work)));
     }
     let mut brought = Vec::new();
     for (copy, work) in running {

@@ -48,13 +48,14 @@ async fn fresh(home_count: usize) -> Result<(Folders, RaftLog, Applier), Metadat
         home_count,
         maps: vec![MapSeat { map: map.clone(), incarnation: 9 }],
         options: ShardOptions::default(),
+        workers: env::Workers::default(),
     };
     let gate = Arc::new(Gate::new(id));
     let roll = Arc::new(Roll::new(id));
-    let log = RaftLog::open(homes::recover(&config, roll.clone()).await?, gate.clone())?;
+    let log = RaftLog::open(homes::recover(&config, 1, roll.clone()).await?, gate.clone())?;
     let opened = maps::open(&config, &log).await?;
     let progress = opened.progress.clone();
-    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
+    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes, config.workers.clone()));
     let host = config.hosting().over(&maps.primary().map)?;
     let applier = Applier::open((host, Arc::default()), maps, progress, gate, log.ends().0, 1)?;
     Ok(((dir, logs, map), log, applier))

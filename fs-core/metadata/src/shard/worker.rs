@@ -1,4 +1,4 @@
-//! The shard's thread: starts Raft, folds commands into entries, one entry at a time.
+//! The shard's worker: starts Raft, folds commands into entries, one entry at a time.
 
 use crate::batch::{Batch, COMMANDS_MAX};
 use crate::board::Board;
@@ -46,34 +46,30 @@ struct Running {
     gate: Arc<Gate>,
 }
 
-/// Shuts the gate however the thread ends.
+/// Shuts the gate however the worker ends.
 struct Ending(Arc<Gate>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.stop(&MetadataError::Stopped("its thread panicked".to_owned()));
+            self.0.stop(&MetadataError::Stopped("its worker panicked".to_owned()));
         }
         self.0.stop(&MetadataError::Closed);
     }
 }
 
-pub(super) fn thread(
-    config: ShardConfig,
+/// The shard's life, from its opening to its end.
+pub(super) fn run(
+    (config, needed): (ShardConfig, usize),
     requests: mpsc::Receiver<Request>,
     (gate, roll, board): (Arc<Gate>, Arc<Roll>, Arc<Board>),
     opened: oneshot::Sender<Result<Arc<Shared>, MetadataError>>,
-) {
-    let _ending = Ending(gate.clone());
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            let _ = opened.send(Err(MetadataError::Stopped(format!("no runtime for it: {e}"))));
-            return;
-        }
-    };
-    runtime.block_on(async move {
-        match start(config, gate.clone(), (roll, board)).await {
+) -> impl Future<Output = ()> + Send {
+    // Made here, so that it ends with a future that never ran, too.
+    let ending = Ending(gate.clone());
+    async move {
+        let _ending = ending;
+        match start((config, needed), gate.clone(), (roll, board)).await {
             Ok(running) => {
                 gate.open();
                 let _ = opened.send(Ok(running.maps.shared()));
@@ -84,7 +80,7 @@ pub(super) fn thread(
                 let _ = opened.send(Err(e));
             }
         }
-    });
+    }
 }
 
 fn stopped(e: impl std::fmt::Display) -> MetadataError {
@@ -92,15 +88,15 @@ fn stopped(e: impl std::fmt::Display) -> MetadataError {
 }
 
 async fn start(
-    config: ShardConfig,
+    (config, needed): (ShardConfig, usize),
     gate: Arc<Gate>,
     (roll, board): (Arc<Roll>, Arc<Board>),
 ) -> Result<Running, MetadataError> {
-    let homes = homes::recover(&config, roll.clone()).await?;
+    let homes = homes::recover(&config, needed, roll.clone()).await?;
     let log = RaftLog::open(homes, gate.clone())?;
     let opened = maps::open(&config, &log).await?;
     let progress = opened.progress.clone();
-    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes));
+    let maps = Arc::new(Maps::start(opened, roll, config.options.fill_bytes, config.workers.clone()));
     let settings = raft::config(true).map_err(stopped)?;
     let running = async {
         let host = config.hosting().over(&maps.primary().map)?;
@@ -147,7 +143,8 @@ impl Running {
         let mut persist_at = (self.options.persist_commands, self.options.persist_bytes);
         loop {
             let next = tokio::select! {
-                next = requests.recv() => next,
+                // In an order that replays, and in which what is rare does not wait for ever.
+                biased;
                 () = self.log.pressed() => {
                     if let Err(e) = self.raft.trigger().snapshot().await {
                         self.gate.stop(&stopped(e));
@@ -164,6 +161,7 @@ impl Running {
                     }
                     continue;
                 }
+                next = requests.recv() => next,
             };
             let Some(first) = next else { break };
             let mut group = Group::default();

@@ -41,6 +41,10 @@ fn left<M: Member>(set: &Inner<M>) -> Result<Vec<Left>, MetadataError> {
     }
     left.retain(|left| !set.active.is_under_way(left.tx()));
     left.sort_unstable();
+    if !set.asks {
+        // The bug is to decide about what is prepared first.
+        left.reverse();
+    }
     Ok(left)
 }
 

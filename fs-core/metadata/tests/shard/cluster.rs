@@ -113,6 +113,7 @@ impl Cluster {
             home_count: self.drives.len(),
             maps: seats,
             options: self.options,
+            workers: env::Workers::default(),
         };
         let shard = Shard::open(config).await;
         (logs, maps, shard)

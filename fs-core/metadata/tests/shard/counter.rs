@@ -119,6 +119,7 @@ impl Drive {
             home_count: 1,
             maps: vec![MapSeat { map: self.map.clone(), incarnation: 1 }],
             options: ShardOptions::default(),
+            workers: env::Workers::default(),
         }
     }
 

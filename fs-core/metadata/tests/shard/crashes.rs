@@ -73,6 +73,7 @@ impl Site {
             home_count: 1,
             maps: vec![MapSeat { map: self.map.clone(), incarnation: 1 }],
             options,
+            workers: env::Workers::default(),
         })
         .await
     }

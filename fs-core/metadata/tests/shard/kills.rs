@@ -52,6 +52,7 @@ async fn on_three(folder: &Path, present: &[Present]) -> (Vec<DriveLog>, Vec<Dri
         home_count: 3,
         maps: seats,
         options: ShardOptions { persist_commands: 64, fill_bytes: 100, ..ShardOptions::default() },
+        workers: env::Workers::default(),
     };
     let shard = Shard::open(config).await.unwrap();
     (logs, maps, shard)

@@ -50,7 +50,7 @@ fn check(stripe: StripeId, new: Option<&NewStripe>, moves: &[Move]) -> Step<()> 
     let mut end = 0;
     let mut extents = 0usize;
     for it in moves {
-        let Seen::Unfolded { extents: seen, .. } = it.seen;
+        let seen = it.seen.extents();
         extents = extents.saturating_add(seen as usize);
         let next = it.at.checked_add(it.length);
         let fits = it.length > 0 && seen > 0 && it.ino.slot() == slot && it.at >= end;
@@ -65,9 +65,20 @@ fn check(stripe: StripeId, new: Option<&NewStripe>, moves: &[Move]) -> Step<()> 
     Ok(())
 }
 
-/// Whether the same bytes stand there in as many extents.
 fn is_as_seen(work: &Work<'_>, key: &[u8; 16], it: &Move) -> Step<bool> {
-    let Seen::Unfolded { digest: seen, extents } = it.seen;
+    match it.seen {
+        Seen::Unfolded { digest, extents } => has_bytes(work, key, it, digest, extents),
+        Seen::Piece { stripe, piece, within } => {
+            let key = keys::extent(work.file(it.ino), it.offset);
+            let found: Option<Extent> = work.read().record(&key)?;
+            let source = Source::Piece { stripe, piece, within, codec: 0, key_id: 0, raw_length: 0 };
+            Ok(found == Some(Extent { length: u64::from(it.length), source }))
+        }
+    }
+}
+
+/// Whether the same bytes stand there in as many extents.
+fn has_bytes(work: &Work<'_>, key: &[u8; 16], it: &Move, seen: [u8; 16], extents: u32) -> Step<bool> {
     let range = ByteRange::new(it.offset, u64::from(it.length));
     let runs = work.read().runs(it.ino, range, extents as usize + 1)?;
     let mut at = range.offset;

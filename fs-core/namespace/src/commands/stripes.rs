@@ -1,10 +1,12 @@
 //! Stripe identities, and stripes whose chunks are gone.
 
 use crate::command::Reply;
-use crate::inodes::{Step, Work};
+use crate::inodes::{Step, Stop, Work};
 use crate::keys;
-use crate::records::Stripe;
-use types::{FsError, InodeId, StripeId};
+use crate::queries::QueryError;
+use crate::queries::accounts::filesystems_in;
+use crate::records::{Buried, Stripe};
+use types::{FsError, InodeId, Slot, StripeId};
 
 /// Most identities in one grant.
 const GRANT_MAX: u32 = 65_536;
@@ -40,4 +42,42 @@ pub(crate) fn forget(work: &mut Work<'_>, stripes: &[StripeId]) -> Step<Reply> {
         }
     }
     Ok(Reply::Done)
+}
+
+/// Buries those that were granted and that no filesystem knows.
+pub(crate) fn bury(work: &mut Work<'_>, stripes: &[StripeId]) -> Step<Reply> {
+    let mut buried = Vec::new();
+    let Some(slot) = slot_of_all(stripes)? else { return Ok(Reply::Buried(buried)) };
+    let granted = work.stripe_counters(slot)?.stripe;
+    let filesystems = filesystems_in(work.map, slot).map_err(|error| match error {
+        QueryError::Fs(error) => Stop::from(error),
+        QueryError::Map(error) => error.into(),
+    })?;
+    for &stripe in stripes.iter().filter(|stripe| InodeId(stripe.0).sequence() <= granted) {
+        let mut known = false;
+        for &fs in &filesystems {
+            known |= work.map.get(&keys::stripe(fs, stripe))?.is_some();
+            known |= work.map.get(&keys::garbage(fs, stripe))?.is_some();
+        }
+        if !known {
+            work.put(&keys::buried(stripe), &Buried);
+            buried.push(stripe);
+        }
+    }
+    Ok(Reply::Buried(buried))
+}
+
+pub(crate) fn unbury(work: &mut Work<'_>, stripes: &[StripeId]) -> Step<Reply> {
+    slot_of_all(stripes)?;
+    for stripe in stripes {
+        work.map.delete(&keys::buried(*stripe));
+    }
+    Ok(Reply::Done)
+}
+
+fn slot_of_all(stripes: &[StripeId]) -> Step<Option<Slot>> {
+    let slot = |stripe: &StripeId| InodeId(stripe.0).slot();
+    let first = stripes.first().map(slot);
+    let same = stripes.iter().all(|stripe| Some(slot(stripe)) == first);
+    if same && stripes.len() <= FORGET_MAX { Ok(first) } else { Err(FsError::Invalid.into()) }
 }

@@ -236,6 +236,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => inode_id().prop_map(|ino| Action::DropOrphan { ino }),
         1 => inode_id().prop_map(|ino| Action::Drain { ino }),
         1 => prop::collection::vec(stripe_id(), 0..3).prop_map(|stripes| Action::ForgetStripes { stripes }),
+        1 => prop::collection::vec(stripe_id(), 0..3).prop_map(|stripes| Action::Bury { stripes }),
     ]
 }
 

@@ -3,7 +3,7 @@
 use super::Answer;
 use crate::command::Channels;
 use crate::keys;
-use crate::records::{Counters, Record, Stripe};
+use crate::records::{Counters, Record, Scrub, Stripe};
 use map::{MapError, OrderedMap};
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
@@ -23,9 +23,9 @@ pub fn orphans(map: &dyn OrderedMap, fs: FsId) -> Answer<Vec<FileId>> {
     inodes_of(map, fs, keys::kind::ORPHAN)
 }
 
-/// A stripe to be freed.
+/// Where a stripe is known.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct GarbageAt {
+pub struct StripeAt {
     /// Its filesystem.
     pub fs: FsId,
     /// The stripe.
@@ -39,28 +39,60 @@ pub struct GarbageAt {
 pub fn garbage(
     map: &dyn OrderedMap,
     slot: Slot,
-    after: Option<GarbageAt>,
+    after: Option<StripeAt>,
     limit: usize,
-) -> Answer<Vec<(GarbageAt, Stripe)>> {
+) -> Answer<Vec<(StripeAt, Stripe)>> {
+    stripes_of(map, slot, keys::kind::GARBAGE, after, limit)
+}
+
+/// Stripes of a slot that files need, in order, after `after`, up to `limit`.
+///
+/// # Errors
+/// Those of the map.
+pub fn live_in(
+    map: &dyn OrderedMap,
+    slot: Slot,
+    after: Option<StripeAt>,
+    limit: usize,
+) -> Answer<Vec<(StripeAt, Stripe)>> {
+    stripes_of(map, slot, keys::kind::STRIPE, after, limit)
+}
+
+fn stripes_of(
+    map: &dyn OrderedMap,
+    slot: Slot,
+    kind: u8,
+    after: Option<StripeAt>,
+    limit: usize,
+) -> Answer<Vec<(StripeAt, Stripe)>> {
     let mut found = Vec::new();
     for fs in super::accounts::filesystems_in(map, slot)? {
         if found.len() >= limit || after.is_some_and(|after| fs < after.fs) {
             continue;
         }
-        let (first, last) = keys::all_of(fs, slot, keys::kind::GARBAGE);
+        let (first, last) = keys::all_of(fs, slot, kind);
         let first = match after {
-            Some(after) if after.fs == fs => [&keys::garbage(fs, after.stripe)[..], &[0]].concat(),
+            Some(after) if after.fs == fs => [&keys::of_stripe(fs, after.stripe, kind)[..], &[0]].concat(),
             _ => first,
         };
         let mut outcome = Ok(());
         map.scan(&first, &last, &mut |key, value| {
             outcome =
-                stripe_of(key, value).map(|(stripe, record)| found.push((GarbageAt { fs, stripe }, record)));
+                stripe_of(key, value).map(|(stripe, record)| found.push((StripeAt { fs, stripe }, record)));
             outcome.is_ok() && found.len() < limit
         })?;
         outcome?;
     }
     Ok(found)
+}
+
+/// How far the stripes of a slot have been read again.
+///
+/// # Errors
+/// Those of the map.
+pub fn scrub(map: &dyn OrderedMap, slot: Slot) -> Answer<Scrub> {
+    let value = map.get(&keys::scrub(slot))?;
+    Ok(value.map(|value| Scrub::decode(&value)).transpose()?.unwrap_or_default())
 }
 
 /// Stripes that files need, in order from `from` on, up to `limit`; fewer only at the end.
@@ -116,6 +148,15 @@ pub fn was_granted(map: &dyn OrderedMap, stripe: StripeId) -> Answer<bool> {
     let value = map.get(&keys::counters(FsId(0), id.slot()))?;
     let counters = value.map(|value| Counters::decode(&value)).transpose()?;
     Ok(counters.is_some_and(|counters| counters.stripe >= id.sequence()))
+}
+
+/// Stripes that were buried.
+///
+/// # Errors
+/// Those of the map.
+pub fn buried(map: &dyn OrderedMap) -> Answer<Vec<StripeId>> {
+    let found = inodes_of(map, FsId(0), keys::kind::BURIED)?;
+    Ok(found.into_iter().map(|file| StripeId(file.ino.0)).collect())
 }
 
 /// Those of `wanted`, which are in order, of which replies are remembered in a slot. Takes about as many reads as it finds,

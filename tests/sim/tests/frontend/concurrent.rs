@@ -125,12 +125,17 @@ async fn what_was_written_never_disappears_and_change_never_falls() {
             write(&real, one, size, &data).await.unwrap();
             size += data.len() as u64;
             let lookup = Lookup { dir: top, name: name("one") };
-            let attr = match random.next() % 3 {
+            let attr = match random.next() % 4 {
                 0 => real.lookup(&root(), lookup).await.unwrap().attr,
                 1 => real.getattr(&root(), GetAttr { file: one }).await.unwrap().attr,
+                2 => {
+                    let name = name(&format!("one{i}"));
+                    real.link(&root(), Link { file: one, dir: top, name }).await.unwrap().attr
+                }
                 _ => {
                     let request = ReadDir { dir: top, after: types::Cookie::START, limit: 10, attrs: true };
-                    real.readdir(&root(), request).await.unwrap().entries[0].attr.clone().unwrap()
+                    let entries = real.readdir(&root(), request).await.unwrap().entries;
+                    entries[0].attr.clone().unwrap()
                 }
             };
             assert_eq!(attr.size, size);

@@ -6,8 +6,8 @@ use fsck::Kind;
 use map::{MemoryMap, OrderedMap, OrderedMapMut};
 use namespace::keys;
 use namespace::records::{
-    Account, Body, Client, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan, Piece,
-    Record, Replay, Source, Stripe, Unfolded, Xattr,
+    Account, Body, Buried, Client, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan,
+    Piece, Record, Replay, Source, Stripe, Unfolded, Xattr,
 };
 use sim::checked::checked;
 use std::collections::BTreeMap;
@@ -353,6 +353,10 @@ const PLANTS: &[Plant] = &[
         let record: Stripe = good.get(&keys::stripe(good.fs, stripe));
         good.map.delete(&keys::stripe(good.fs, stripe));
         good.put(&keys::garbage(good.fs, stripe), &Stripe { pieces: 0, live: 0, ..record });
+    }),
+    ("a live stripe that was buried", Kind::Stripe, "never to be committed", |good| {
+        let (_, stripe, _) = good.extent();
+        good.put(&keys::buried(stripe), &Buried);
     }),
     ("inodes that are not counted", Kind::Counter, "inodes", |good| {
         let key = keys::counters(good.fs, good.small.ino.slot());

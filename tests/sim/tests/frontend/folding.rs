@@ -82,6 +82,7 @@ async fn many_files_share_a_stripe() {
 #[tokio::test(start_paused = true)]
 async fn what_is_written_all_the_time_is_folded_only_when_much_of_it_waits() {
     let mut rig = Rig::new(64 << 10);
+    rig.options.clean_period = Duration::from_secs(86_400);
     rig.options.fold_bytes = 100_000;
     let (real, top) = rig.start().await;
     let hot = file(&real, top, "hot").await;

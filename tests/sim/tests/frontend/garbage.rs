@@ -1,6 +1,6 @@
 //! Freeing what no file needs, and counting again what there is.
 
-use crate::rig::{Rig, clear, commit, file, truncate, unlink, write};
+use crate::rig::{Rig, clear, commit, file, read, truncate, unlink, write};
 use env::{Random, SeededRandom};
 use frontend::{Check, OnDrives};
 use sim::weather::{Mishap, Weather};
@@ -92,7 +92,7 @@ async fn nothing_is_found_wrong_however_much_goes_on_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_drives_have_too_much_is_counted_and_goes_at_the_next_start() {
+async fn what_drives_have_too_much_is_counted_and_goes() {
     let mut rig = Rig::new(STRIPE);
     let (real, top) = rig.start().await;
     let one = file(&real, top, "one").await;
@@ -106,7 +106,11 @@ async fn what_drives_have_too_much_is_counted_and_goes_at_the_next_start() {
     }
     let check = real.check_accounts().await.unwrap();
     assert_eq!(check, Check { differences: 0, drives: Some(OnDrives { orphan: 3 * 8192, missing: 0 }) });
-    assert_eq!(rig.stripes.count(), known.len() + 3);
+    assert_eq!(rig.stripes.count(), known.len());
+    let check = real.check_accounts().await.unwrap();
+    assert_eq!(check.drives, Some(OnDrives::default()));
+    // What nobody has asked for yet goes at the next start.
+    rig.stripes.plant(StripeId(last.0 + 4), vec![0; STRIPE].into());
     drop(real);
     // One that nobody was ever granted stays: it is not known whose it is.
     rig.stripes.plant(StripeId(last.0 + 10_000), vec![0; STRIPE].into());
@@ -147,4 +151,53 @@ async fn what_cannot_be_freed_is_tried_again_and_stands_in_nobodys_way() {
     weather.set(Mishap::Free, 0);
     tokio::time::sleep(Duration::from_secs(40)).await;
     rig.must_be_empty().await;
+}
+
+/// Writes that take longer than it takes to call their chunks orphans: nothing of what is acknowledged is lost.
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_is_far_too_slow_writes_again() {
+    let mut slow = 0;
+    for seed in 0..6 {
+        // More than a minute for some steps.
+        let weather = Weather::delaying(seed, 30);
+        let mut rig = Rig::in_weather(STRIPE, &weather);
+        weather.delay_up_to(Duration::from_secs(90));
+        rig.options.dirty_age = Duration::from_secs(3600);
+        let (real, top) = rig.start().await;
+        let counting = tokio::spawn({
+            let real = real.clone();
+            async move {
+                while real.check_accounts().await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        });
+        let writing: Vec<_> = (0..6u8)
+            .map(|n| {
+                let real = real.clone();
+                tokio::spawn(async move {
+                    let one = file(&real, top, &format!("f{n}")).await;
+                    write(&real, one, 0, &[n; 30_000]).await.unwrap();
+                    let mut refused = 0;
+                    while commit(&real, one).await.is_err() {
+                        refused += 1;
+                    }
+                    (one, n, refused)
+                })
+            })
+            .collect();
+        for task in writing {
+            let (one, n, refused) = task.await.unwrap();
+            slow += refused;
+            assert_eq!(read(&real, one, 0, 40_000).await, vec![n; 30_000], "seed {seed}");
+        }
+        counting.abort();
+        weather.delay_up_to(Duration::ZERO);
+        rig.audit_of(&real).await;
+        drop(real);
+        let (real, top) = rig.start().await;
+        clear(&real, top).await;
+        rig.must_be_empty().await;
+    }
+    assert!(slow > 0, "nobody was too slow");
 }

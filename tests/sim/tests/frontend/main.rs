@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
+mod cleaning;
+mod clock;
 mod commands;
 mod concurrent;
 mod crossing;
@@ -9,6 +11,7 @@ mod damage;
 mod degraded;
 mod ended;
 mod folding;
+mod full;
 mod garbage;
 mod history;
 mod large;
@@ -17,4 +20,5 @@ mod random;
 mod replays;
 mod restart;
 mod rig;
+mod scrub;
 mod stopped;

@@ -58,13 +58,17 @@ async fn they_agree_while_write_back_goes_on_beside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn they_agree_while_small_writes_are_folded_beside() {
-    let mut folded = 0;
+async fn they_agree_while_small_writes_are_folded_and_stripes_cleaned_beside() {
+    let (mut folded, mut cleaned) = (0, 0);
     for seed in 300..310 {
         let mut rig = Rig::in_weather(4096 + 500 * (seed as usize - 300), &Weather::delaying(seed, 30));
         rig.options.dirty_age = Duration::from_millis(5);
         rig.fold_at_once();
-        folded += agrees(rig, seed, 1000).await.folded;
+        rig.options.clean_period = Duration::from_millis(7);
+        let done = agrees(rig, seed, 1000).await;
+        folded += done.folded;
+        cleaned += done.cleaned;
     }
+    assert!(cleaned > 5_000, "only {cleaned} bytes were cleaned");
     assert!(folded > 200_000, "only {folded} bytes were folded");
 }

@@ -108,6 +108,7 @@ impl Off {
                 home_count: 1,
                 maps: vec![MapSeat { map: map.clone(), incarnation: 1 }],
                 options: ShardOptions::default(),
+                workers: env::Workers::default(),
             };
             members.insert(id, Shard::open(config).await.unwrap());
         }

@@ -3,6 +3,7 @@
 use super::{EXTENTS_MAX, MOVES_MAX};
 use crate::queries::accounts::Recount;
 use crate::queries::content::{Place, locate};
+use crate::queries::sparse::{Part, parts};
 use crate::queries::unfolded::{Look, Run, runs};
 use crate::queries::{accounts, inode};
 use crate::records::Account;
@@ -24,6 +25,8 @@ struct Bench {
     map: MemoryMap,
     stripes: BTreeMap<StripeId, Bytes>,
     bytes: u8,
+    /// What looks for parts of stripes saw.
+    parts: Vec<Vec<Part>>,
 }
 
 fn at(seconds: i64) -> Time {
@@ -32,7 +35,8 @@ fn at(seconds: i64) -> Time {
 
 impl Bench {
     fn new() -> Bench {
-        let mut bench = Bench { map: MemoryMap::default(), stripes: BTreeMap::new(), bytes: 0 };
+        let mut bench =
+            Bench { map: MemoryMap::default(), stripes: BTreeMap::new(), bytes: 0, parts: Vec::new() };
         bench.apply(Action::MakeFilesystem { name: "f".into(), hash_key: [1; 16] }).unwrap();
         for n in 0..FILES {
             let (dir, name) = (InodeId::ROOT, Name::new(vec![b'a' + n as u8]).unwrap());
@@ -145,6 +149,12 @@ enum Step {
         ago: usize,
         at_once: usize,
     },
+    LookForParts,
+    /// The same with parts of stripes.
+    MoveParts {
+        ago: usize,
+        at_once: usize,
+    },
     Inline {
         file: u64,
         offset: u64,
@@ -181,6 +191,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Look),
         4 => (0usize..3, 1usize..4).prop_map(|(ago, at_once)| Step::Move { ago, at_once }),
+        2 => Just(Step::LookForParts),
+        2 => (0usize..3, 1usize..4).prop_map(|(ago, at_once)| Step::MoveParts { ago, at_once }),
         8 => (file(), offset(), length()).prop_map(|(file, offset, length)| Step::Inline { file, offset, length }),
         2 => file().prop_map(|file| Step::Same { file }),
         2 => (file(), offset(), length()).prop_map(|(file, offset, length)| Step::Stripe { file, offset, length }),
@@ -199,6 +211,16 @@ impl Bench {
             Step::Move { ago, at_once } => {
                 let Some(seen) = looks.len().checked_sub(ago + 1).map(|n| looks[n].clone()) else { return };
                 self.relocate(&seen, at_once);
+            }
+            Step::LookForParts => {
+                let seen = self.parts(3);
+                self.parts.push(seen);
+            }
+            Step::MoveParts { ago, at_once } => {
+                let Some(seen) = self.parts.len().checked_sub(ago + 1).map(|n| self.parts[n].clone()) else {
+                    return;
+                };
+                self.relocate_parts(&seen, at_once);
             }
             Step::Inline { file: n, offset, length } => {
                 let source = Changed::Inline(self.content(length).into());
@@ -236,8 +258,44 @@ impl Bench {
         }
     }
 
+    /// All parts, so many extents at a time.
+    fn parts(&self, limit: usize) -> Vec<Part> {
+        let (mut all, mut from) = (Vec::new(), None);
+        loop {
+            let (found, next) = parts(&self.map, FS, SLOT, from, limit).unwrap();
+            all.extend(found);
+            from = next;
+            if from.is_none() {
+                return all;
+            }
+        }
+    }
+
+    fn relocate_parts(&mut self, seen: &[Part], at_once: usize) {
+        let (mut data, mut moves) = (Vec::new(), Vec::new());
+        for part in seen {
+            let (at, from) = (data.len() as u32, part.at() as usize);
+            moves.push(Move {
+                ino: part.ino,
+                offset: part.offset,
+                length: part.length,
+                seen: part.seen(),
+                at,
+            });
+            data.extend_from_slice(&self.stripes[&part.stripe][from..from + part.length as usize]);
+        }
+        if !moves.is_empty() {
+            let new = self.stripe(data);
+            self.relocate_all(&new, &moves, at_once);
+        }
+    }
+
     fn relocate(&mut self, seen: &[Run], at_once: usize) {
         let (new, moves) = self.moves(seen);
+        self.relocate_all(&new, &moves, at_once);
+    }
+
+    fn relocate_all(&mut self, new: &NewStripe, moves: &[Move], at_once: usize) {
         let mut first = true;
         for part in moves.chunks(at_once) {
             let before = self.all();
@@ -267,6 +325,14 @@ proptest! {
         prop_assert_eq!(bench.look(), []);
         let left = bench.account();
         prop_assert_eq!((left.unfolded, left.unfolded_bytes), (0, 0));
+        // All parts in one new stripe: nothing dead is left.
+        let seen = bench.parts(100);
+        if !seen.is_empty() && seen.len() <= MOVES_MAX {
+            bench.relocate_parts(&seen, MOVES_MAX);
+            bench.in_order();
+            let cleaned = bench.account();
+            prop_assert_eq!((cleaned.stripes, cleaned.live), (1, cleaned.data));
+        }
     }
 }
 
@@ -346,7 +412,7 @@ fn what_makes_no_sense_is_refused() {
     refused(&new, vec![Move { offset: u64::MAX, ..good.clone() }]);
     refused(&new, vec![Move { at: u32::MAX, ..good.clone() }]);
     refused(&new, vec![good.clone(), good.clone()]);
-    let Seen::Unfolded { digest, .. } = good.seen;
+    let Seen::Unfolded { digest, .. } = good.seen else { panic!("{good:?}") };
     let many = Seen::Unfolded { digest, extents: EXTENTS_MAX as u32 + 1 };
     refused(&new, vec![Move { seen: many, ..good.clone() }]);
     let short = |n: usize| Move { length: 1, at: n as u32, ..good.clone() };

@@ -1,13 +1,15 @@
 //! The frontend's stripes: those of the data plane, over all drives.
 
+use crate::{
+    ListFrom, ListedStripe, PlacedStripe, Purpose, Room, StripeError, StripePage, Stripes, Usage, Verified,
+};
 use bytes::Bytes;
 use cluster::Scheme;
 use data::{DataError, StripeCursor, StripePlace, StripeStore};
-use frontend::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Usage};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use types::{FsId, StripeId};
@@ -15,38 +17,62 @@ use types::{FsId, StripeId};
 /// How old what is known of the capacity may be.
 const CAPACITY_PERIOD: Duration = Duration::from_millis(500);
 
+/// Says what room logs and maps have now.
+pub type AskRoom = Arc<dyn Fn() -> Room + Send + Sync>;
+
 /// The data plane as a frontend sees it.
 #[derive(Clone)]
-pub(crate) struct DataPlane {
+pub struct DataPlane {
     store: StripeStore,
+    room: AskRoom,
     usage: Arc<Mutex<Usage>>,
+    /// Bytes on drives of stripes that were written.
+    written: Arc<AtomicU64>,
     /// What was taken at most when drives were away a moment ago.
     narrow: Arc<AtomicU32>,
 }
 
 impl DataPlane {
     /// Over `store`; keeps count of its capacity for as long as somebody holds this.
-    pub(crate) async fn start(store: StripeStore) -> DataPlane {
+    pub async fn start(store: StripeStore, room: AskRoom) -> DataPlane {
         let usage = Arc::new(Mutex::new(usage_of(&store).await));
         let narrow = Arc::new(AtomicU32::new(u32::MAX));
-        let (weak, of_task, narrow_of_task) = (Arc::downgrade(&usage), store.clone(), narrow.clone());
+        let plane = DataPlane { store, room, usage, written: Arc::default(), narrow };
+        let weak = Arc::downgrade(&plane.usage);
+        let (store, room) = (plane.store.clone(), plane.room.clone());
+        let (written, narrow) = (plane.written.clone(), plane.narrow.clone());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(CAPACITY_PERIOD);
             loop {
                 ticks.tick().await;
-                let now = usage_of(&of_task).await;
                 let Some(usage) = weak.upgrade() else { return };
-                *usage.lock() = now;
-                narrow_of_task.store(u32::MAX, Ordering::Relaxed);
+                let plane = DataPlane {
+                    store: store.clone(),
+                    room: room.clone(),
+                    usage,
+                    written: written.clone(),
+                    narrow: narrow.clone(),
+                };
+                plane.ask().await;
+                narrow.store(u32::MAX, Ordering::Relaxed);
             }
         });
-        DataPlane { store, usage, narrow }
+        plane
+    }
+
+    async fn ask(&self) {
+        let before = self.written.load(Ordering::Relaxed);
+        let now = usage_of(&self.store).await;
+        let mut usage = self.usage.lock();
+        // What was written while the drives were asked may not be in their answers; it is in the next.
+        let meanwhile = self.written.load(Ordering::Relaxed) - before;
+        *usage = Usage { room: now.room.saturating_sub(meanwhile), ..now };
     }
 }
 
 async fn usage_of(store: &StripeStore) -> Usage {
     let capacity = store.capacity().await;
-    Usage { total: capacity.total, free: capacity.free }
+    Usage { total: capacity.total, free: capacity.free, room: capacity.room }
 }
 
 fn placed(place: StripePlace) -> PlacedStripe {
@@ -62,7 +88,10 @@ fn placed(place: StripePlace) -> PlacedStripe {
 }
 
 /// A stripe as the data plane knows it.
-pub(crate) fn place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
+///
+/// # Errors
+/// [`StripeError::Failed`] for a scheme that cannot be.
+pub fn stripe_place(placed: PlacedStripe) -> Result<StripePlace, StripeError> {
     let PlacedStripe { stripe, group, data_chunks, parity_chunks, cells, length } = placed;
     let scheme = Scheme::new(data_chunks, parity_chunks).map_err(|e| StripeError::Failed(e.to_string()))?;
     Ok(StripePlace { stripe, group, scheme, cells, length })
@@ -78,7 +107,7 @@ fn failed(stripe: StripeId, error: DataError) -> StripeError {
     }
 }
 
-impl frontend::Stripes for DataPlane {
+impl Stripes for DataPlane {
     fn stripe_bytes_max(&self) -> usize {
         self.store.stripe_bytes_max().min(self.narrow.load(Ordering::Relaxed)) as usize
     }
@@ -87,9 +116,29 @@ impl frontend::Stripes for DataPlane {
         self.store.stripe_bytes_max() as usize / CHUNK_BYTES_MAX * BLOCK_BYTES
     }
 
-    async fn write(&self, _: FsId, stripe: StripeId, data: Bytes) -> Result<PlacedStripe, StripeError> {
+    fn stored_bytes(&self, bytes: u64) -> u64 {
+        self.store.stored_bytes(bytes)
+    }
+
+    async fn write(
+        &self,
+        purpose: Purpose,
+        _: FsId,
+        stripe: StripeId,
+        data: Bytes,
+    ) -> Result<PlacedStripe, StripeError> {
+        let purpose = match purpose {
+            Purpose::Ordinary => data::Purpose::Ordinary,
+            Purpose::Promised => data::Purpose::Promised,
+            Purpose::Essential => data::Purpose::Essential,
+        };
         let group = self.store.pick_group();
-        let written = self.store.write(stripe, group, data).await;
+        let written = self.store.write_for(purpose, stripe, group, data).await;
+        if let Ok(place) = &written {
+            let mut usage = self.usage.lock();
+            self.written.fetch_add(place.stored_bytes(), Ordering::Relaxed);
+            usage.room = usage.room.saturating_sub(place.stored_bytes());
+        }
         if let Err(DataError::Narrow { length_max }) = written {
             self.narrow.fetch_min(length_max.max(1), Ordering::Relaxed);
         }
@@ -97,11 +146,18 @@ impl frontend::Stripes for DataPlane {
     }
 
     async fn read(&self, at: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
-        self.store.read(&place(at)?, range).await.map_err(|e| failed(at.stripe, e))
+        self.store.read(&stripe_place(at)?, range).await.map_err(|e| failed(at.stripe, e))
+    }
+
+    async fn verify(&self, at: PlacedStripe) -> Result<Verified, StripeError> {
+        let report = self.store.repair(&stripe_place(at)?).await.map_err(|e| failed(at.stripe, e))?;
+        // A stripe has at most 20 chunks.
+        let (repaired, away) = (report.repaired.len() as u8, report.away.len() as u8);
+        Ok(Verified { whole: report.whole, repaired, away })
     }
 
     async fn free(&self, at: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {
-        let places: Vec<Result<StripePlace, StripeError>> = at.iter().map(|at| place(*at)).collect();
+        let places: Vec<Result<StripePlace, StripeError>> = at.iter().map(|at| stripe_place(*at)).collect();
         let good: Vec<StripePlace> = places.iter().filter_map(|place| place.clone().ok()).collect();
         let mut freed = self.store.free_all(&good).await.into_iter();
         let mut result = |place: Result<StripePlace, StripeError>| {
@@ -125,5 +181,13 @@ impl frontend::Stripes for DataPlane {
 
     fn usage(&self) -> Usage {
         *self.usage.lock()
+    }
+
+    fn metadata_room(&self) -> Room {
+        (self.room)()
+    }
+
+    async fn look_at_usage(&self) {
+        self.ask().await;
     }
 }

@@ -1,0 +1,60 @@
+//! Space on drives is promised before data are acknowledged, so that it is the write that is told that there is none,
+//! and not the close.
+//!
+//! What waits of a file has been promised what it takes if it is written back now. What was promised may use some of
+//! what drives hold back, where free space turns out to be in too small pieces. It has a place in logs and maps, too.
+
+use crate::nodes::State;
+use crate::{Frontend, Room, Shards, Stripes};
+use std::sync::atomic::{AtomicU64, Ordering};
+use types::limits::INLINE_WRITE_BYTES_MAX;
+
+/// What somebody takes of a counter until it is dropped.
+pub(crate) struct Taking<'a> {
+    pub(crate) counter: &'a AtomicU64,
+    pub(crate) bytes: u64,
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// What so many bytes of a file take when they are written back.
+    fn needed(&self, bytes: u64) -> u64 {
+        // The map has small amounts until they are folded, many together: about this.
+        let small = bytes <= INLINE_WRITE_BYTES_MAX as u64;
+        if small { bytes * 2 } else { self.0.stripes.stored_bytes(bytes) }
+    }
+
+    /// What waits of a file has changed: so does its promise.
+    pub(crate) fn promise(&self, state: &mut State) {
+        let taken = state.in_flight.as_ref().map_or(0, |dirty| self.needed(dirty.bytes()));
+        let now = self.needed(state.dirty.bytes()) + taken;
+        let before = std::mem::replace(&mut state.promised, now);
+        self.0.promised.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// Promises what `bytes` more of a file take, if there is so much; until it is dropped, when they are counted
+    /// with their file.
+    pub(crate) fn room_for(&self, state: &State, bytes: u64) -> Option<Taking<'_>> {
+        if self.0.stripes.metadata_room() != Room::Ample {
+            return None;
+        }
+        let waits = state.dirty.bytes();
+        let more = self.needed(waits + bytes).saturating_sub(self.needed(waits));
+        let counter = &self.0.promised;
+        let room = self.0.stripes.usage().room;
+        let grown = |now: u64| (more == 0 || now + more <= room).then_some(now + more);
+        counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
+        Some(Taking { counter, bytes: more })
+    }
+
+    /// Bytes on drives that are promised to data that wait.
+    #[must_use]
+    pub fn promised(&self) -> u64 {
+        self.0.promised.load(Ordering::Relaxed)
+    }
+}
