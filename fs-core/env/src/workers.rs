@@ -33,11 +33,7 @@ impl Workers {
     ///
     /// # Errors
     /// When the system has no thread for it.
-    pub fn start(
-        &self,
-        name: &str,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<Running> {
+    pub fn start(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> io::Result<Running> {
         let (ending, ended) = watch::channel(());
         if let Kind::Here(_) = self.0 {
             tokio::spawn(async move {

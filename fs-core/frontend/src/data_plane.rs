@@ -1,9 +1,9 @@
 //! The frontend's stripes: those of the data plane, over all drives.
 
+use crate::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Stripes, Usage};
 use bytes::Bytes;
 use cluster::Scheme;
 use data::{DataError, StripeCursor, StripePlace, StripeStore};
-use crate::{ListFrom, ListedStripe, PlacedStripe, StripeError, StripePage, Stripes, Usage};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;

@@ -27,8 +27,8 @@ mod propose;
 pub mod sim;
 mod stripe_ids;
 
-pub use data_plane::{DataPlane, stripe_place};
 pub use background::{Background, Check, Checks, OnDrives, Taken};
+pub use data_plane::{DataPlane, stripe_place};
 pub use ops::FilesystemUsage;
 pub use parts::{
     ListFrom, ListedStripe, PlacedStripe, Shards, ShardsView, StripeError, StripePage, Stripes, Usage,

@@ -2,8 +2,8 @@
 
 use crate::host::{Host, OfMachine, Unlocked};
 use crate::{
-    Answer, Board, Command, Locking, Member, MetadataError, Pending, Record, Shard, ShardConfig,
-    ShardSet, ShardSetConfig, TxId,
+    Answer, Board, Command, Locking, Member, MetadataError, Pending, Record, Shard, ShardConfig, ShardSet,
+    ShardSetConfig, TxId,
 };
 use bytes::Bytes;
 use cluster::SlotTable;

@@ -51,8 +51,8 @@ impl Feed {
         let (steps, queue) = mpsc::channel(STEPS);
         let workers = shared.workers.clone();
         let running = workers.start("map-copy", run(shared, copy, work, queue));
-        let running = running
-            .map_err(|e| MetadataError::Stopped(format!("no thread for a copy of the map: {e}")))?;
+        let running =
+            running.map_err(|e| MetadataError::Stopped(format!("no thread for a copy of the map: {e}")))?;
         Ok(Feed { incarnation, steps, room: Arc::new(Semaphore::new(BYTES)), running })
     }
 

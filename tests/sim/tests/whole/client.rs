@@ -117,13 +117,20 @@ impl Client {
             Err(FsError::Exists) => files.lookup(&ctx, Lookup { dir: top, name }).await.unwrap().attr,
             Err(error) => self.differ(&format!("no directory: {error:?}")),
         };
-        self.nodes.push(Node { ids: [self.model.root(), found.file], kind: FileKind::Directory, gone: false });
+        self.nodes.push(Node {
+            ids: [self.model.root(), found.file],
+            kind: FileKind::Directory,
+            gone: false,
+        });
     }
 
     /// Goes on for ever.
     pub(crate) async fn run(&mut self, core: &Core) {
         loop {
             self.step(core).await;
+            if self.random.below(8) == 0 {
+                crate::commons::meddle(core, &self.random).await;
+            }
             if self.random.below(4) == 0 {
                 tokio::time::sleep(Duration::from_micros(self.random.below(3000))).await;
             }
@@ -184,7 +191,8 @@ impl Client {
             23..26 => Op::Rmdir(dir, one),
             26..34 => {
                 let to = self.some_node(true).unwrap_or(0);
-                let hows = [RenameHow::Replace, RenameHow::Replace, RenameHow::NoReplace, RenameHow::Exchange];
+                let hows =
+                    [RenameHow::Replace, RenameHow::Replace, RenameHow::NoReplace, RenameHow::Exchange];
                 Op::Rename(dir, one, to, two, hows[self.random.below(4) as usize])
             }
             34..36 => Op::Mode(file, [0o644, 0o600, 0o755][self.random.below(3) as usize]),
@@ -236,7 +244,12 @@ impl Client {
             }
         };
         let expected = self.request(&op, 0).run(&self.model, &ctx).await;
-        self.note(format!("{} {op:?}{}: {}", self.sequence, if again { " again" } else { "" }, short(&answer)));
+        self.note(format!(
+            "{} {op:?}{}: {}",
+            self.sequence,
+            if again { " again" } else { "" },
+            short(&answer)
+        ));
         self.mix(self.sequence << 32 ^ core.began.elapsed().as_nanos() as u64 ^ u64::from(answer.is_ok()));
         match (&expected, &answer) {
             (Ok(expected), Ok(answer)) => self.same(expected, answer, again),
@@ -371,24 +384,7 @@ impl Client {
         for opened in self.opens.drain(..) {
             files.close(&ctx, Close { open: opened.ids[1] }).await.unwrap();
         }
-        let (mut left, mut found) = (vec![self.nodes[0].ids[1]], Vec::new());
-        while let Some(dir) = left.pop() {
-            let request = ReadDir { dir, after: Cookie::START, limit: 1000, attrs: false };
-            for entry in files.readdir(&ctx, request).await.unwrap().entries {
-                let is_directory = entry.kind == FileKind::Directory;
-                left.extend(is_directory.then_some(entry.file));
-                found.push((dir, entry.name, is_directory));
-            }
-        }
-        let name = name(&format!("client{}", self.number));
-        found.insert(0, (core.top, name, true));
-        for (dir, name, is_directory) in found.into_iter().rev() {
-            if is_directory {
-                files.rmdir(&ctx, Rmdir { dir, name }).await.unwrap();
-            } else {
-                files.unlink(&ctx, Unlink { dir, name }).await.unwrap();
-            }
-        }
+        crate::commons::remove(core, &format!("client{}", self.number)).await;
     }
 
     async fn claim(&mut self, files: &Files, n: Number) {
@@ -420,15 +416,16 @@ impl Client {
                 let dir = self.nodes[dir].ids[side];
                 ReadDir { dir, after: Cookie::START, limit: 1000, attrs: true }
             };
-            let (ours, theirs) =
-                (self.model.readdir(&ctx, list(0)).await.unwrap(), files.readdir(&ctx, list(1)).await.unwrap());
+            let (ours, theirs) = (
+                self.model.readdir(&ctx, list(0)).await.unwrap(),
+                files.readdir(&ctx, list(1)).await.unwrap(),
+            );
             let sorted = |mut entries: Vec<DirEntry>| {
                 entries.sort_by(|a, b| a.name.cmp(&b.name));
                 entries
             };
             let (ours, theirs) = (sorted(ours.entries), sorted(theirs.entries));
-            let names =
-                |all: &[DirEntry]| all.iter().map(|e| (e.name.clone(), e.kind)).collect::<Vec<_>>();
+            let names = |all: &[DirEntry]| all.iter().map(|e| (e.name.clone(), e.kind)).collect::<Vec<_>>();
             self.equal(&names(&ours), &names(&theirs));
             for (a, b) in ours.iter().zip(&theirs) {
                 let (a, b) = (a.attr.clone().unwrap(), b.attr.clone().unwrap());

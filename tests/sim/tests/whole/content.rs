@@ -8,15 +8,30 @@ pub(crate) struct Possible(Vec<Vec<u8>>);
 /// A change of a file's content.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
-    Write { at: usize, fill: u8, length: usize },
+    Write {
+        at: usize,
+        fill: u8,
+        length: usize,
+    },
     /// Bytes of another file.
-    Put { at: usize, data: Vec<u8> },
+    Put {
+        at: usize,
+        data: Vec<u8>,
+    },
     Size(usize),
     /// Zeroes within the size.
-    Clear { at: usize, length: usize },
+    Clear {
+        at: usize,
+        length: usize,
+    },
     /// Zeroes, also beyond the size.
-    Zero { at: usize, length: usize },
-    Reserve { to: usize },
+    Zero {
+        at: usize,
+        length: usize,
+    },
+    Reserve {
+        to: usize,
+    },
 }
 
 impl Change {

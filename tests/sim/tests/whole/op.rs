@@ -51,9 +51,7 @@ impl Op {
     ) -> Request {
         let set = SetAttr::default();
         match *self {
-            Op::Mkdir(dir, text) => {
-                Mkdir { dir: file(dir), name: name(text), mode: Mode(0o755), set }.into()
-            }
+            Op::Mkdir(dir, text) => Mkdir { dir: file(dir), name: name(text), mode: Mode(0o755), set }.into(),
             Op::Make(dir, text) => {
                 let (name, kind, mode) = (name(text), NodeKind::File, Mode(0o644));
                 Mknod { dir: file(dir), name, kind, mode, set }.into()
