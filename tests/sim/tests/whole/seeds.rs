@@ -218,7 +218,7 @@ fn a_recovery_that_does_not_ask_is_found() {
 
 #[test]
 fn a_stripe_that_is_freed_too_early_is_found() {
-    finds(Bug::Reclamation, SIZES[0]);
+    finds(Bug::Reclamation, SIZES[4]);
 }
 
 #[test]
