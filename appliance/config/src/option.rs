@@ -186,7 +186,8 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         default: "90",
         unit: "seconds",
         meaning: "The longest time after a restart in which clients, FUSE mounts too, reclaim what they had; it \
-                  ends with the last of them, and does not begin when none had anything. Not shorter than nfs.lease, whose value it has when only that is given.",
+                  ends with the last of them, and does not begin when none had anything. Who is still reclaiming at its \
+                  end gets at most as much again. Not shorter than nfs.lease, whose value it has when only that is given.",
         fits: "a number from 2 to 3600",
         reload: Reload::Cold,
         read: |config, value| {

@@ -3,6 +3,7 @@
 use crate::args::Options;
 use crate::control::Daemon;
 use crate::core::Core;
+use crate::descriptors;
 use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
 use admin::AdminDoors;
@@ -31,6 +32,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let core = Core::open(&mut folder, &config, random.clone()).await?;
 
     let mut nfs = NfsConfig::new(exports.table(), random.next());
+    nfs.connections = descriptors::connections(nfs.connections, descriptors::raise());
     nfs.lease = config.nfs_lease;
     nfs.courtesy = config.nfs_lease;
     nfs.groups = (config.nfs_groups == GroupSource::Server).then(|| Arc::new(LocalFiles::system()));
@@ -77,7 +79,9 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
-    TcpListener::bind(address).await.map_err(|error| format!("nfs.listen {address}: {error}").into())
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("nfs.listen = {address}: {error}; another program may have the port").into())
 }
 
 /// The socket that mounts on this machine connect to; what a former life left there is removed.

@@ -12,6 +12,7 @@ mod control;
 mod copies;
 mod core;
 mod daemon;
+mod descriptors;
 mod drives;
 mod exports;
 mod folder;

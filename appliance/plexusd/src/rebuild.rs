@@ -5,10 +5,10 @@
 
 use crate::core::Files;
 use crate::drives::Drives;
-use frontend::stripe_place;
 use cluster::{CellState, ClusterMap};
 use data::{DataError, StripePlace, StripeStore};
 use frontend::PlacedStripe;
+use frontend::stripe_place;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

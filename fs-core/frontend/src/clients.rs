@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
+use tokio::time::Instant;
 use types::limits::{CLIENTS_MAX, COMMAND_KEYS_MAX};
 use types::{Cred, FsError, FsId};
 use vfs::ClientId;
@@ -35,6 +36,8 @@ struct Table {
     holds: HashMap<ClientId, Holds>,
     /// Whom we have heard of since the start.
     heard: HashSet<ClientId>,
+    /// When somebody has claimed something that it was owed.
+    claimed: Option<Instant>,
     grace: Grace,
 }
 
@@ -49,7 +52,7 @@ impl Clients {
         let grace = Grace::new(holds.iter().map(|(client, holds)| (Client(client.0), *holds)));
         Ok(Clients {
             in_grace: AtomicBool::new(!grace.is_over()),
-            table: Mutex::new(Table { holds, heard: HashSet::new(), grace }),
+            table: Mutex::new(Table { holds, heard: HashSet::new(), claimed: None, grace }),
             changing: [const { AsyncMutex::const_new(()) }; LOCKS],
             over: Notify::new(),
         })
@@ -66,9 +69,12 @@ impl Clients {
         if !self.in_grace.load(Ordering::Acquire) {
             return if reclaim { Err(FsError::NoGrace) } else { Ok(()) };
         }
-        let table = self.table.lock();
+        let mut table = self.table.lock();
         match reclaim {
-            true if table.grace.owes(Client(client.0)) => Ok(()),
+            true if table.grace.owes(Client(client.0)) => {
+                table.claimed = Some(Instant::now());
+                Ok(())
+            }
             true => Err(FsError::NoGrace),
             false if delays(&table.grace) => Err(FsError::Grace),
             false => Ok(()),
@@ -115,6 +121,11 @@ impl Clients {
         if self.in_grace.load(Ordering::Acquire) {
             over.await;
         }
+    }
+
+    /// When somebody has last claimed something that it was owed.
+    pub(crate) fn claimed(&self) -> Option<Instant> {
+        self.table.lock().claimed
     }
 
     /// Ends the claims of a client. Says whether the time of grace is over with it.

@@ -8,20 +8,24 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use types::{FileId, FsError};
 
 /// Pause before the end is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Who has claimed something so long ago may have more to claim.
+const CLAIMING: Duration = Duration::from_secs(2);
 /// Inodes dropped at the same time.
 const AT_ONCE: usize = 32;
 
-/// Sees to it that the time of grace ends after `limit` at the latest, and clears up.
+/// Sees to it that the time of grace ends after `limit`, or when nobody is claiming anything any more, at twice the
+/// limit at the latest; and clears up.
 pub(crate) async fn run<S: Shards, D: Stripes>(
     weak: Weak<Inner<S, D>>,
     clients: Arc<Clients>,
     limit: Duration,
 ) {
-    if tokio::time::timeout(limit, clients.grace_is_over()).await.is_err() {
+    if !ends_by_itself(&clients, limit).await {
         while let Some(inner) = weak.upgrade() {
             let Err(error) = Frontend(inner).end_grace().await else { break };
             tracing::error!(%error, "the time of grace cannot end yet");
@@ -34,6 +38,20 @@ pub(crate) async fn run<S: Shards, D: Stripes>(
         tracing::warn!(%error, "inodes without a name are left; they are looked for again");
         this.0.missed.store(true, Ordering::Relaxed);
     }
+}
+
+/// Waits for the last claim, but not for ever. Says whether it has come.
+async fn ends_by_itself(clients: &Clients, limit: Duration) -> bool {
+    let begin = Instant::now();
+    let mut end = begin + limit;
+    while tokio::time::timeout_at(end, clients.grace_is_over()).await.is_err() {
+        let claiming = clients.claimed().map(|at| (at + CLAIMING).min(begin + 2 * limit));
+        match claiming {
+            Some(later) if later > Instant::now() => end = later,
+            _ => return false,
+        }
+    }
+    true
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {

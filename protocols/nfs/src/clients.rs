@@ -3,7 +3,7 @@
 mod former;
 mod record;
 
-use crate::session::{Session, check_back, negotiate_fore};
+use crate::session::{SLOTS_KEPT, Session, check_back, negotiate_fore};
 use crate::state::StateTable;
 use bytes::Bytes;
 use nfs_wire::{ChannelAttrs, ClientOwner, CreateSessionArgs, CreateSessionOk, SessionId, Status, Verifier};
@@ -315,9 +315,8 @@ impl Clients {
         if args.sequence != state.create_sequence.wrapping_add(1) {
             return Err(Status::SeqMisordered);
         }
-        let slots_left = self.bounds.slots.saturating_sub(table.slots);
         check_back(&args.back)?;
-        let fore = negotiate_fore(&args.fore, slots_left)?;
+        let fore = negotiate_fore(&args.fore, self.slots_for(&table, state.confirmed))?;
         if state.sessions.len() >= SESSIONS_MAX {
             return Err(Status::Delay);
         }
@@ -336,9 +335,18 @@ impl Clients {
         let back = ChannelAttrs { rdma_ird: xdr::List::default(), ..args.back.clone() };
         let flags = args.flags & PERSIST;
         let reply = CreateSessionOk { session: id, sequence: args.sequence, flags, fore: fore.clone(), back };
-        let session = Arc::new(Session::new(id, Arc::clone(&client), ordinal, fore));
+        let session = Session::new(id, Arc::clone(&client), ordinal, fore, flags == PERSIST);
+        let session = Arc::new(session);
         let record = table.kept_of(&client, Some(&session));
         Ok(Planned::New(Box::new(Plan { client, session, reply, record })))
+    }
+
+    /// Slots that a new session may have: with few clients all that there are, with many not those of clients to come.
+    fn slots_for(&self, table: &Table, confirmed: bool) -> usize {
+        let left = self.bounds.slots.saturating_sub(table.slots);
+        let here = table.by_vfs.len() + usize::from(!confirmed);
+        let kept = SLOTS_KEPT * self.bounds.clients.saturating_sub(here);
+        left.saturating_sub(kept).max(left.min(SLOTS_KEPT))
     }
 
     /// CREATE_SESSION after what has to be kept is.

@@ -50,7 +50,7 @@ impl NfsConfig {
             instance,
             scope: "plexus".to_owned(),
             server: 1,
-            connections: 4096,
+            connections: 16_384,
             requests: 512,
             clients: 16_384,
             states_per_client: 262_144,

@@ -25,10 +25,13 @@ const REQUESTS_MAX: usize = 64;
 const RECORD_BYTES_MAX: usize = REQUEST_BYTES_MAX as usize + 4096;
 /// Fragments of a record: no client needs more than one.
 const FRAGMENTS_MAX: usize = 64;
-/// Memory for a record is set aside in steps of at least this, as its bytes come in.
-const READ_STEP_BYTES: usize = 64 * 1024;
+/// Memory for a record is set aside in steps of at least this, as its bytes come in. One that is larger counts as a request
+/// from here on; who announces one and sends nothing keeps nobody from anything.
+const READ_STEP_BYTES: usize = 16 * 1024;
 /// A peer that has begun a record, or is to take a reply, has to make progress within this.
 const STALL: Duration = Duration::from_secs(30);
+/// From its first byte to its last a record takes at most this.
+const RECORD_LIMIT: Duration = Duration::from_secs(120);
 
 /// A reply on its way out; the permits are given back when it is gone.
 struct Outgoing {
@@ -87,8 +90,8 @@ async fn read_requests<V: Vfs>(
     loop {
         let slot = Arc::clone(&slots).acquire_owned().await.map_err(io::Error::other)?;
         let Some(header) = read_header(&mut reader, shared.config.idle).await? else { return Ok(()) };
-        let request = Arc::clone(&shared.requests).acquire_owned().await.map_err(io::Error::other)?;
-        let record = read_record(&mut reader, header).await?;
+        let record = read_record(&mut reader, header, &shared.requests);
+        let (record, request) = timeout(RECORD_LIMIT, record).await??;
         let shared = Arc::clone(shared);
         let replies = replies.clone();
         // The request goes on when the connection breaks: its reply is for the slot, too.
@@ -114,8 +117,14 @@ async fn read_header(reader: &mut OwnedReadHalf, idle: Duration) -> io::Result<O
     }
 }
 
-async fn read_record(reader: &mut OwnedReadHalf, first: FragmentHeader) -> io::Result<Bytes> {
-    let mut record = BytesMut::new();
+/// The record behind its first header, as one of all requests of the server.
+async fn read_record(
+    reader: &mut OwnedReadHalf,
+    first: FragmentHeader,
+    requests: &Arc<Semaphore>,
+) -> io::Result<(Bytes, OwnedSemaphorePermit)> {
+    let request = || async { Arc::clone(requests).acquire_owned().await.map_err(io::Error::other) };
+    let (mut record, mut permit) = (BytesMut::new(), None);
     let mut header = first;
     for _ in 0..FRAGMENTS_MAX {
         let end = record.len() + header.length as usize;
@@ -123,6 +132,9 @@ async fn read_record(reader: &mut OwnedReadHalf, first: FragmentHeader) -> io::R
             return Err(io::Error::new(io::ErrorKind::InvalidData, "record is too large"));
         }
         while record.len() < end {
+            if record.len() >= READ_STEP_BYTES && permit.is_none() {
+                permit = Some(request().await?);
+            }
             let missing = end - record.len();
             record.reserve(missing.min(READ_STEP_BYTES.max(record.len())));
             let mut part = (&mut *reader).take(missing as u64);
@@ -131,7 +143,11 @@ async fn read_record(reader: &mut OwnedReadHalf, first: FragmentHeader) -> io::R
             }
         }
         if header.last {
-            return Ok(record.freeze());
+            let permit = match permit {
+                Some(permit) => permit,
+                None => request().await?,
+            };
+            return Ok((record.freeze(), permit));
         }
         let mut next = [0; 4];
         timeout(STALL, reader.read_exact(&mut next)).await??;

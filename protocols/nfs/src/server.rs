@@ -26,6 +26,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// many as for one.
 const ENDING_MAX: usize = 256;
 
+/// Pause before it is tried again to give up the state of a client.
+const END_PAUSE: Duration = Duration::from_secs(1);
+
 /// An NFS server over a file system. Cloning shares it.
 pub struct Server<V> {
     shared: Arc<Shared<V>>,
@@ -88,6 +91,16 @@ impl<V: Vfs> Server<V> {
     pub fn set_exports(&self, exports: ExportTable) {
         *self.shared.exports.write().unwrap_or_else(PoisonError::into_inner) = exports;
     }
+}
+
+/// Gives up what the client had; says whether that could be done.
+async fn ends<V: Vfs>(vfs: &V, client: &Client) -> bool {
+    let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
+    let ended = vfs.end_client(&ctx, EndClient { client: client.vfs }).await;
+    if let Err(error) = &ended {
+        tracing::warn!(client = client.id, %error, "a client's state could not be given up yet");
+    }
+    ended.is_ok()
 }
 
 impl<V: Vfs> Shared<V> {
@@ -155,9 +168,13 @@ impl<V: Vfs> Shared<V> {
             }
             let vfs = Arc::clone(&self.vfs);
             ending.spawn(async move {
-                let ctx = Ctx { client: client.vfs, ..Ctx::new(Cred::root()) };
-                if let Err(error) = vfs.end_client(&ctx, EndClient { client: client.vfs }).await {
-                    tracing::error!(client = client.id, %error, "a client's state could not be given up");
+                if !ends(&*vfs, &client).await {
+                    // Nobody waits for it, but somebody may be waiting for what it holds.
+                    tokio::spawn(async move {
+                        while !ends(&*vfs, &client).await {
+                            tokio::time::sleep(END_PAUSE).await;
+                        }
+                    });
                 }
             });
         }

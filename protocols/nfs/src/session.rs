@@ -13,6 +13,8 @@ pub(crate) const REQUEST_BYTES_MAX: u32 = (nfs_wire::IO_BYTES_MAX + 64 * 1024) a
 const OPERATIONS_MAX: u32 = 64;
 /// Most slots of a session.
 const SLOTS_MAX: u32 = 64;
+/// Slots that are kept for each client that may still come.
+pub(crate) const SLOTS_KEPT: usize = 8;
 /// Most bytes of a reply that are remembered.
 const CACHED_BYTES_MAX: u32 = 4096;
 /// A channel with less than this cannot do anything useful.
@@ -25,6 +27,8 @@ pub(crate) struct Session {
     /// Which of the client's sessions it is, part of the identity of changes.
     pub(crate) ordinal: u32,
     pub(crate) fore: ChannelAttrs,
+    /// It is kept over restarts, as its client has asked.
+    pub(crate) persistent: bool,
     /// It is of a former life, and only gives first answers.
     former: bool,
     slots: Mutex<Vec<Slot>>,
@@ -99,14 +103,20 @@ impl Session {
     /// numbers.
     pub(crate) const ORDINAL_MAX: u32 = u32::MAX / SLOTS_MAX - 1;
 
-    pub(crate) fn new(id: SessionId, client: Arc<Client>, ordinal: u32, fore: ChannelAttrs) -> Session {
+    pub(crate) fn new(
+        id: SessionId,
+        client: Arc<Client>,
+        ordinal: u32,
+        fore: ChannelAttrs,
+        persistent: bool,
+    ) -> Session {
         let slots = (0..fore.max_requests).map(|_| Slot::default()).collect();
-        Session { id, client, ordinal, fore, former: false, slots: Mutex::new(slots) }
+        Session { id, client, ordinal, fore, persistent, former: false, slots: Mutex::new(slots) }
     }
 
     /// A session of a former life.
     pub(crate) fn former(id: SessionId, client: Arc<Client>, ordinal: u32, fore: ChannelAttrs) -> Session {
-        Session { id, client, ordinal, fore, former: true, slots: Mutex::default() }
+        Session { id, client, ordinal, fore, persistent: true, former: true, slots: Mutex::default() }
     }
 
     /// Whether it is of a former life: what took effect then is answered, nothing new is done.

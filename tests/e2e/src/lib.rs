@@ -2,22 +2,30 @@
 //!
 //! [`Daemon`] runs `plexusd` on a folder of its own and free ports; [`Guest`] boots a Linux whose
 //! kernel clients mount it; [`PowerCut`] runs daemon and clients inside such a Linux and pulls its
-//! plug again and again; [`Kills`] kills the daemon under clients that must not notice. What is missing on the machine is an error with the remedy, not a pass.
+//! plug again and again; [`Kills`] kills the daemon under clients that must not notice; [`Doors`] compares one tree at
+//! two doors with a local folder; [`Pynfs`] has a foreign test judge it. What is missing on the machine is an error with
+//! the remedy, not a pass.
 
 #![forbid(unsafe_code)]
 
 mod daemon;
+mod doors;
 mod guest;
 mod kills;
+mod mount;
 mod power;
 mod programs;
+mod pynfs;
+mod random;
 mod steady;
 mod workload;
 
 pub use daemon::{Daemon, DaemonError, DaemonOptions};
+pub use doors::{Doors, DoorsError, DoorsReport, serve};
 pub use guest::{Guest, GuestDone, GuestError, RunningGuest};
 pub use kills::{KillError, KillReport, Kills};
 pub use power::{Door, PowerCut, PowerCutError, PowerCutReport};
 pub use programs::{build_folder, guest_cache, program, repository};
+pub use pynfs::{Known, Pynfs, PynfsError, PynfsReport};
 pub use steady::{Steady, Task, counted};
 pub use workload::{Workload, WorkloadError, verify};

@@ -1,6 +1,7 @@
 //! Work whose every step is announced, done, made durable and acknowledged in a log elsewhere, and
 //! the check that a tree has all that its log acknowledges: what a power cut is survived by.
 
+use crate::random::Random;
 use rustix::fs::{OFlags, XattrFlags, fsync};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -78,7 +79,7 @@ impl Workload {
             .map_err(failed(self.log.display()))?;
         let mut say = |line: String| log.write_all(line.as_bytes()).map_err(failed(self.log.display()));
         let mut model = Model::default();
-        let mut random = Random(self.seed);
+        let mut random = Random::new(self.seed);
         for step in 0.. {
             if !more() {
                 break;
@@ -539,27 +540,9 @@ fn short(seen: Option<&Seen>) -> String {
     }
 }
 
-/// SplitMix64.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
 /// Bytes that no other seed gives; never zero, so that a hole is not taken for them.
 pub(crate) fn content(seed: u64, bytes: u64) -> Vec<u8> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut content = Vec::with_capacity(bytes as usize + 8);
     while (content.len() as u64) < bytes {
         content.extend(random.next().to_le_bytes().map(|byte| byte.max(1)));

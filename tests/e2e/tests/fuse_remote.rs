@@ -23,15 +23,20 @@ struct Daemon {
     path: PathBuf,
     running: Option<Runtime>,
     life: u64,
+    lease: Duration,
     _dir: TempDir,
 }
 
 impl Daemon {
     fn start() -> Daemon {
+        Daemon::with_lease(Duration::from_secs(60))
+    }
+
+    fn with_lease(lease: Duration) -> Daemon {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("socket");
         let model = Arc::new(Model::new().losing_unstable_writes());
-        let mut daemon = Daemon { model, path, running: None, life: 0, _dir: dir };
+        let mut daemon = Daemon { model, path, running: None, life: 0, lease, _dir: dir };
         daemon.live();
         daemon
     }
@@ -45,7 +50,7 @@ impl Daemon {
             let _entered = runtime.enter();
             UnixListener::bind(&self.path).unwrap()
         };
-        let options = ServeOptions { instance: self.life, client_lease: Duration::from_secs(60) };
+        let options = ServeOptions { instance: self.life, client_lease: self.lease };
         runtime.spawn(remote::serve_unix(self.model.clone(), listener, options, pending()));
         self.running = Some(runtime);
     }
@@ -223,6 +228,30 @@ async fn locks_are_claimed_before_others_can_take_them() {
     one.lock(&ctx(), lock(1, LockKind::Unlock, false)).await.unwrap();
     waiter.await.unwrap().expect("who waited through the restart gets the lock");
     drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mount_had_locked_that_vanished_is_free_after_its_lease() {
+    let daemon = Daemon::with_lease(Duration::from_millis(500));
+    let (one, two) = (daemon.mount(1).await, daemon.mount(2).await);
+    let file = create(&one, daemon.model.root(), "f").await.attr.file;
+    let lock = |client, wait| Lock {
+        file,
+        open: None,
+        owner: LockOwner { client: ClientId(client), owner: 1 },
+        space: LockSpace::Range,
+        range: ByteRange { offset: 0, end: 10 },
+        kind: LockKind::Exclusive,
+        wait,
+        reclaim: false,
+    };
+    one.lock(&ctx(), lock(1, false)).await.unwrap();
+    // It says no farewell: its process was killed.
+    drop(one);
+    assert_eq!(two.lock(&ctx(), lock(2, false)).await.unwrap_err(), FsError::LockConflict);
+    let ctx = ctx();
+    let waiting = two.lock(&ctx, lock(2, true));
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the lease runs out").unwrap();
 }
 
 /// Unmounts when the test ends, however it does.

@@ -100,6 +100,11 @@ impl Model {
         self.state().lost_replies.extend(instead);
     }
 
+    /// The next `times` that a client is to end fail, and it has what it had.
+    pub fn refuse_ends(&self, times: u32) {
+        self.state().refused_ends = times;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -298,7 +303,12 @@ impl Vfs for Model {
     }
 
     async fn end_client(&self, _ctx: &Ctx, request: EndClient) -> FsResult<()> {
-        self.state().end_client(request.client);
+        let mut state = self.state();
+        if state.refused_ends > 0 {
+            state.refused_ends -= 1;
+            return Err(FsError::Io);
+        }
+        state.end_client(request.client);
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) replay: Replay,
     /// What the next callers hear in the place of their answers.
     pub(crate) lost_replies: VecDeque<FsError>,
+    /// Ends of clients that fail before the next one that does not.
+    pub(crate) refused_ends: u32,
 }
 
 impl State {
@@ -40,6 +42,7 @@ impl State {
             keep_durable: false,
             replay: Replay::default(),
             lost_replies: VecDeque::new(),
+            refused_ends: 0,
         };
         let now = state.now();
         let body = Body::Directory(Directory::new(InodeId::ROOT));

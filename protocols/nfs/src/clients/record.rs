@@ -61,7 +61,7 @@ impl Record {
 }
 
 impl Table {
-    /// The client with its sessions, those of former lives, and `more`.
+    /// The client with its persistent sessions, those of former lives, and `more`.
     pub(super) fn kept_of(&self, client: &Client, more: Option<&Arc<Session>>) -> Bytes {
         let former = self.former.get(&client.owner);
         let former = former.filter(|former| former.vfs == client.vfs && !std::ptr::eq(&***former, client));
@@ -71,7 +71,8 @@ impl Table {
         // The oldest are those that nobody has asked for in several lives.
         let former = &former[former.len().saturating_sub(SESSIONS_MAX)..];
         let ids = former.iter().copied().chain(&state.sessions);
-        let sessions = ids.filter_map(|id| self.sessions.get(id)).chain(more).map(|session| KeptSession {
+        let sessions = ids.filter_map(|id| self.sessions.get(id)).chain(more);
+        let sessions = sessions.filter(|session| session.persistent).map(|session| KeptSession {
             id: session.id,
             ordinal: session.ordinal,
             fore: session.fore.clone(),

@@ -9,9 +9,9 @@ fn clients() -> Clients {
     Clients::new(Bounds {
         instance: 7,
         lease: Duration::from_secs(10),
-        clients: 100,
+        clients: 3,
         states_per_client: 100,
-        slots: 40,
+        slots: 48,
     })
 }
 
@@ -35,7 +35,7 @@ fn create(clientid: u64, sequence: u32) -> CreateSessionArgs {
     CreateSessionArgs {
         clientid,
         sequence,
-        flags: 0,
+        flags: PERSIST,
         fore: channel(),
         back: channel(),
         cb_program: 0,
@@ -114,10 +114,14 @@ fn creating_a_session_is_done_once_and_slots_are_bounded() {
     let first = created(&clients, &create(a.id, 1), now(), &mut ended).unwrap();
     assert_eq!(created(&clients, &create(a.id, 1), now(), &mut ended).unwrap(), first);
     let second = created(&clients, &create(a.id, 2), now(), &mut ended).unwrap();
+    // All but what is kept for two more clients; of that only as much as each would get.
     assert_eq!((first.fore.max_requests, second.fore.max_requests), (32, 8));
+    let b = clients.exchange_id(&owner(b"b", 1), Some(0), false, now(), &mut ended).unwrap();
+    assert_eq!(created(&clients, &create(b.id, 1), now(), &mut ended).unwrap().fore.max_requests, 8);
     assert_eq!(created(&clients, &create(a.id, 3), now(), &mut ended), Err(Status::Delay));
     clients.destroy_session(&first.session).unwrap();
-    assert!(created(&clients, &create(a.id, 3), now(), &mut ended).is_ok());
+    let third = created(&clients, &create(a.id, 3), now(), &mut ended).unwrap();
+    assert_eq!(third.fore.max_requests, 24);
     assert_eq!(clients.destroy_client(a.id, &mut ended), Err(Status::ClientIdBusy));
 }
 

@@ -15,6 +15,9 @@ use vfs::{Close, Create, CreateHow, DirChange, Open, OpenAccess, OpenReply, Open
 
 /// Locks are those of POSIX (OPEN4_RESULT_LOCKTYPE_POSIX).
 const LOCKTYPE_POSIX: u32 = 4;
+/// What is removed while open stays until it is closed, over restarts too, so that no client need rename it in the
+/// place of removing it (OPEN4_RESULT_PRESERVE_UNLINKED).
+const PRESERVE_UNLINKED: u32 = 8;
 /// What a client would like to be delegated.
 const WANT_MASK: u32 = 0xff00;
 const WANT_NO_PREFERENCE: u32 = 0;
@@ -96,7 +99,7 @@ fn answer(stateid: Stateid, reply: &OpenReply, plan: Plan) -> OpenOk {
     OpenOk {
         stateid,
         change: ChangeInfo { atomic: true, before: change.before, after: change.after },
-        rflags: LOCKTYPE_POSIX,
+        rflags: LOCKTYPE_POSIX | PRESERVE_UNLINKED,
         attrset: if reply.created { plan.set_new } else { plan.set_old },
         delegation: plan.delegation,
     }

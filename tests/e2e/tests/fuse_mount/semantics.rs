@@ -129,6 +129,12 @@ fn changes_behind_the_kernel_are_seen_at_once() {
     let mut last = [0; 4];
     open.read_exact_at(&mut last, 10_008).unwrap();
     assert_eq!(&last, b"mine", "and its own pages do not hide it");
+    open.read_exact_at(&mut buffer, 1000).unwrap();
+    change(WriteOffset::At(1000), b"3333");
+    let copy = OpenOptions::new().read(true).write(true).create_new(true).open(mounted.path("copy")).unwrap();
+    let copied = rustix::fs::copy_file_range(&open, Some(&mut 1000), &copy, Some(&mut 7), 4).unwrap();
+    copy.read_exact_at(&mut buffer, 7).unwrap();
+    assert_eq!((copied, &buffer), (4, b"3333"), "a copy is made of them");
     runtime.block_on(async {
         vfs.unlink(&ctx, vfs::Unlink { dir: root, name: name.clone() }).await.unwrap();
     });

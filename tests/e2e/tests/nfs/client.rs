@@ -76,7 +76,7 @@ pub(crate) fn channel() -> ChannelAttrs {
         max_response_size: 1 << 21,
         max_response_size_cached: 4096,
         max_operations: 32,
-        max_requests: 8,
+        max_requests: 64,
         rdma_ird: List::default(),
     }
 }
@@ -116,7 +116,7 @@ impl Client {
     }
 
     /// EXCHANGE_ID and CREATE_SESSION.
-    pub(crate) async fn introduce(&mut self, owner: &'static str, verifier: u8) {
+    pub(crate) async fn introduce(&mut self, owner: impl Into<Bytes>, verifier: u8) {
         let Reply::ExchangeId(known) = self.exchange_id(owner, verifier).await.unwrap() else { panic!() };
         self.clientid = known.clientid;
         let Reply::CreateSession(created) = self.create_session(known.sequence).await.unwrap() else {
@@ -126,15 +126,23 @@ impl Client {
         self.sequence = 0;
     }
 
-    pub(crate) async fn exchange_id(&mut self, owner: &'static str, verifier: u8) -> Outcome {
-        let owner = ClientOwner { verifier: [verifier; 8], ownerid: Opaque(Bytes::from(owner)) };
+    pub(crate) async fn exchange_id(&mut self, owner: impl Into<Bytes>, verifier: u8) -> Outcome {
+        let owner = ClientOwner { verifier: [verifier; 8], ownerid: Opaque(owner.into()) };
         let args =
             ExchangeIdArgs { owner, flags: 0, protect: StateProtect::None(()), impl_id: List::default() };
         self.alone(Args::ExchangeId(args)).await
     }
 
+    /// Whether the server answers on this connection.
+    pub(crate) async fn is_served(&mut self) -> bool {
+        let mut body = Encoder::new();
+        CompoundArgs { tag: Opaque::default(), minor: self.minor, count: 0 }.encode(&mut body);
+        self.call(body).await.is_some()
+    }
+
+    /// One that is persistent, as clients of today ask for.
     pub(crate) async fn create_session(&mut self, sequence: u32) -> Outcome {
-        self.create_session_with(sequence, 0).await
+        self.create_session_with(sequence, 1).await
     }
 
     pub(crate) async fn create_session_with(&mut self, sequence: u32, flags: u32) -> Outcome {

@@ -114,7 +114,7 @@ async fn what_was_not_done_is_not_done_in_a_former_session() {
     assert_eq!(client.run(request(vec![mkdir("new")])).await, dead);
     assert!(!is_there(&model, "new").await);
     assert_eq!(client.run(vec![putfh(&file), write(Stateid::ANONYMOUS, 0, b"x")]).await, dead);
-    let slot = SequenceArgs { slot: 8, ..client.sequence_args() };
+    let slot = SequenceArgs { slot: 64, ..client.sequence_args() };
     assert_eq!(client.alone(Args::Sequence(slot)).await, Err(Status::BadSlot));
     let bind = BindConnArgs { session: client.session, dir: ChannelFromClient::Fore, rdma: false };
     assert_eq!(client.alone(Args::BindConnToSession(bind)).await, Err(Status::DeadSession));
@@ -166,4 +166,25 @@ async fn persistence_is_granted_to_who_asks_for_it() {
         assert_eq!(created.flags, granted);
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_not_to_persist_is_gone() {
+    let model = Arc::new(Model::new());
+    let first = start(&model, config(1)).await;
+    let mut client = Client::new(first.address, "a").await;
+    let Ok(Reply::CreateSession(created)) = client.create_session_with(2, 0).await else { panic!() };
+    assert_eq!(created.flags, 0);
+    (client.session, client.sequence) = (created.session, 0);
+    assert!(client.at(&[], vec![mkdir("made")]).await.is_ok());
+    first.stop().await;
+    model.restart();
+    let second = start(&model, config(2)).await;
+    let mut client = client.reconnect(second.address).await;
+    let again = [walk(&[]), vec![mkdir("made")]].concat();
+    assert_eq!(client.again(again).await, [Err(Status::BadSession)]);
+    // A session after it has identities of its own: nothing of the lost one is answered in it.
+    client.introduce("a", 1).await;
+    assert_eq!(client.at(&[], vec![mkdir("made")]).await, Err(Status::Exist));
+    second.stop().await;
 }

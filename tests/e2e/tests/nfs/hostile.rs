@@ -37,6 +37,12 @@ async fn records_that_are_too_large_or_no_calls_close_or_are_ignored() {
         client.send(&[0, 0, 0, 0]).await;
     }
     assert_eq!(client.receive().await, None);
+    // Four GiB in two fragments, the second of which would be too much.
+    let mut client = Client::connect(server.address).await;
+    client.send(&[0, 0x10, 0, 0]).await;
+    client.send(&vec![0; 1 << 20]).await;
+    client.send(&[0x7f, 0xff, 0xff, 0xff]).await;
+    assert_eq!(client.receive().await, None);
     // A reply where a call is due is not answered; the connection goes on.
     let mut client = Client::connect(server.address).await;
     client.send(b"\x80\0\0\x08\0\0\0\x01\0\0\0\x01").await;

@@ -32,6 +32,32 @@ async fn a_silent_client_gives_way_and_learns_of_it() {
 }
 
 #[tokio::test]
+async fn what_a_silent_client_had_goes_although_that_fails_at_first() {
+    let mut short = config(1);
+    short.lease = Duration::from_millis(500);
+    short.courtesy = Duration::ZERO;
+    let model = Arc::new(Model::new());
+    let server = start(&model, short).await;
+    let mut silent = Client::new(server.address, "silent").await;
+    let (file, open) = silent.open("f", "o").await;
+    assert!(silent.on(&file, lock(open, "l", LockType::Write, 0, 10)).await.is_ok());
+    model.refuse_ends(2);
+    let mut other = Client::new(server.address, "other").await;
+    let (_, open) = other.open("f", "o").await;
+    let gone = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let outcome = other.on(&file, lock(open, "l", LockType::Write, 0, 10)).await;
+            if matches!(outcome, Ok(Reply::Lock(LockOutcome::Granted(_)))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    gone.await.expect("the lock goes");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn share_reservations_hold_between_clients() {
     let server = serve_empty().await;
     let mut a = Client::new(server.address, "a").await;

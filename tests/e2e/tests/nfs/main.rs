@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
 mod access;
+mod bounds;
 mod client;
 mod exports;
 mod former;

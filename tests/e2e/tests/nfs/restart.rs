@@ -55,6 +55,35 @@ async fn opens_and_locks_are_reclaimed_in_grace_and_only_then() {
 }
 
 #[tokio::test]
+async fn what_is_removed_while_open_stays_as_promised() {
+    const PRESERVE_UNLINKED: u32 = 8;
+    let model = Arc::new(Model::new());
+    let first = start(&model, config(1)).await;
+    let mut client = Client::new(first.address, "a").await;
+    let ops = [walk(&[]), vec![Args::Open(open_args("f", "o", 3, 0)), Args::Getfh(())]].concat();
+    let outcomes = client.run(ops).await;
+    let [.., Ok(Reply::Open(open)), Ok(Reply::Getfh(handle))] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!(open.rflags & PRESERVE_UNLINKED, PRESERVE_UNLINKED);
+    let file = handle.object.clone();
+    assert!(client.on(&file, write(open.stateid, 0, b"kept")).await.is_ok());
+    let remove = Args::Remove(RemoveArgs { target: component("f") });
+    assert!(client.at(&[], vec![remove]).await.is_ok());
+    first.stop().await;
+    model.restart();
+
+    let second = start(&model, config(2)).await;
+    let mut client = Client::connect(second.address).await;
+    client.introduce("a", 1).await;
+    let Ok(Reply::Open(open)) = client.on(&file, reclaim("o")).await else { panic!() };
+    assert!(client.run(vec![complete()]).await[0].is_ok());
+    let Ok(Reply::Read(read)) = client.on(&file, read(open.stateid, 0, 10)).await else { panic!() };
+    assert_eq!(&read.data[..], b"kept");
+    let links = attributes(client.on(&file, getattr(&[attr::NUMLINKS])).await).numlinks;
+    assert_eq!(links, Some(0));
+    second.stop().await;
+}
+
+#[tokio::test]
 async fn lost_unstable_writes_show_in_the_verifier() {
     let model = Arc::new(Model::new().losing_unstable_writes());
     let first = start(&model, config(1)).await;

@@ -92,7 +92,7 @@ async fn sequence_rules_are_kept() {
     let sequence = client.sequence_args();
     let bad = SequenceArgs { session: [9; 16], ..sequence.clone() };
     assert_eq!(client.alone(Args::Sequence(bad)).await, Err(Status::BadSession));
-    let bad = SequenceArgs { slot: 8, ..sequence.clone() };
+    let bad = SequenceArgs { slot: 64, ..sequence.clone() };
     assert_eq!(client.alone(Args::Sequence(bad)).await, Err(Status::BadSlot));
     let bad = SequenceArgs { sequence: sequence.sequence + 2, ..sequence.clone() };
     assert_eq!(client.alone(Args::Sequence(bad)).await, Err(Status::SeqMisordered));

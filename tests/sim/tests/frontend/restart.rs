@@ -25,6 +25,41 @@ async fn lock_by(real: &Real, client: u128, file: FileId, reclaim: bool) -> FsRe
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_claiming_when_the_grace_ends_gets_more_time_and_not_for_ever() {
+    let mut rig = Rig::new(4096);
+    let grace = rig.options.grace;
+    let (real, top) = rig.start().await;
+    let held = file(&real, top, "held").await;
+    open_by(&real, 5, held, false).await.unwrap();
+    lock_by(&real, 5, held, false).await.unwrap();
+    lock_by(&real, 6, held, false).await.unwrap_err();
+    drop(real);
+    let (real, _) = rig.start().await;
+    let begin = tokio::time::Instant::now();
+    tokio::time::sleep(grace * 9 / 10).await;
+    while begin.elapsed() < grace * 15 / 10 {
+        open_by(&real, 5, held, true).await.unwrap();
+        refused(lock_by(&real, 6, held, false).await, FsError::Grace);
+        tokio::time::sleep(grace / 20).await;
+    }
+    lock_by(&real, 5, held, true).await.unwrap();
+    // It falls silent without saying that it is done.
+    tokio::time::sleep(grace / 2).await;
+    refused(lock_by(&real, 6, held, false).await, FsError::LockConflict);
+    refused(open_by(&real, 5, held, true).await.map(|_| ()), FsError::NoGrace);
+
+    // One that goes on and on.
+    drop(real);
+    let (real, _) = rig.start().await;
+    let begin = tokio::time::Instant::now();
+    while open_by(&real, 5, held, true).await.is_ok() {
+        assert!(begin.elapsed() < grace * 3);
+        tokio::time::sleep(grace / 20).await;
+    }
+    assert!(begin.elapsed() >= grace * 19 / 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_was_not_durable_is_lost() {
     let mut rig = Rig::new(4096);
     rig.options.grace = Duration::from_secs(90);

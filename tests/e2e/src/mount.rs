@@ -1,0 +1,42 @@
+//! A FUSE mount of a test.
+
+use crate::daemon::Daemon;
+use crate::programs::program;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A FUSE mount by the command line; unmounted when dropped.
+pub(crate) struct Mount {
+    pub(crate) at: PathBuf,
+    child: Child,
+}
+
+impl Mount {
+    pub(crate) fn new(daemon: &Daemon, at: &Path) -> io::Result<Mount> {
+        std::fs::create_dir_all(at)?;
+        let mut child = Command::new(program("plexus")?)
+            .args(["mount", "default"])
+            .arg(at)
+            .env("PLEXUS_DATA", daemon.data())
+            .stdout(Stdio::piped())
+            .stderr(File::create(at.with_extension("log"))?)
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        let mount = Mount { at: at.to_owned(), child };
+        if line.contains("mounted") { Ok(mount) } else { Err(io::Error::other("the mount ended at once")) }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Detached even when somebody still uses it; its process ends with the last of them.
+        let _ = Command::new("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
