@@ -109,6 +109,9 @@ impl Everyday {
             let output = String::from_utf8_lossy(&fsck.stdout).into_owned();
             return Err(EverydayError::Failed { output, daemon: daemon.log() });
         }
-        Ok(output.lines().map(|line| line.trim_end().to_owned()).collect())
+        // Beside these lines, make wonders at clocks that differ.
+        let is_part =
+            |line: &&str| line.split_once(' ').is_some_and(|(_, seconds)| seconds.parse::<f64>().is_ok());
+        Ok(output.lines().map(str::trim_end).filter(is_part).map(str::to_owned).collect())
     }
 }
