@@ -146,6 +146,8 @@ impl Nodes {
                 chosen.push(Held { node: Some(node.clone()), table: table.clone() });
             }
         }
+        // Not in the tables' order, which no seed repeats.
+        chosen.sort_unstable_by_key(|held| held.file);
         chosen
     }
 

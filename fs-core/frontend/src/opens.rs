@@ -57,6 +57,11 @@ impl Opens {
 
     /// All of a client.
     pub(crate) fn of_client(&self, client: ClientId) -> Vec<OpenId> {
-        self.table.lock().iter().filter(|(_, opened)| opened.client == client).map(|(id, _)| *id).collect()
+        let table = self.table.lock();
+        let of_client = table.iter().filter(|(_, opened)| opened.client == client);
+        let mut ids: Vec<OpenId> = of_client.map(|(id, _)| *id).collect();
+        // Not in the table's order, which no seed repeats.
+        ids.sort_unstable();
+        ids
     }
 }

@@ -53,7 +53,7 @@ struct Hand {
     path: PathBuf,
     root: OwnedFd,
     held: HashMap<Held, OwnedFd>,
-    /// Files that are open for writing, by descriptor; only where they are to be forgotten.
+    /// Files that are open for writing.
     written: HashMap<Held, u64>,
     nfs: bool,
 }
@@ -170,7 +170,7 @@ impl Hand {
             wanted.set(OFlags::TRUNC, !empty);
         }
         let opened = rustix::fs::openat(self.base(at)?, &at.path, wanted, Mode::from_bits_truncate(mode))?;
-        if self.nfs && has(Flag::Write) {
+        if has(Flag::Write) {
             self.written.insert(held, rustix::fs::fstat(&opened)?.st_ino);
         }
         self.held.insert(held, opened);
@@ -179,6 +179,9 @@ impl Hand {
 
     /// An NFS client takes all changes of a file that it has open for writing for its own, and its pages for true.
     fn forget(&self, fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        if !self.nfs {
+            return Ok(());
+        }
         let stat = rustix::fs::fstat(fd)?;
         if self.written.values().any(|number| *number == stat.st_ino) {
             rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed)?;
@@ -257,6 +260,8 @@ impl Hand {
                 let (from, to) = (self.fd(from)?, self.fd(to)?);
                 self.forget(from)?;
                 self.forget(to)?;
+                // Linux ends a copy at the size that it knows, and does not ask for it.
+                rustix::fs::fstat(from)?;
                 let mut left = length;
                 while left > 0 {
                     let (at, onto) = (Some(&mut from_offset), Some(&mut to_offset));

@@ -141,12 +141,12 @@ impl Run<'_> {
             _ if agree(door, step, answer, reference) => return Ok(true),
             _ => {}
         }
-        // There are no opens of folders: one that was removed at the other door is gone.
+        // Servers know opens of files only: a folder or a FIFO that was removed at the other door is gone.
         let Answer::Failed(nix::libc::ESTALE, _) = answer else { return Ok(false) };
-        for held in step.folders() {
+        for held in step.held() {
             let stat = self.ask(twin(door), &Step::StatHeld { held })?;
-            let is_folder = matches!(stat, Answer::Stat(seen) if seen.kind == Kind::Folder);
-            if is_folder && self.ask(twin(door), &Step::Links { held })? == Answer::Count(0) {
+            let is_no_file = matches!(stat, Answer::Stat(seen) if seen.kind != Kind::File);
+            if is_no_file && self.ask(twin(door), &Step::Links { held })? == Answer::Count(0) {
                 return Ok(true);
             }
         }

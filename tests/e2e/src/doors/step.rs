@@ -256,12 +256,15 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// The open folders that it begins at, or is about.
-    pub(crate) fn folders(&self) -> Vec<Held> {
+    /// What is open and it begins at, or is about, where that need not be a file.
+    pub(crate) fn held(&self) -> Vec<Held> {
         match self {
             Step::StatHeld { held }
             | Step::ModeHeld { held, .. }
             | Step::Read { held, .. }
+            | Step::Write { held, .. }
+            | Step::Truncate { held, .. }
+            | Step::Allocate { held, .. }
             | Step::Sync { held, .. }
             | Step::Copy { from: held, .. } => vec![*held],
             Step::Open { at, .. }

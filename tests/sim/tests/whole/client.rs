@@ -128,6 +128,9 @@ impl Client {
     pub(crate) async fn run(&mut self, core: &Core) {
         loop {
             self.step(core).await;
+            if self.random.below(8) == 0 {
+                crate::commons::meddle(core, &self.random).await;
+            }
             if self.random.below(4) == 0 {
                 tokio::time::sleep(Duration::from_micros(self.random.below(3000))).await;
             }
@@ -381,24 +384,7 @@ impl Client {
         for opened in self.opens.drain(..) {
             files.close(&ctx, Close { open: opened.ids[1] }).await.unwrap();
         }
-        let (mut left, mut found) = (vec![self.nodes[0].ids[1]], Vec::new());
-        while let Some(dir) = left.pop() {
-            let request = ReadDir { dir, after: Cookie::START, limit: 1000, attrs: false };
-            for entry in files.readdir(&ctx, request).await.unwrap().entries {
-                let is_directory = entry.kind == FileKind::Directory;
-                left.extend(is_directory.then_some(entry.file));
-                found.push((dir, entry.name, is_directory));
-            }
-        }
-        let name = name(&format!("client{}", self.number));
-        found.insert(0, (core.top, name, true));
-        for (dir, name, is_directory) in found.into_iter().rev() {
-            if is_directory {
-                files.rmdir(&ctx, Rmdir { dir, name }).await.unwrap();
-            } else {
-                files.unlink(&ctx, Unlink { dir, name }).await.unwrap();
-            }
-        }
+        crate::commons::remove(core, &format!("client{}", self.number)).await;
     }
 
     async fn claim(&mut self, files: &Files, n: Number) {

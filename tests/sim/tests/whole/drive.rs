@@ -69,11 +69,9 @@ impl Drive {
         }
     }
 
-    /// As it is at the beginning of a life.
-    pub(crate) fn begin(&self, random: &SeededRandom) {
+    /// As it is at the beginning of a life, in which syncs of its log take so much longer than those of others.
+    pub(crate) fn begin(&self, lag: Duration) {
         let delay = if let Fate::Slow(delay) = self.fate { delay } else { Duration::ZERO };
-        // Syncs of some drives take longer than those of others, so that what one has another has not for a while.
-        let lag = Duration::from_micros(random.below(2) * random.below(8_000));
         self.chunks.set_faults(|faults| (faults.dead, faults.delay) = (false, delay));
         self.log.set_faults(|faults| (faults.dead, faults.delay) = (false, delay + lag));
         self.maps.set_dead(false);

@@ -5,6 +5,7 @@
 
 mod bugs;
 mod client;
+mod commons;
 mod content;
 mod drive;
 mod op;

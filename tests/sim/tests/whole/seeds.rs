@@ -2,10 +2,14 @@
 
 use crate::bugs::Bug;
 use crate::client::Client;
+use crate::commons;
 use crate::site::{Core, Site, Size};
 use env::Random;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const SIZES: [Size; 5] = [
@@ -31,6 +35,16 @@ struct Outcome {
 }
 
 impl Outcome {
+    fn add(&mut self, one: &Outcome) {
+        self.steps += one.steps;
+        self.again += one.again;
+        self.lost += one.lost;
+        self.folded += one.folded;
+        self.freed += one.freed;
+        self.reconstructed += one.reconstructed;
+        self.repaired += one.repaired;
+    }
+
     fn note(&mut self, core: &Core) {
         let (background, counters) = (core.files.background(), core.counters());
         self.folded += background.folded;
@@ -42,8 +56,12 @@ impl Outcome {
 
 /// One seed: lives that end in crashes, then one in which everything is made whole, then one that has lost as many
 /// other drives as may be lost.
-fn run(seed: u64, bug: Option<Bug>) -> Outcome {
-    let mut site = Site::new(seed, SIZES[(seed % SIZES.len() as u64) as usize], bug);
+fn run(seed: u64) -> Outcome {
+    run_on(SIZES[(seed % SIZES.len() as u64) as usize], seed, None)
+}
+
+fn run_on(size: Size, seed: u64, bug: Option<Bug>) -> Outcome {
+    let mut site = Site::new(seed, size, bug);
     let random = site.random();
     let mut clients: Vec<Client> = (0..1 + random.below(3)).map(|n| Client::new(seed, n)).collect();
     let mut outcome = Outcome::default();
@@ -77,14 +95,16 @@ fn run(seed: u64, bug: Option<Bug>) -> Outcome {
         outcome.note(core);
         core.close().await;
     });
-    site.lose_others();
-    site.live(async |core| begin(&mut clients, core, true).await);
-    site.end_faults();
+    if site.lose_others() {
+        site.live(async |core| begin(&mut clients, core, true).await);
+        site.end_faults();
+    }
     site.live(async |core| {
         begin(&mut clients, core, true).await;
         for client in &mut clients {
             client.clear(core).await;
         }
+        commons::clear(core).await;
         // What is found to be garbage at one look is freed at the next.
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -115,62 +135,93 @@ async fn begin(clients: &mut [Client], core: &Core, again: bool) {
     }
 }
 
-fn some(seeds: impl Iterator<Item = u64>) -> Outcome {
+/// Runs seeds, side by side on as many threads.
+fn all_of(seeds: Range<u64>, threads: usize) -> Outcome {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let _ = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_test_writer().try_init();
-    let mut all = Outcome::default();
-    for seed in seeds {
-        let one = catch_unwind(AssertUnwindSafe(|| run(seed, None)));
-        let one = one.unwrap_or_else(|_| panic!("seed {seed}"));
-        all.steps += one.steps;
-        all.again += one.again;
-        all.lost += one.lost;
-        all.folded += one.folded;
-        all.freed += one.freed;
-        all.reconstructed += one.reconstructed;
-        all.repaired += one.repaired;
-    }
+    let (next, all) = (AtomicU64::new(seeds.start), Mutex::new(Outcome::default()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let one = catch_unwind(AssertUnwindSafe(|| run(seed)));
+            all.lock().add(&one.unwrap_or_else(|_| panic!("seed {seed}: PLEXUS_SEED={seed} repeats it")));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().for_each(|worker| worker.join().expect("a seed failed"));
+    });
+    let all = *all.lock();
     println!("{all:?}");
     all
+}
+
+/// A part of the thousand seeds of every run; together they meet everything.
+fn a_part(part: u64) {
+    let all = all_of(part * 125..(part + 1) * 125, 1);
+    let met = [all.again, all.lost, all.folded, all.freed, all.reconstructed, all.repaired];
+    assert!(met.iter().all(|number| *number > 0) && all.steps > 10_000, "{all:?}");
+}
+
+macro_rules! parts {
+    ($($test:ident: $part:literal,)*) => { $(#[test] fn $test() { a_part($part); })* };
+}
+
+parts! {
+    seeds_of_part_0: 0,
+    seeds_of_part_1: 1,
+    seeds_of_part_2: 2,
+    seeds_of_part_3: 3,
+    seeds_of_part_4: 4,
+    seeds_of_part_5: 5,
+    seeds_of_part_6: 6,
+    seeds_of_part_7: 7,
+}
+
+/// `PLEXUS_SEED` is the first, `PLEXUS_SEEDS` their number; `RUST_LOG` tells the story.
+#[test]
+#[ignore = "for as many seeds as are asked for"]
+fn chosen_seeds() {
+    let number = |name, or| std::env::var(name).map_or(or, |number| number.parse().expect("a number"));
+    let (first, count) = (number("PLEXUS_SEED", 1000), number("PLEXUS_SEEDS", 1));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    all_of(first..first + count, threads);
 }
 
 #[test]
 fn a_seed_replays() {
     for seed in 0..10 {
-        assert_eq!(run(seed, None), run(seed, None), "seed {seed}");
+        assert_eq!(run(seed), run(seed), "seed {seed}");
     }
 }
 
-#[test]
-fn first_seeds() {
-    let from = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let count = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(30);
-    some(from..from + count);
-}
-
-/// Whether one of so many seeds finds the bug.
-fn finds(bug: Bug, seeds: u64) {
-    let found = (0..seeds).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed, Some(bug)))).is_err());
+/// Whether one of a thousand seeds finds the bug in a cluster of this size.
+fn finds(bug: Bug, size: Size) {
+    let fails = |seed: &u64| catch_unwind(AssertUnwindSafe(|| run_on(size, *seed, Some(bug)))).is_err();
+    let found = (0..1000).find(fails);
     println!("{bug:?}: found by seed {found:?}");
-    assert!(found.is_some(), "{bug:?} is not found by {seeds} seeds");
+    assert!(found.is_some(), "{bug:?} is not found by a thousand seeds");
 }
 
 #[test]
 fn a_quorum_that_is_too_small_is_found() {
-    finds(Bug::Quorum, 200);
+    finds(Bug::Quorum, SIZES[3]);
 }
 
 #[test]
 fn a_recovery_that_does_not_ask_is_found() {
-    finds(Bug::TwoPhase, 200);
+    finds(Bug::TwoPhase, SIZES[2]);
 }
 
 #[test]
 fn a_stripe_that_is_freed_too_early_is_found() {
-    finds(Bug::Reclamation, 200);
+    finds(Bug::Reclamation, SIZES[4]);
 }
 
 #[test]
 fn answers_that_are_not_kept_are_found() {
-    finds(Bug::Replay, 200);
+    finds(Bug::Replay, SIZES[0]);
 }

@@ -26,7 +26,7 @@ use types::{DriveId, FileId, FsError, FsId, GroupId, ShardId, StripeId};
 pub(crate) type Files = Frontend<ShardSet<Shard>, DataPlane>;
 
 /// Small, so that a shard that is in the way of others is told so.
-const LOG: LogOptions = LogOptions { file_bytes: 64 << 10, purge_bytes: 128 << 10 };
+const LOG: LogOptions = LogOptions { file_bytes: 16 << 10, purge_bytes: 32 << 10 };
 /// What takes longer never ends.
 const LIFE_MAX: Duration = Duration::from_secs(300);
 /// Distance of the ids of drives that follow each other in one place.
@@ -132,10 +132,11 @@ impl Site {
         self.drives.iter_mut().for_each(|drive| drive.fate = Fate::Fine);
     }
 
-    /// As many drives go as may, none of those that faults have met.
-    pub(crate) fn lose_others(&mut self) {
+    /// As many drives go as may, none of those that faults have met. Whether any does.
+    pub(crate) fn lose_others(&mut self) -> bool {
         let others: Vec<usize> = (0..self.drives.len()).filter(|n| !self.victims.contains(n)).collect();
         others.into_iter().take(self.victims.len()).for_each(|n| self.drives[n].fate = Fate::Away);
+        !self.victims.is_empty()
     }
 
     /// Puts an empty drive in the place of one that is gone for good.
@@ -185,8 +186,11 @@ impl Site {
         clock.jump(self.age.as_secs() as i64 + i64::from(self.lives));
         let writer = Writer { id: 1, epoch: u64::from(self.lives) };
         let mut chunks = BTreeMap::new();
+        // Often those that will not be lost have what others have only a while later.
+        let others_lag = random.below(3) == 0;
         for (n, drive) in self.drives.iter_mut().enumerate() {
-            drive.begin(&random);
+            let lags = if others_lag { !self.victims.contains(&n) } else { random.below(2) == 0 };
+            drive.begin(Duration::from_micros(if lags { random.below(8_000) } else { 0 }));
             if drive.fate == Fate::Away {
                 continue;
             }
