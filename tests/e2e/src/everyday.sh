@@ -15,7 +15,7 @@ whole() {
 text() { seq "$1" "$(($1 * 13 + 40))"; }
 
 git_() { # A clone is whole, and goes on living here.
-  local files=$((60 * size))
+  local files=$((30 * size))
   git config --global user.email a@b
   git config --global user.name ab
   git config --global init.defaultBranch main
@@ -56,7 +56,7 @@ tar_() { # What was packed comes out, with its times, modes, links and holes.
     mkdir -p a/b/c
     ln -s a/b link
     mkfifo fifo
-    for i in $(seq $((150 * size))); do head -c $((i * 37)) /dev/urandom >a/b/f$i; done
+    for i in $(seq $((60 * size))); do head -c $((i * 37)) /dev/urandom >a/b/f$i; done
     ln a/b/f1 hard
     chmod 0640 a/b/f2
     touch -d '2001-02-03 04:05:06.789' a/b/f3
@@ -73,7 +73,7 @@ tar_() { # What was packed comes out, with its times, modes, links and holes.
 }
 
 sqlite_() { # Writers at once lose nothing, with a journal that is rolled back and with one that is written ahead.
-  local rows=$((10 * size)) mode writer
+  local rows=$((6 * size)) mode writer
   for mode in delete wal; do
     sqlite3 $mode "pragma journal_mode=$mode; create table t(writer, number)" >/dev/null
     for writer in 1 2 3; do
@@ -88,7 +88,7 @@ ok" ] || failed "the base of mode $mode is not whole"
 }
 
 fio_() { # What is written is read, at once and by who comes later.
-  local common="--directory=. --verify=crc32c --verify_fatal=1 --size=$((2 * size))m --minimal --ioengine=psync" pass
+  local common="--directory=. --verify=crc32c --verify_fatal=1 --size=${size}m --minimal --ioengine=psync" pass
   for pass in "" --verify_only; do
     fio $common --name=sequential --rw=write --bs=1m --fsync=4 $pass
     fio $common --name=random --rw=randwrite --bs=4k --numjobs=2 $pass

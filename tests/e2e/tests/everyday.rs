@@ -1,4 +1,4 @@
-//! Programs that people run, on the daemon; every client in part 7 of the long runs.
+//! Programs that people run, on the daemon; every client in part 8 of the long runs.
 
 use e2e::{Everyday, Guest, Through};
 
