@@ -80,7 +80,6 @@ async fn a_copy_is_filled_while_the_shard_is_at_work_and_then_stands_alone() {
         cluster.drives[n] = cluster.blank(n, 2);
     }
     let (logs, maps, shard) = filled(&cluster).await;
-    assert_eq!(shard.standing().borrow().maps_whole(), 1);
     let stop = Arc::new(AtomicBool::new(false));
     let clients = load(&shard, &stop).await;
     assert_eq!(settled(&shard).await.maps_whole(), 3);
