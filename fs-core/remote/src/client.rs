@@ -21,6 +21,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 /// How long a daemon may say "later" before the caller hears of it.
 const LATER_MAX: Duration = Duration::from_secs(120);
 
+/// How long the end of this client waits for a daemon that is away.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// The present way to the daemon; `None` while there is none.
 pub(crate) type Way = Option<Client<Ask, Tell>>;
 
@@ -454,6 +457,12 @@ impl Vfs for RemoteVfs {
         let flushed = if own { self.flush().await } else { Ok(()) };
         self.shared.opens.forget_client(client);
         self.shared.held.forget_client(client);
-        self.shared.ask(ctx, request.into()).await.map(drop).and(flushed)
+        let farewell = self.shared.ask(ctx, request.into());
+        if !own {
+            return farewell.await.map(drop).and(flushed);
+        }
+        // Everything is written: a daemon that is away learns of the end by itself.
+        let heard = tokio::time::timeout(FAREWELL, farewell).await;
+        heard.unwrap_or(Err(FsError::Delay)).map(drop).and(flushed)
     }
 }

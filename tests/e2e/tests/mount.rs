@@ -6,7 +6,8 @@ use e2e::{Daemon, DaemonOptions, program};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A daemon and a folder to mount at; nothing stays mounted.
@@ -102,6 +103,36 @@ fn options_of_a_mount_are_the_kernels() {
     let output = scene.daemon.plexus(&["mount", "default", at, "-o", "sync"]).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("'sync'"), "{}", said(&output));
+}
+
+#[test]
+fn a_mount_whose_daemon_is_gone_ends_when_it_is_unmounted() {
+    let mut scene = Scene::new();
+    let mut command = Command::new(program("plexus").unwrap());
+    command.arg("--data").arg(scene.daemon.data()).args(["mount", "default"]).arg(&scene.at);
+    let mut mount = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = |told: &mut dyn FnMut() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !told() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    until(&mut || scene.mounted().is_some());
+    fs::write(scene.at.join("file"), "durable").unwrap();
+    fs::File::open(scene.at.join("file")).unwrap().sync_all().unwrap();
+    scene.daemon.kill().unwrap();
+    // umount(8) would look at the mount first, and wait for the daemon.
+    rustix::mount::unmount(&scene.at, rustix::mount::UnmountFlags::DETACH).unwrap();
+    let mut ended = None;
+    until(&mut || {
+        ended = mount.try_wait().unwrap();
+        ended.is_some()
+    });
+    if ended.is_none() {
+        mount.kill().unwrap();
+        mount.wait().unwrap();
+    }
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
 }
 
 #[test]
