@@ -17,7 +17,6 @@ mod mount;
 mod power;
 mod programs;
 mod pynfs;
-mod random;
 mod steady;
 mod workload;
 

@@ -1,13 +1,13 @@
 //! Work whose every step is announced, done, made durable and acknowledged in a log elsewhere, and
 //! the check that a tree has all that its log acknowledges: what a power cut is survived by.
 
-use crate::random::Random;
 use rustix::fs::{OFlags, XattrFlags, fsync};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use suites::Random;
 
 const XATTR: &str = "user.plexus";
 const BYTES_MAX: u64 = 48 * 1024;

@@ -249,7 +249,7 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
     }
 
     fn some_mode(&mut self) -> Mode {
-        Mode(*self.random.pick(&[0o777, 0o755, 0o644, 0o600, 0o1777, 0o2775, 0o4755, 0o000, 0o070]))
+        Mode(self.random.pick(&[0o777, 0o755, 0o644, 0o600, 0o1777, 0o2775, 0o4755, 0o000, 0o070]))
     }
 
     fn some_offset(&mut self) -> u64 {
@@ -286,7 +286,7 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
         let (dir, other) = (self.some_file(), self.some_file());
         let (one, two) = (name(&self.some_name()), name(&self.some_name()));
         let mode = self.some_mode();
-        let how = *self.random.pick(&[
+        let how = self.random.pick(&[
             RenameHow::Replace,
             RenameHow::Replace,
             RenameHow::NoReplace,
@@ -302,7 +302,7 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
                 .await;
             }
             2 => {
-                let kind = *self.random.pick(&[
+                let kind = self.random.pick(&[
                     NodeKind::File,
                     NodeKind::File,
                     NodeKind::Fifo,
@@ -356,8 +356,8 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
         let mut set = SetAttr::default();
         match self.random.below(8) {
             0 | 1 => set.mode = Some(self.some_mode()),
-            2 => set.uid = Some(*self.random.pick(&[0, 1000, 1001])),
-            3 => set.gid = Some(*self.random.pick(&[0, 1000, 50])),
+            2 => set.uid = Some(self.random.pick(&[0, 1000, 1001])),
+            3 => set.gid = Some(self.random.pick(&[0, 1000, 50])),
             4 => set.size = Some(self.some_offset()),
             5 => set.mtime = Some(SetTime::At(Time { seconds: 5, nanoseconds: 6 })),
             6 => set.atime = Some(SetTime::Now),
@@ -388,7 +388,7 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
                 let data = Bytes::from(vec![fill; length as usize]);
                 let at = if self.random.chance(20) { WriteOffset::End } else { WriteOffset::At(offset) };
                 let durability =
-                    *self.random.pick(&[Durability::Unstable, Durability::Unstable, Durability::File]);
+                    self.random.pick(&[Durability::Unstable, Durability::Unstable, Durability::File]);
                 self.both(ctx, |c, side| {
                     let file = c.file(file, side);
                     Write { file, open: open(side), offset: at, data: data.clone(), durability }.into()
@@ -403,7 +403,7 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
                 .await;
             }
             8 => {
-                let how = *self.random.pick(&[
+                let how = self.random.pick(&[
                     AllocateHow::Reserve,
                     AllocateHow::ReserveKeepSize,
                     AllocateHow::Punch,
@@ -504,11 +504,8 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
         let access = OpenAccess { read: self.random.chance(70), write: self.random.chance(70) };
         let truncate = self.random.chance(10);
         let (place, text, mode) = (self.some_file(), name(&self.some_name()), self.some_mode());
-        let how = *self.random.pick(&[
-            CreateHow::Unchecked,
-            CreateHow::Guarded,
-            CreateHow::Exclusive(*b"verifier"),
-        ]);
+        let how =
+            self.random.pick(&[CreateHow::Unchecked, CreateHow::Guarded, CreateHow::Exclusive(*b"verifier")]);
         let by_entry = self.random.chance(70);
         let create = self
             .random
@@ -539,8 +536,7 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
         match self.random.below(7) {
             0 | 1 => {
                 let value = Bytes::from(vec![7; self.random.below(5000) as usize]);
-                let how =
-                    *self.random.pick(&[SetXattrHow::Either, SetXattrHow::Create, SetXattrHow::Replace]);
+                let how = self.random.pick(&[SetXattrHow::Either, SetXattrHow::Create, SetXattrHow::Replace]);
                 self.both(ctx, |c, side| {
                     let (name, value) = (attribute.clone(), value.clone());
                     SetXattr { file: c.file(file, side), name, value, how }.into()
@@ -565,7 +561,7 @@ impl<A: Vfs, B: Vfs> Comparison<'_, A, B> {
             _ => {
                 let owner = LockOwner { client: ClientId(9), owner: self.random.below(3) };
                 let range = ByteRange::new(self.random.below(50), 1 + self.random.below(50));
-                let kind = *self.random.pick(&[LockKind::Shared, LockKind::Exclusive, LockKind::Unlock]);
+                let kind = self.random.pick(&[LockKind::Shared, LockKind::Exclusive, LockKind::Unlock]);
                 let space = LockSpace::Range;
                 if self.random.chance(30) {
                     self.both(ctx, |c, side| {

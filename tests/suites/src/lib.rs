@@ -22,6 +22,7 @@ mod xattrs;
 
 pub use compare::{Rules, compare, compare_by};
 pub use desk::Desk;
+pub use random::Random;
 
 use types::FileId;
 use vfs::Vfs;

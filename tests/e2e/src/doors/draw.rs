@@ -2,12 +2,12 @@
 
 use super::step::{Allocating, Flag, Held, Kind, LockMode, LockOwned, LockRange, Place, Renaming, Step};
 use crate::power::Door;
-use crate::random::Random;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use suites::Random;
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const ATTRIBUTES: [&str; 4] = ["user.a", "user.b", "user.c", "user.long-name-of-an-attribute"];
