@@ -8,9 +8,11 @@ mod plexus;
 
 use crate::client::Client;
 use crate::disk::{self, Disks};
+use crate::processes::Program;
 use crate::{BenchError, network, processes};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 const MOUNT_LIMIT: Duration = Duration::from_secs(60);
@@ -205,6 +207,47 @@ fn mount_nfs(client: &mut Client, port: u16, at: &Path) -> Result<(), BenchError
     let probe = format!("{at}/probe");
     client.must(&["touch", &probe])?;
     client.must(&["rm", &probe]).map(drop)
+}
+
+/// What stands in this machine's tree, perhaps with the program that serves it; taken out when it is dropped.
+#[derive(Debug)]
+struct Mounted {
+    at: Option<PathBuf>,
+    _server: Option<Program>,
+}
+
+impl Mounted {
+    /// Runs a program that mounts at `at` and stays, and waits until it has.
+    fn by(command: Command, log: &Path, at: &Path) -> Result<Mounted, BenchError> {
+        let mut server = Program::start(command, log)?;
+        server.wait_until("mounted", MOUNT_LIMIT, || disk::is_mounted(at))?;
+        Ok(Mounted { at: Some(at.to_owned()), _server: Some(server) })
+    }
+
+    /// `folder`, also at `at`.
+    fn bound(folder: &Path, at: &Path) -> Result<Mounted, BenchError> {
+        processes::run_words(&["mount", "--bind", &folder.to_string_lossy(), &at.to_string_lossy()])?;
+        Ok(Mounted { at: Some(at.to_owned()), _server: None })
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Some(at) = &self.at
+            && let Err(err) = disk::unmount(at)
+        {
+            eprintln!("bench: {err}");
+        }
+    }
+}
+
+/// Unmounts, and forgets what `mount` says of it.
+fn leave(mount: &mut Option<Mounted>, client: &mut Client, at: &Path) -> Result<(), BenchError> {
+    unmount(client, at)?;
+    if let Some(mut gone) = mount.take() {
+        gone.at = None;
+    }
+    Ok(())
 }
 
 /// Unmounts where `client` is; on this machine what still holds it has time to let go.

@@ -3,9 +3,8 @@
 //! Its management daemon has fixed places in /var; it runs in a mount namespace in which they are ours, so
 //! that nothing of it remains. Bricks find it at its fixed port, which must be free.
 
-use super::{Ground, MOUNT_LIMIT, System, unmount};
+use super::{Ground, Mounted, System, leave};
 use crate::client::Client;
-use crate::disk;
 use crate::network::HERE;
 use crate::processes::{self, Program};
 use crate::{BenchError, stop};
@@ -23,7 +22,7 @@ const PLACES: [(&str, &str); 3] =
 #[derive(Debug)]
 pub(super) struct Gluster {
     // Dropped in this order: the mount first.
-    mount: Option<(Program, PathBuf)>,
+    mount: Option<Mounted>,
     daemon: Program,
     folder: PathBuf,
     mounts: u32,
@@ -107,9 +106,7 @@ impl System for Gluster {
         let mut command = Command::new(processes::find("glusterfs"));
         command.args(["--no-daemon", "--volfile-server", HERE, "--volfile-id", VOLUME, "--log-file"]);
         command.arg(&log).arg(at);
-        let mut program = Program::start(command, &self.folder.join("mount.log"))?;
-        program.wait_until("mounted", MOUNT_LIMIT, || disk::is_mounted(at))?;
-        self.mount = Some((program, at.to_owned()));
+        self.mount = Some(Mounted::by(command, &self.folder.join("mount.log"), at)?);
         // It is mounted before it has reached its bricks, and with four of six it would be degraded.
         stop::wait_for("all bricks", READY_LIMIT, || {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
@@ -118,18 +115,6 @@ impl System for Gluster {
     }
 
     fn unmount(&mut self, client: &mut Client, at: &Path) -> Result<(), BenchError> {
-        unmount(client, at)?;
-        self.mount = None;
-        Ok(())
-    }
-}
-
-impl Drop for Gluster {
-    fn drop(&mut self) {
-        if let Some((_, at)) = &self.mount
-            && let Err(err) = disk::unmount(at)
-        {
-            eprintln!("bench: {err}");
-        }
+        leave(&mut self.mount, client, at)
     }
 }

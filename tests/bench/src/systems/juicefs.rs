@@ -1,9 +1,8 @@
 //! JuiceFS: names in a Redis that syncs every change, data as files on the same disk.
 
-use super::{Ground, MOUNT_LIMIT, System, free_port, unmount};
+use super::{Ground, Mounted, System, free_port, leave};
 use crate::BenchError;
 use crate::client::Client;
-use crate::disk;
 use crate::processes::{self, Program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +13,7 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Juicefs {
     // Dropped in this order: the mount first.
-    mount: Option<(Program, PathBuf)>,
+    mount: Option<Mounted>,
     _redis: Program,
     program: PathBuf,
     folder: PathBuf,
@@ -60,25 +59,11 @@ impl System for Juicefs {
             "0",
         ]);
         command.arg(&self.names).arg(at);
-        let mut program = Program::start(command, &self.folder.join("mount.log"))?;
-        program.wait_until("mounted", MOUNT_LIMIT, || disk::is_mounted(at))?;
-        self.mount = Some((program, at.to_owned()));
+        self.mount = Some(Mounted::by(command, &self.folder.join("mount.log"), at)?);
         Ok(())
     }
 
     fn unmount(&mut self, client: &mut Client, at: &Path) -> Result<(), BenchError> {
-        unmount(client, at)?;
-        self.mount = None;
-        Ok(())
-    }
-}
-
-impl Drop for Juicefs {
-    fn drop(&mut self) {
-        if let Some((_, at)) = &self.mount
-            && let Err(err) = disk::unmount(at)
-        {
-            eprintln!("bench: {err}");
-        }
+        leave(&mut self.mount, client, at)
     }
 }

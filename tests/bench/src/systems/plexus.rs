@@ -1,9 +1,9 @@
 //! Plexus: `plexusd` on its drives, and `plexus mount` or an NFS client.
 
-use super::{Ground, Kind, MOUNT_LIMIT, Programs, System, free_port, mount_nfs, unmount};
+use super::{Ground, Kind, Mounted, Programs, System, free_port, leave, mount_nfs};
 use crate::BenchError;
 use crate::client::Client;
-use crate::disk::{self, Disks};
+use crate::disk::Disks;
 use crate::network::{CLIENTS, HERE};
 use crate::processes::{self, Program};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const DRIVE_PERCENT: u64 = 75;
 #[derive(Debug)]
 pub(super) struct Plexus {
     // Dropped in this order: the mount first.
-    mount: Option<(Program, PathBuf)>,
+    mount: Option<Mounted>,
     daemon: Option<Program>,
     folder: PathBuf,
     programs: PathBuf,
@@ -94,31 +94,17 @@ impl System for Plexus {
         std::fs::create_dir_all(at)?;
         let mut command = Command::new(self.programs.join("plexus"));
         command.arg("--data").arg(self.folder.join("data")).args(["mount", "default"]).arg(at);
-        let mut program = Program::start(command, &self.folder.join("mount.log"))?;
-        program.wait_until("mounted", MOUNT_LIMIT, || disk::is_mounted(at))?;
-        self.mount = Some((program, at.to_owned()));
+        self.mount = Some(Mounted::by(command, &self.folder.join("mount.log"), at)?);
         Ok(())
     }
 
     fn unmount(&mut self, client: &mut Client, at: &Path) -> Result<(), BenchError> {
-        unmount(client, at)?;
-        self.mount = None;
-        Ok(())
+        leave(&mut self.mount, client, at)
     }
 
     /// The daemon has caches of its own: a new one has none.
     fn cool(&mut self, _: &mut Disks) -> Result<(), BenchError> {
         self.daemon = None;
         self.launch()
-    }
-}
-
-impl Drop for Plexus {
-    fn drop(&mut self) {
-        if let Some((_, at)) = &self.mount
-            && let Err(err) = disk::unmount(at)
-        {
-            eprintln!("bench: {err}");
-        }
     }
 }
