@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attached;
 mod daemon;
 mod doors;
 mod everyday;
@@ -20,6 +21,7 @@ mod pynfs;
 mod steady;
 mod workload;
 
+pub use attached::{attach, run};
 pub use daemon::{Daemon, DaemonError, DaemonOptions};
 pub use doors::{Doors, DoorsError, DoorsReport, serve};
 pub use everyday::{Everyday, EverydayError, Through};

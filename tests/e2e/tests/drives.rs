@@ -3,13 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
 use admin::{DriveState, FailuresLeft, Health, Status};
-use e2e::{Daemon, DaemonOptions};
-use remote::{Address, RemoteOptions, RemoteVfs};
-use std::future::Future;
+use e2e::{Daemon, DaemonOptions, attach, run};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use types::{ByteRange, Cred, FileId, Mode, Name, SetAttr};
+use types::{ByteRange, Cred, Mode, Name, SetAttr};
 use vfs::*;
 
 /// What one write carries.
@@ -22,20 +19,6 @@ fn options(drives: u16) -> DaemonOptions {
     let drives = drives.to_string();
     let flags = ["--drives", &drives, "--protection", "4+2", "--drive-size", "64M"];
     DaemonOptions { flags: flags.map(str::to_owned).to_vec(), ..DaemonOptions::default() }
-}
-
-fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
-}
-
-async fn mount(daemon: &Daemon) -> (RemoteVfs, FileId) {
-    let address = Address::Unix(daemon.data().join(remote::SOCKET));
-    // Nobody's session before, so that no reply is remembered for it.
-    static SESSIONS: AtomicU64 = AtomicU64::new(1);
-    let session = u128::from(SESSIONS.fetch_add(1, Ordering::Relaxed)) << 32 | u128::from(daemon.pid());
-    let vfs = RemoteVfs::connect(address, RemoteOptions::new(session)).await.unwrap();
-    let root = vfs.filesystem(&ctx(), Filesystem { name: "default".to_owned() }).await.unwrap().root;
-    (vfs, root)
 }
 
 fn ctx() -> Ctx {
@@ -55,7 +38,7 @@ fn content(number: usize) -> Vec<u8> {
 /// Writes files and makes them durable.
 fn write(daemon: &Daemon, numbers: std::ops::Range<usize>) {
     run(async {
-        let (vfs, dir) = mount(daemon).await;
+        let (vfs, dir) = attach(&daemon.data()).await.unwrap();
         for number in numbers {
             let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
             let made = vfs.mknod(&ctx(), Mknod { dir, name: name(number), kind, mode, set }).await.unwrap();
@@ -73,7 +56,7 @@ fn write(daemon: &Daemon, numbers: std::ops::Range<usize>) {
 
 fn must_read(daemon: &Daemon, numbers: std::ops::Range<usize>) {
     run(async {
-        let (vfs, dir) = mount(daemon).await;
+        let (vfs, dir) = attach(&daemon.data()).await.unwrap();
         for number in numbers {
             let found = vfs.lookup(&ctx(), Lookup { dir, name: name(number) }).await.unwrap();
             let file = found.attr.file;
@@ -125,7 +108,7 @@ fn lose(folder: &Path, drives: [u16; 2]) {
 /// Writes many small files at the same time, whose data travel with the names.
 fn write_small(daemon: &Daemon, round: usize, count: usize) {
     run(async {
-        let (vfs, dir) = mount(daemon).await;
+        let (vfs, dir) = attach(&daemon.data()).await.unwrap();
         let vfs = &vfs;
         let one = |number: usize| async move {
             let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());

@@ -5,14 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
-use e2e::{Daemon, DaemonOptions};
-use remote::{Address, RemoteOptions, RemoteVfs};
+use e2e::{Daemon, DaemonOptions, attach, run};
+use remote::RemoteVfs;
 use std::fs::File;
-use std::future::Future;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr};
 use vfs::*;
@@ -22,26 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 const FILES: usize = 60;
 
-fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
-}
-
 fn ctx() -> Ctx {
     Ctx::new(Cred::root())
 }
 
 fn name(text: &str) -> Name {
     Name::new(text.to_owned()).unwrap()
-}
-
-async fn mount(daemon: &Daemon) -> (RemoteVfs, FileId) {
-    let address = Address::Unix(daemon.data().join(remote::SOCKET));
-    // Nobody's session before, so that no reply is remembered for it.
-    static SESSIONS: AtomicU64 = AtomicU64::new(1);
-    let session = u128::from(SESSIONS.fetch_add(1, Ordering::Relaxed)) << 32 | u128::from(daemon.pid());
-    let vfs = RemoteVfs::connect(address, RemoteOptions::new(session)).await.unwrap();
-    let root = vfs.filesystem(&ctx(), Filesystem { name: "default".to_owned() }).await.unwrap().root;
-    (vfs, root)
 }
 
 async fn make(vfs: &RemoteVfs, dir: FileId, text: &str) -> FsResult<FileId> {
@@ -110,7 +94,7 @@ fn a_full_disk_refuses_what_is_new_and_lets_remove() {
     let options = DaemonOptions { flags, ..DaemonOptions::default() };
     let mut daemon = Daemon::start(folder.path(), &options).unwrap();
     run(async {
-        let (vfs, dir) = mount(&daemon).await;
+        let (vfs, dir) = attach(&daemon.data()).await.unwrap();
         for number in 0..FILES {
             let file = make(&vfs, dir, &format!("f{number}")).await.unwrap();
             write(&vfs, file, 100 + number * 500).await.unwrap();
@@ -122,7 +106,7 @@ fn a_full_disk_refuses_what_is_new_and_lets_remove() {
     for round in 0..2 {
         fill(&filler);
         run(async {
-            let (vfs, dir) = mount(&daemon).await;
+            let (vfs, dir) = attach(&daemon.data()).await.unwrap();
             assert_eq!(make(&vfs, dir, "new").await, Err(FsError::NoSpace));
             let first = vfs.lookup(&ctx(), Lookup { dir, name: name("f59") }).await.unwrap().attr.file;
             assert_eq!(write(&vfs, first, 5).await, Err(FsError::NoSpace));
@@ -144,7 +128,7 @@ fn a_full_disk_refuses_what_is_new_and_lets_remove() {
     let headroom = |n| std::fs::metadata(data.join(format!("drive-{n}/headroom"))).unwrap().len();
     when("all is given up", &daemon, || {
         run(async {
-            let (vfs, dir) = mount(&daemon).await;
+            let (vfs, dir) = attach(&daemon.data()).await.unwrap();
             must_read(&vfs, dir, 20).await;
         });
         fill(&filler);
@@ -152,7 +136,7 @@ fn a_full_disk_refuses_what_is_new_and_lets_remove() {
     });
     fill(&filler);
     run(async {
-        let (vfs, dir) = mount(&daemon).await;
+        let (vfs, dir) = attach(&daemon.data()).await.unwrap();
         for number in 20..FILES - 2 {
             must_read(&vfs, dir, number).await;
         }
@@ -168,7 +152,7 @@ fn a_full_disk_refuses_what_is_new_and_lets_remove() {
     });
     assert_eq!(headroom(0) + headroom(1), 2 * (32 << 20));
     run(async {
-        let (vfs, dir) = mount(&daemon).await;
+        let (vfs, dir) = attach(&daemon.data()).await.unwrap();
         let file = make(&vfs, dir, "new").await.unwrap();
         write(&vfs, file, 200_000).await.unwrap();
         for number in 20..FILES - 2 {

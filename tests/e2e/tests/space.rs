@@ -3,14 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
 use admin::{Capacity, ChunkPlace, Filesystems, Status};
-use e2e::{Daemon, DaemonOptions};
-use remote::{Address, RemoteOptions, RemoteVfs};
-use std::future::Future;
+use e2e::{Daemon, DaemonOptions, attach, run};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr};
+use types::{ByteRange, Cred, FsError, Mode, Name, SetAttr};
 use vfs::*;
 
 /// How long background work may take, and how often it is looked at.
@@ -21,20 +18,6 @@ fn options() -> DaemonOptions {
     let flags = ["--drives", "6", "--protection", "4+2", "--drive-size", "64M"];
     let configuration = "fold.age = 0".to_owned();
     DaemonOptions { flags: flags.map(str::to_owned).to_vec(), configuration, ..DaemonOptions::default() }
-}
-
-fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
-}
-
-async fn mount(data: &Path) -> (RemoteVfs, FileId) {
-    let address = Address::Unix(data.join(remote::SOCKET));
-    // Nobody's session before, so that no reply is remembered for it.
-    static SESSIONS: AtomicU64 = AtomicU64::new(1);
-    let session = u128::from(SESSIONS.fetch_add(1, Ordering::Relaxed));
-    let vfs = RemoteVfs::connect(address, RemoteOptions::new(session)).await.unwrap();
-    let root = vfs.filesystem(&ctx(), Filesystem { name: "default".to_owned() }).await.unwrap().root;
-    (vfs, root)
 }
 
 fn ctx() -> Ctx {
@@ -52,7 +35,7 @@ fn content(number: usize, version: usize) -> Vec<u8> {
 
 /// Writes files, durable one by one; those that are there are overwritten.
 async fn write_all(data: &Path, numbers: std::ops::Range<usize>, version: usize) {
-    let (vfs, dir) = mount(data).await;
+    let (vfs, dir) = attach(data).await.unwrap();
     for number in numbers {
         let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
         let file = match vfs.mknod(&ctx(), Mknod { dir, name: name(number), kind, mode, set }).await {
@@ -67,7 +50,7 @@ async fn write_all(data: &Path, numbers: std::ops::Range<usize>, version: usize)
 }
 
 async fn must_read(data: &Path, numbers: std::ops::Range<usize>, version: usize) {
-    let (vfs, dir) = mount(data).await;
+    let (vfs, dir) = attach(data).await.unwrap();
     for number in numbers {
         let file = vfs.lookup(&ctx(), Lookup { dir, name: name(number) }).await.unwrap().attr.file;
         let read = vfs.read(&ctx(), Read { file, open: None, offset: 0, length: 1 << 20 }).await.unwrap();
@@ -111,7 +94,7 @@ fn must_be_clean(daemon: &Daemon) {
 
 fn remove_all(daemon: &Daemon, numbers: std::ops::Range<usize>) {
     run(async {
-        let (vfs, dir) = mount(&daemon.data()).await;
+        let (vfs, dir) = attach(&daemon.data()).await.unwrap();
         for number in numbers {
             vfs.unlink(&ctx(), Unlink { dir, name: name(number) }).await.unwrap();
         }
@@ -208,7 +191,7 @@ fn damage_that_nobody_reads_is_found_within_the_period_and_made_good() {
 
 /// Writes until there is no space, as several clients do; what was written is durable when it comes back.
 async fn fill(data: &Path, numbers: std::ops::Range<usize>) -> usize {
-    let (vfs, dir) = mount(data).await;
+    let (vfs, dir) = attach(data).await.unwrap();
     let mut written = 0;
     for number in numbers {
         let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
@@ -259,7 +242,7 @@ fn a_full_drive_tells_who_writes_and_has_space_again_when_files_are_removed() {
         assert!(full.capacity.reserved.unwrap() > 6 * 1_500_000, "{:?}", full.capacity);
         must_be_clean(&daemon);
         run(async {
-            let (vfs, dir) = mount(&data).await;
+            let (vfs, dir) = attach(&data).await.unwrap();
             let mut after = types::Cookie::START;
             loop {
                 let reply =
