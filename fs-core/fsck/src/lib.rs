@@ -24,6 +24,7 @@ mod paths;
 mod records;
 mod shards;
 mod stripes;
+mod transactions;
 mod walk;
 
 pub use chunks::Chunks;

@@ -37,6 +37,13 @@ pub struct Reads {
 }
 
 impl Reads {
+    /// Makes of what others guard keys that stand for themselves.
+    pub fn unguard(&mut self) {
+        for (key, peek) in std::mem::take(&mut self.peeks) {
+            self.gets.entry(key).or_insert(peek.value);
+        }
+    }
+
     /// Whether `map` still has all of this. Equal values are taken for unchanged ones.
     ///
     /// # Errors

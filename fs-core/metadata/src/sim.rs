@@ -11,6 +11,8 @@ use env::Random;
 use map::{Machine, MapError, MemoryMap, OrderedMap, OrderedMapMut, Overlay, Visit, WriteSet};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use types::ShardId;
 
 /// A shard whose commands take effect at once, and whose map is in memory. Clones are handles of the same.
@@ -95,6 +97,41 @@ impl MemoryShard {
         }
         self.0.board.show(host.pending());
         Ok(outcome?)
+    }
+}
+
+impl MemoryShard {
+    /// A board on which what is let go of stays for a while: for somebody who always comes late. It needs a
+    /// runtime, and is kept up to date while it is there.
+    #[must_use]
+    pub fn board_of_the_late(&self, by: Duration) -> Arc<Board> {
+        let (board, late) = (self.0.board.clone(), Arc::new(Board::default()));
+        let shown = Arc::downgrade(&late);
+        tokio::spawn(async move {
+            let mut known = Arc::<Pending>::default();
+            let mut leaving: Vec<(Instant, TxId)> = Vec::new();
+            while let Some(shown) = shown.upgrade() {
+                let now = board.now();
+                let gone = known.prepared.keys().filter(|tx| !now.prepared.contains_key(tx));
+                let new = gone.filter(|tx| leaving.iter().all(|(_, known)| known != *tx));
+                leaving.extend(new.map(|tx| (Instant::now() + by, *tx)).collect::<Vec<_>>());
+                leaving.retain(|(until, _)| *until > Instant::now());
+                let mut all = Pending::clone(&now);
+                let stays = |tx: &TxId| leaving.iter().any(|(_, leaving)| leaving == tx);
+                all.prepared.extend(
+                    known.prepared.iter().filter(|(tx, _)| stays(tx)).map(|(tx, held)| (*tx, held.clone())),
+                );
+                known = Arc::new(all);
+                shown.show(&known);
+                drop(shown);
+                let next = leaving.iter().map(|(until, _)| *until).min();
+                let moved = board.until(|pending| !std::ptr::eq(pending, &*now));
+                let next = next.unwrap_or_else(|| Instant::now() + by);
+                // Whichever is first.
+                let _ = tokio::time::timeout_at(next, moved).await;
+            }
+        });
+        late
     }
 }
 

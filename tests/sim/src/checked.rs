@@ -35,13 +35,28 @@ pub fn chunk(stripe: StripeId, length: usize) -> ChunkInfo {
 /// # Errors
 /// When the map cannot be read.
 pub fn checked(map: &dyn OrderedMap, stripes: &BTreeMap<StripeId, usize>) -> Result<Report, MapError> {
-    let mut stored = MemoryMap::default();
+    let (slots, stored) = parted(map, 1)?;
+    checked_shards(&Shards::new(slots, stored)?, stripes)
+}
+
+/// `map` as so many shards store it, each the part of its slots.
+///
+/// # Errors
+/// When the map cannot be read, or for a number of shards that cannot be.
+pub fn parted(
+    map: &dyn OrderedMap,
+    shards: u16,
+) -> Result<(SlotTable, BTreeMap<ShardId, MemoryMap>), MapError> {
+    let slots = SlotTable::even(shards).map_err(|error| MapError::Broken(error.to_string()))?;
+    let mut stored: BTreeMap<ShardId, MemoryMap> =
+        slots.shards().into_iter().map(|shard| (shard, MemoryMap::default())).collect();
     map.scan(&[], &[0xff; 64], &mut |key, value| {
-        stored.put(&[&[1], key].concat(), Bytes::copy_from_slice(value));
+        if let Some(map) = stored.get_mut(&slots.shard(metadata::slot_of(key))) {
+            map.put(&[&[1], key].concat(), Bytes::copy_from_slice(value));
+        }
         true
     })?;
-    let slots = SlotTable::even(1).map_err(|error| MapError::Broken(error.to_string()))?;
-    checked_shards(&Shards::new(slots, BTreeMap::from([(ShardId(0), stored)]))?, stripes)
+    Ok((slots, stored))
 }
 
 /// What fsck says of these shards and stripes.

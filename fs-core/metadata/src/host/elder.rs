@@ -8,8 +8,10 @@ use bytes::Bytes;
 use map::{OrderedMap, OrderedMapMut};
 use serde::{Deserialize, Serialize};
 
-/// Times that younger ones are held back for one that does not come any more.
+/// Turns for which younger ones are held back for one that does not come any more.
 const TURNS: u8 = 32;
+/// Most that are held back in one turn.
+const HELD_BACK_MAX: usize = 64;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Elder {
@@ -17,6 +19,9 @@ pub(super) struct Elder {
     /// What it waits for.
     pub(super) key: Bytes,
     turns: u8,
+    /// Who was held back in this turn. It ends when one of them comes again: so many that come at once take
+    /// one turn together, and the elder has as much time as any of them needs to come back.
+    held_back: Vec<Age>,
 }
 
 impl Elder {
@@ -36,7 +41,7 @@ fn set(elder: &mut Option<Elder>, map: &mut dyn OrderedMapMut, new: Option<Elder
 /// A transaction of this age has to wait for `key`.
 pub(super) fn wait(elder: &mut Option<Elder>, map: &mut dyn OrderedMapMut, age: Age, key: Bytes) {
     if elder.as_ref().is_none_or(|elder| age <= elder.age) {
-        set(elder, map, Some(Elder { age, key, turns: TURNS }));
+        set(elder, map, Some(Elder { age, key, turns: TURNS, held_back: Vec::new() }));
     }
 }
 
@@ -50,8 +55,13 @@ pub(super) fn holds_back(
     let Some(known) = elder.as_ref().filter(|known| known.age < age && wants(&known.key)) else {
         return false;
     };
-    let turns = known.turns - 1;
-    let new = (turns > 0).then(|| Elder { turns, ..known.clone() });
+    let mut new = known.clone();
+    if new.held_back.contains(&age) || new.held_back.len() >= HELD_BACK_MAX {
+        new.turns -= 1;
+        new.held_back.clear();
+    }
+    new.held_back.push(age);
+    let new = (new.turns > 0).then_some(new);
     set(elder, map, new);
     true
 }
@@ -91,6 +101,22 @@ mod tests {
 
         wait(&mut elder, &mut map, age(5), key);
         let held = (0..1000).filter(|_| holds_back(&mut elder, &mut map, age(9), wants)).count();
-        assert_eq!(held, usize::from(TURNS), "not for ever");
+        assert_eq!(held, usize::from(TURNS) + 1, "not for ever");
+    }
+
+    #[test]
+    fn many_at_once_take_one_turn_and_are_bounded() {
+        let (mut map, mut elder) = (MemoryMap::default(), None);
+        let wants = |key: &[u8]| key == b"k";
+        wait(&mut elder, &mut map, age(5), Bytes::from_static(b"k"));
+        for _ in 0..TURNS {
+            for younger in 10..60 {
+                assert!(holds_back(&mut elder, &mut map, age(younger), wants));
+            }
+        }
+        let size = map.get(&stored::elder()).unwrap().unwrap().len();
+        assert!(size < HELD_BACK_MAX * 20, "{size} bytes");
+        let held = (100..1_000_000).find(|younger| !holds_back(&mut elder, &mut map, age(*younger), wants));
+        assert!(held.is_some(), "not for ever, however many there are");
     }
 }

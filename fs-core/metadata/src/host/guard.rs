@@ -106,10 +106,11 @@ impl OrderedMap for Guard<'_> {
     }
 
     /// What comes from another shard is worth something only while its guard is as it was: one of another
-    /// shard is locked there, one of this shard is looked at here.
+    /// shard is locked there, one of this shard is looked at here. Where none is named, all that comes is locked.
     fn get_under(&self, key: &[u8], guard: &[u8]) -> Result<Option<Bytes>, MapError> {
         let here = |key: &[u8]| self.slots.shard(slot_of(key)) == self.shard;
         if let Some(brought) = self.brought
+            && !brought.guards.is_empty()
             && !here(key)
             && here(guard)
         {

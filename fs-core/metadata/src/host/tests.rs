@@ -222,6 +222,11 @@ fn what_was_read_under_a_guard_counts_while_the_guard_is_as_it_was() {
     assert_eq!(site.record(guarded(2, None, 2)), Answer::Stale);
     assert_eq!(site.record(guarded(3, Some(&[8]), 3)), Answer::Committed(Bytes::from_static(b"x")));
     assert_eq!(site.value(LOW), Some(3));
+    // Who names no guard has locked all that it brings.
+    let Record::Commit(named) = guarded(4, None, 4) else { panic!("no commit") };
+    let none = Record::Commit(Commit { guards: Vec::new(), ..named });
+    assert_eq!(site.record(none), Answer::Committed(Bytes::from_static(b"x")));
+    assert_eq!(site.value(LOW), Some(4));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The executor: runs a command that needs several shards until it has taken effect in all of them, or in none.
 
 use super::active::Begun;
-use super::{Inner, PATIENCE, ShardSet, Views};
+use super::{Inner, MEETINGS, PATIENCE, ShardSet, Views};
 use crate::transaction::{AfterCommit, AfterPrepare, Attempt, Plan, Trial, run};
 use crate::{Age, Answer, Locking, Member, MetadataError, Record, TxId};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use map::{Locked, MapError, Reads};
+use map::{Locked, MapError, Reads, WriteSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -55,8 +55,12 @@ impl<M: Member> Inner<M> {
             // Who gave up waiting need not be told.
             drop(told.take().map(|told| told.send(outcome)));
         };
+        // Whoever is quick comes first at a look. Who was in vain so often asks the shards, which go by age.
+        let mut in_vain = 0;
         while Instant::now() < operation.deadline {
-            let plan = match self.look(operation, None) {
+            let manner = if in_vain < MEETINGS { Manner::Waiting } else { Manner::Queueing };
+            in_vain += 1;
+            let plan = match self.look(operation, None, manner) {
                 Ok(Looked::Plan(plan)) => plan,
                 Ok(Looked::Reply(reply)) => return tell(Ok(reply)),
                 Ok(Looked::Again(Some(locked))) => {
@@ -101,21 +105,44 @@ impl<M: Member> Inner<M> {
     }
 
     /// Runs the command over views; as `tx` where that holds something already.
-    fn look(self: &Arc<Self>, operation: &Operation, tx: Option<TxId>) -> Result<Looked, MetadataError> {
+    fn look(
+        self: &Arc<Self>,
+        operation: &Operation,
+        tx: Option<TxId>,
+        manner: Manner,
+    ) -> Result<Looked, MetadataError> {
+        match self.look_at_unlocked(operation, tx, manner)? {
+            // Who holds something already must not lose it to whoever is quicker.
+            Looked::Again(Some(locked)) if manner == Manner::Queueing || tx.is_some() => {
+                let plan = self.look_past_locks(operation)?;
+                Ok(plan.map_or(Looked::Again(Some(locked)), Looked::Plan))
+            }
+            looked => Ok(looked),
+        }
+    }
+
+    fn look_at_unlocked(
+        self: &Arc<Self>,
+        operation: &Operation,
+        tx: Option<TxId>,
+        manner: Manner,
+    ) -> Result<Looked, MetadataError> {
         let views = Views::new(self.clone(), Locking::AllOthers(tx));
-        let Trial { outcome, reads, writes } = run(&*self.machine, &views, &operation.command);
+        let Trial { outcome, mut reads, writes } = run(&*self.machine, &views, &operation.command);
         if let Err(MapError::Locked(locked)) = outcome {
             return Ok(Looked::Again(Some(locked)));
         }
         if outcome.is_ok() && !writes.is_empty() {
+            if manner == Manner::Queueing {
+                reads.unguard();
+            }
             match self.still_peeked(&reads, tx) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Looked::Again(None)),
                 Err(MapError::Locked(locked)) => return Ok(Looked::Again(Some(locked))),
                 Err(error) => return Err(unseen(error)),
             }
-            let plan = Plan::new(operation.home, &self.slots, self.digest_key, reads, &writes);
-            return plan.map(Looked::Plan);
+            return self.plan(operation, reads, &writes).map(Looked::Plan);
         }
         // Nothing is written. Views of several moments may show what never was.
         match views.hold(reads) {
@@ -124,6 +151,22 @@ impl<M: Member> Inner<M> {
             Err(MapError::Locked(locked)) => Ok(Looked::Again(Some(locked))),
             Err(error) => Err(unseen(error)),
         }
+    }
+
+    /// What the command would write if nobody held anything. It may be wrong: so all that was read is for the
+    /// shards to compare, what is under a guard too, and an answer that writes nothing does not count.
+    fn look_past_locks(self: &Arc<Self>, operation: &Operation) -> Result<Option<Plan>, MetadataError> {
+        let views = Views::new(self.clone(), Locking::Nobody);
+        let Trial { outcome, mut reads, writes } = run(&*self.machine, &views, &operation.command);
+        if outcome.is_err() || writes.is_empty() {
+            return Ok(None);
+        }
+        reads.unguard();
+        self.plan(operation, reads, &writes).map(Some)
+    }
+
+    fn plan(&self, operation: &Operation, reads: Reads, writes: &WriteSet) -> Result<Plan, MetadataError> {
+        Plan::new(operation.home, &self.slots, self.digest_key, reads, writes)
     }
 
     /// A guard vouches for what is read after it. A view is of the moment at which its shard was first asked, which may
@@ -167,7 +210,7 @@ impl<M: Member> Inner<M> {
                 AfterPrepare::Look if looks == LOOKS => return End::Again(None),
                 AfterPrepare::Look => {
                     looks += 1;
-                    match self.look(operation, Some(attempt.tx)) {
+                    match self.look(operation, Some(attempt.tx), Manner::Waiting) {
                         Ok(Looked::Plan(plan)) => attempt.look(plan),
                         // It has nothing to write any more: found again without what is held.
                         Ok(Looked::Reply(_)) => return End::Again(None),
@@ -252,6 +295,15 @@ impl<M: Member> Inner<M> {
         let answers = join_all(participants.iter().map(finish)).await;
         answers.iter().all(|answer| matches!(answer, Ok(Answer::Done)))
     }
+}
+
+/// What a look does about locks that it meets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// It waits, and tries again when they are gone.
+    Waiting,
+    /// It has itself queued by the shards, and has all locked that it reads.
+    Queueing,
 }
 
 enum Looked {

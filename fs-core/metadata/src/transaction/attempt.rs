@@ -50,7 +50,7 @@ pub(crate) enum AfterCommit {
     Again,
     /// As [`AfterPrepare::Fail`].
     Fail(Refused),
-    /// Somebody else has ended it; who knows how.
+    /// Another life of this executor has begun; who knows what that makes of it.
     InDoubt,
 }
 
@@ -135,8 +135,9 @@ impl Attempt {
             }
             Answer::Blocked(holder) => AfterCommit::GiveWay(holder.map(|holder| (self.home, holder.tx))),
             Answer::Refused(refused) => AfterCommit::Fail(refused),
-            Answer::Stale => AfterCommit::Again,
-            Answer::Over | Answer::Fenced => AfterCommit::InDoubt,
+            // Nobody else sends a Commit, and all before were blocked: it was ended as one that never happens.
+            Answer::Stale | Answer::Over => AfterCommit::Again,
+            Answer::Fenced => AfterCommit::InDoubt,
             _ => AfterCommit::GiveWay(None),
         }
     }

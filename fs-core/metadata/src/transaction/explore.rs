@@ -121,6 +121,29 @@ impl OrderedMap for Everything<'_> {
     }
 }
 
+/// All maps as they are stored, whatever is locked.
+struct Stored<'a>(&'a World);
+
+impl Stored<'_> {
+    fn of(&self, key: &[u8]) -> OfMachine<'_> {
+        OfMachine(&self.0.hosts[usize::from(self.0.slots.shard(slot_of(key)).0)].1)
+    }
+}
+
+impl OrderedMap for Stored<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
+        self.of(key).get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        self.of(from).scan(from, to, visit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
+        self.of(from).scan_back(from, to, visit)
+    }
+}
+
 impl World {
     fn new(executors: &[&[[u8; 3]]], budget: Budget) -> World {
         let slots = Arc::new(SlotTable::even(3).unwrap());
@@ -186,6 +209,13 @@ impl World {
         }
     }
 
+    fn plan_past_locks(&self, n: usize) -> Plan {
+        let Executor { command, home, .. } = &self.executors[n];
+        let stored = Stored(self);
+        let Trial { reads, writes, .. } = run(&Adder, &stored, command);
+        Plan::new(*home, &self.slots, DigestKey([1; 16]), reads, &writes).unwrap()
+    }
+
     /// Asks, and waits for nothing else any more.
     fn put(&mut self, n: usize, question: (u64, u32, u8), asks: Vec<(ShardId, Record)>) {
         self.executors[n].question = question;
@@ -193,9 +223,9 @@ impl World {
         self.wire.extend(asks.into_iter().map(|(shard, record)| Message::Ask(shard, record, who)));
     }
 
-    /// An executor begins, if nothing that it reads is locked.
+    /// An executor begins, whether anything that it reads is locked or not.
     fn begin(&mut self, n: usize) {
-        let Ok(plan) = self.plan(n, None) else { return };
+        let plan = self.plan(n, None).unwrap_or_else(|_| self.plan_past_locks(n));
         let executor = &mut self.executors[n];
         let id = TxId { executor: n as u32, epoch: 1, number: executor.tries };
         executor.tries += 1;
@@ -231,7 +261,11 @@ impl World {
                     attempt.look(plan);
                     self.ask_to_prepare(n, attempt);
                 }
-                Err(_) => self.let_go(n, &attempt),
+                // It goes on as if nothing was locked, and is stopped where it has to be.
+                Err(_) => {
+                    attempt.look(self.plan_past_locks(n));
+                    self.ask_to_prepare(n, attempt);
+                }
             },
             // Waiting while it holds something is giving way at another moment.
             AfterPrepare::Hold(..) | AfterPrepare::GiveWay(_) => self.let_go(n, &attempt),

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Move { client: u32, request: u64, from: Account, to: Account, amount: i64 },
     /// Adds up accounts, changing nothing.
     Sum { accounts: Vec<Account> },
+    /// Reads accounts and writes them as they were, in all their slots.
+    Touch { accounts: Vec<Account> },
     /// Adds money from nowhere, in one slot.
     Mint { account: Account, amount: i64 },
 }
@@ -51,7 +53,7 @@ impl Command {
     pub(crate) fn home(&self) -> Slot {
         Slot(match self {
             Command::Move { from, .. } => from.0,
-            Command::Sum { accounts } => accounts[0].0,
+            Command::Sum { accounts } | Command::Touch { accounts } => accounts[0].0,
             Command::Mint { account, .. } => account.0,
         })
     }
@@ -66,6 +68,13 @@ impl Machine for Ledger {
             Command::Sum { accounts } => {
                 let sums: Result<Vec<i64>, _> = accounts.iter().map(|a| number(map, &a.key())).collect();
                 sums?.iter().sum()
+            }
+            Command::Touch { accounts } => {
+                for account in &accounts {
+                    let sum = number(map, &account.key())?;
+                    put(map, &account.key(), sum);
+                }
+                0
             }
             Command::Mint { account, amount } => {
                 let sum = number(map, &account.key())? + amount;
@@ -133,6 +142,10 @@ impl Sky {
 pub(crate) struct Rough {
     pub(crate) shard: MemoryShard,
     pub(crate) sky: Arc<Sky>,
+    /// Where its executor sees what is held, if not as it is.
+    board: Option<Arc<Board>>,
+    /// How long its log takes, besides.
+    pub(crate) slow: Duration,
 }
 
 fn silence() -> MetadataError {
@@ -169,6 +182,9 @@ impl Member for Rough {
         if self.sky.strikes(trouble.lost) {
             return Err(silence());
         }
+        if !self.slow.is_zero() {
+            tokio::time::sleep(self.slow).await;
+        }
         let answer = self.shard.tell(record).await;
         self.sky.wait().await;
         if self.sky.strikes(trouble.unheard) { Err(silence()) } else { answer }
@@ -179,7 +195,7 @@ impl Member for Rough {
     }
 
     fn board(&self) -> Result<Arc<Board>, MetadataError> {
-        self.shard.board()
+        self.board.clone().map_or_else(|| self.shard.board(), Ok)
     }
 }
 
@@ -197,7 +213,7 @@ impl Site {
         let sky = Arc::new(Sky { random: SeededRandom::new(seed), trouble: Mutex::new(trouble) });
         let member = |shard: &ShardId| {
             let shard = MemoryShard::new(*shard, slots.clone(), Arc::new(Ledger)).unwrap();
-            Rough { shard, sky: sky.clone() }
+            Rough { shard, sky: sky.clone(), board: None, slow: Duration::ZERO }
         };
         Site { members: slots.shards().iter().map(member).collect(), slots, sky, epoch: 0 }
     }
@@ -229,6 +245,22 @@ impl Site {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    /// Another executor beside the one of this site, who is always so late to see that something is free.
+    pub(crate) async fn open_late(&self, by: Duration) -> ShardSet<Rough> {
+        let late =
+            |member: &Rough| Rough { board: Some(member.shard.board_of_the_late(by)), ..member.clone() };
+        let config = ShardSetConfig {
+            slots: self.slots.clone(),
+            members: self.slots.shards().into_iter().zip(self.members.iter().map(late)).collect(),
+            machine: Arc::new(Ledger),
+            // Of those of one moment, the smaller number is older.
+            executor: 0,
+            epoch: 1,
+            clock: Arc::new(SimClock::new()),
+        };
+        ShardSet::open(config, &SeededRandom::new(2)).await.unwrap()
     }
 
     /// The accounts as they are, with nothing under way.

@@ -8,6 +8,7 @@ use ledger::{Account, Command, Rough, Site, Trouble, reply};
 use metadata::{Locking, MetadataError, ShardSet};
 use parking_lot::RwLock;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -186,6 +187,45 @@ async fn nobody_starves() {
     let set = current.read().clone();
     set.finish().await;
     assert!(all.iter().all(|(done, longest)| *done > 5 && *longest < Duration::from_millis(500)), "{all:?}");
+    site.nothing_is_left();
+}
+
+/// One who looks slowly finds nearly always that somebody quicker has locked again what it needs.
+#[tokio::test(start_paused = true)]
+async fn the_slow_come_through_among_the_quick() {
+    let mut site = Site::new(4, 9, Trouble::default());
+    // Who decides is slow: what is locked for the quick is nearly always locked.
+    site.members[2].slow = Duration::from_millis(5);
+    let current = Arc::new(RwLock::new(mint(&mut site).await));
+    let slow = site.open_late(Duration::from_millis(5)).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let worker = |n: u32, current: Current, done: Arc<AtomicBool>| async move {
+        // Each account is locked by some of them, for whom nothing else is in the way.
+        let (from, to) = (Account(40_000, n as u8), ACCOUNTS[n as usize % ACCOUNTS.len()]);
+        let mut request = 0;
+        while !done.load(Ordering::Relaxed) {
+            request += 1;
+            let command = Command::Move { client: n, request, from, to, amount: 0 };
+            submit(&current, &command, true).await.unwrap();
+        }
+        request
+    };
+    let workers: Vec<_> = (0..24).map(|n| tokio::spawn(worker(n, current.clone(), done.clone()))).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Older than all others, as its executor's number is smaller and the clock stands still.
+    let command = Command::Touch { accounts: ACCOUNTS.to_vec() };
+    let begun = Instant::now();
+    let took = slow.submit(command.home(), command.encode(), true).await.map(|_| begun.elapsed());
+    done.store(true, Ordering::Relaxed);
+    let mut requests = Vec::new();
+    for worker in workers {
+        requests.push(worker.await.unwrap());
+    }
+    println!("{took:?} among {requests:?}");
+    assert!(took.unwrap() < Duration::from_secs(1));
+    slow.finish().await;
+    let set = current.read().clone();
+    set.finish().await;
     site.nothing_is_left();
 }
 

@@ -284,7 +284,7 @@ async fn what_transactions_leave_is_named() {
     let found = named(&rig);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].0, fsck::Kind::Transaction);
-    assert_eq!(found[0].1, "shard 4 holds 1 keys for transaction 7.1.3, which its coordinator does not know");
+    assert_eq!(found[0].1, "in shard 4, transaction 7.1.3 holds 1 keys, which its coordinator does not know");
 
     let command = namespace::Command {
         now: types::Time::default(),
@@ -307,7 +307,7 @@ async fn what_transactions_leave_is_named() {
     assert!(matches!(home.tell(Record::Commit(commit)).await.unwrap(), Answer::Committed(_)));
     assert!(named(&rig)[0].1.ends_with("which is decided and not finished"), "{:?}", named(&rig));
     other.tell(Record::Finish { tx, commit: true, floor: 0 }).await.unwrap();
-    assert_eq!(named(&rig)[0].1, "shard 0 keeps a decision about transaction 7.1.3 that nobody needs");
+    assert_eq!(named(&rig)[0].1, "in shard 0, transaction 7.1.3 is decided, and nobody needs to know");
     home.tell(Record::Forget { tx, floor: 0 }).await.unwrap();
     assert_eq!(named(&rig), []);
 }

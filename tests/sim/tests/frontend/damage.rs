@@ -1,4 +1,6 @@
-//! Damage planted into a good map, one of each kind: fsck must name it. And a good one must be clean.
+//! Damage planted into good shards, one of each kind: fsck must name it. And good ones must be clean.
+
+mod transactions;
 
 use crate::rig::{Rig, attr, commit, directory, file, name, open, root, unlink, write};
 use bytes::Bytes;
@@ -9,9 +11,9 @@ use namespace::records::{
     Account, Body, Buried, Client, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan,
     Piece, Record, Replay, Source, Stripe, Unfolded, Xattr,
 };
-use sim::checked::checked;
+use sim::checked::{checked, checked_shards, parted};
 use std::collections::BTreeMap;
-use types::{Cookie, FileId, FsId, InodeId, Mode, RequestId, SetAttr, Slot, StripeId, Time};
+use types::{Cookie, FileId, FsId, InodeId, Mode, RequestId, SetAttr, ShardId, Slot, StripeId, Time};
 use vfs::*;
 
 /// A good file system, and what to damage in it.
@@ -19,6 +21,8 @@ use vfs::*;
 pub(crate) struct Good {
     pub(crate) map: MemoryMap,
     pub(crate) stripes: BTreeMap<StripeId, usize>,
+    /// What single shards have besides, with keys as they are stored.
+    beside: Vec<(ShardId, Vec<u8>, Bytes)>,
     pub(crate) fs: FsId,
     /// Directories: /a, /a/b, /a/b/c and the empty /a/e.
     a: FileId,
@@ -78,7 +82,20 @@ pub(crate) async fn good() -> Good {
             true
         })
         .unwrap();
-    Good { map, stripes: rig.stripes.ids(), fs: top.fs, a, b, c, e, big, small, gone, twice }
+    Good {
+        map,
+        stripes: rig.stripes.ids(),
+        beside: Vec::new(),
+        fs: top.fs,
+        a,
+        b,
+        c,
+        e,
+        big,
+        small,
+        gone,
+        twice,
+    }
 }
 
 impl Good {
@@ -105,6 +122,15 @@ impl Good {
             let Body::Directory(body) = &mut inode.body else { panic!("no directory") };
             body.parent = parent.ino;
         });
+    }
+
+    /// What fsck says when it is in several shards.
+    fn checked(&self) -> fsck::Report {
+        let (slots, mut stored) = parted(&self.map, SHARDS).unwrap();
+        for (shard, key, value) in &self.beside {
+            stored.get_mut(shard).unwrap().put(key, value.clone());
+        }
+        checked_shards(&fsck::Shards::new(slots, stored).unwrap(), &self.stripes).unwrap()
     }
 
     /// The cookie of a name.
@@ -136,6 +162,8 @@ impl Good {
         self.map.delete(&keys::entry_name(dir, &name(text), is_directory));
     }
 }
+
+const SHARDS: u16 = 5;
 
 type Plant = (&'static str, Kind, &'static str, fn(&mut Good));
 
@@ -403,22 +431,25 @@ const PLANTS: &[Plant] = &[
 #[tokio::test(start_paused = true)]
 async fn every_planted_damage_is_named() {
     let good = good().await;
-    let clean = checked(&good.map, &good.stripes).unwrap();
+    let clean = good.checked();
     assert!(clean.damage.is_empty(), "{:#?}", clean.damage);
     assert!(clean.entries == 10 && clean.inodes == 11 && clean.chunks == 1, "{clean:?}");
+    let (_, stored) = parted(&good.map, SHARDS).unwrap();
+    assert!(stored.values().filter(|map| !map.is_empty()).count() > 2, "it is in several shards");
     let mut kinds = std::collections::BTreeSet::new();
-    for (what, kind, part, plant) in PLANTS {
+    for (what, kind, part, plant) in PLANTS.iter().chain(transactions::PLANTS) {
         let mut bad = good.clone();
         plant(&mut bad);
-        let report = checked(&bad.map, &bad.stripes).unwrap();
+        let report = bad.checked();
         let named = |damage: &fsck::Damage| damage.kind == *kind && damage.what.contains(part);
         assert!(report.damage.iter().any(named), "{what}: {:#?}", report.damage);
         kinds.insert(*kind);
     }
-    let elsewhere = [Kind::Degraded, Kind::Drive, Kind::Transaction, Kind::More];
+    let elsewhere = [Kind::Degraded, Kind::Drive, Kind::More];
     let missed: Vec<_> =
         Kind::ALL.iter().filter(|kind| !kinds.contains(kind) && !elsewhere.contains(kind)).collect();
     assert!(missed.is_empty(), "nothing plants {missed:?}");
+    assert!(kinds.len() >= 20);
 }
 
 #[tokio::test(start_paused = true)]
