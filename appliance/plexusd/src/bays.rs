@@ -44,6 +44,11 @@ impl Bay {
         Headroom::of(&self.path, self.size)
     }
 
+    /// The drive is open, and neither its log nor its map nor its chunks have failed.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.open.as_ref().is_ok_and(|open| open.has_log() && open.has_map()) && self.serves()
+    }
+
     /// The drive takes reads and writes, as far as is known.
     pub(crate) fn serves(&self) -> bool {
         self.open.as_ref().is_ok_and(|open| !open.chunks.stat().failed)

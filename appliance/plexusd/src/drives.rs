@@ -74,9 +74,9 @@ pub(crate) enum DriveChangeError {
 }
 
 impl Now {
-    /// Those of the drives that are open.
-    pub(crate) fn headrooms(&self) -> Vec<Headroom> {
-        self.bays.iter().filter(|bay| bay.open.is_ok()).map(Bay::headroom).collect()
+    /// Those of the drives that are open and of which nothing has failed.
+    pub(crate) fn headrooms(&self) -> BTreeMap<DriveId, Headroom> {
+        self.bays.iter().filter(|bay| bay.is_whole()).map(|bay| (bay.drive, bay.headroom())).collect()
     }
 
     /// Opens every bay; the first start of a folder makes the drives.

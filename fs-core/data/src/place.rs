@@ -72,8 +72,35 @@ pub(crate) fn chunk_length(length: u32, data: usize) -> u32 {
 }
 
 pub(crate) fn stored_bytes(length: u32, scheme: Scheme) -> u64 {
-    let chunk = u64::from(chunk_length(length, scheme.data()));
-    (chunk + BLOCK_BYTES as u64) * scheme.width() as u64
+    stored_in(length, scheme.data(), scheme.parity())
+}
+
+/// Bytes that so much data take in so many chunks, headers included.
+pub(crate) fn stored_in(length: u32, data: usize, parity: usize) -> u64 {
+    (u64::from(chunk_length(length, data)) + BLOCK_BYTES as u64) * (data + parity) as u64
+}
+
+/// How many data chunks a stripe of this length has where so many cells of its group can take one; 0 where they are
+/// too few.
+pub(crate) fn data_chunks(length: u32, wanted: Scheme, usable: usize) -> usize {
+    let data = usable.saturating_sub(wanted.parity()).min(wanted.data());
+    // Too short for a block in each chunk: one data chunk and its parity.
+    if (length as usize) < data * BLOCK_BYTES { 1 } else { data }
+}
+
+/// Bytes that a run of so much data takes, as stripes where so many cells of each group can take a chunk.
+pub(crate) fn stored_of_run(bytes: u64, wanted: Scheme, usable: usize) -> u64 {
+    let chunks = |length: u32| data_chunks(length, wanted, usable).max(1);
+    let one = |length: u32| if length == 0 { 0 } else { stored_in(length, chunks(length), wanted.parity()) };
+    // At most 16 MiB.
+    let longest = (wanted.data() * CHUNK_BYTES_MAX) as u32;
+    let narrow = (chunks(longest) * CHUNK_BYTES_MAX) as u32;
+    let whole = |of: u32| (bytes / u64::from(of), (bytes % u64::from(of)) as u32);
+    let ((narrows, tail), (longs, rest)) = (whole(narrow), whole(longest));
+    let known = narrows.saturating_mul(one(narrow)).saturating_add(one(tail));
+    // Where it turns out only then, each that is too long is cut in parts.
+    let cut = |length: u32| u64::from(length / narrow) * one(narrow) + one(length % narrow);
+    known.max(longs.saturating_mul(cut(longest)).saturating_add(cut(rest)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod write;
 use crate::codec::{Cauchy, Codec};
 use crate::health::{Health, Kind};
 use crate::peer::ChunkPeer;
-use crate::place::stored_bytes;
+use crate::place::stored_of_run;
 use crate::{DataError, StripePlace};
 use bytes::Bytes;
 use cluster::{Cell, CellState, ClusterMap};
@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -106,6 +106,8 @@ struct Inner {
     /// At most [`REPAIRS`] at a time.
     repairing: Mutex<HashSet<ChunkKey>>,
     space: Mutex<capacity::Space>,
+    /// As [`write::narrowest`] found it last.
+    narrowest: AtomicUsize,
 }
 
 impl StripeStore {
@@ -115,6 +117,7 @@ impl StripeStore {
     /// `Invalid` for a map that contradicts itself.
     pub fn open(config: StripeStoreConfig) -> Result<StripeStore, DataError> {
         let view = View::new(config.map, config.peers, None)?;
+        let narrowest = AtomicUsize::new(write::narrowest(&view));
         let inner = Inner {
             view: RwLock::new(Arc::new(view)),
             writer: config.writer,
@@ -124,6 +127,7 @@ impl StripeStore {
             repairs: Arc::new(Semaphore::new(REPAIRS)),
             repairing: Mutex::default(),
             space: Mutex::default(),
+            narrowest,
         };
         Ok(StripeStore { inner: Arc::new(inner) })
     }
@@ -143,6 +147,7 @@ impl StripeStore {
         }
         if map.epoch >= view.map.epoch {
             *view = Arc::new(View::new(map, peers, Some(&view))?);
+            self.inner.narrowest.store(write::narrowest(&view), Ordering::Relaxed);
         }
         Ok(())
     }
@@ -190,16 +195,12 @@ impl StripeStore {
         write::write(&self.inner, id, group, data, purpose).await
     }
 
-    /// Bytes on the drives, as in [`Capacity::room`], that a run of so many bytes takes as stripes while no drive is
-    /// away and free space is not in small pieces.
+    /// Bytes on the drives, as in [`Capacity::room`], that a run of so many bytes takes as stripes in the group of
+    /// which most drives were away when [`StripeStore::capacity`] looked last, while free space is not in small pieces.
     #[must_use]
     pub fn stored_bytes(&self, bytes: u64) -> u64 {
-        let scheme = self.inner.view().map.scheme;
-        let longest = u64::from(self.stripe_bytes_max());
-        // Shorter than a stripe.
-        let rest = (bytes % longest) as u32;
-        let whole = (bytes / longest).saturating_mul(stored_bytes(longest as u32, scheme));
-        whole.saturating_add(if rest == 0 { 0 } else { stored_bytes(rest, scheme) })
+        let usable = self.inner.narrowest.load(Ordering::Relaxed);
+        stored_of_run(bytes, self.inner.view().map.scheme, usable)
     }
 
     /// Writes a run of any length as stripes, in order, each under a new id; all durable on return.
@@ -259,6 +260,11 @@ impl StripeStore {
     /// Space, net of protection.
     pub async fn capacity(&self) -> Capacity {
         capacity::capacity(&self.inner).await
+    }
+
+    /// As [`StripeStore::capacity`], asking the drives in any case.
+    pub async fn capacity_now(&self) -> Capacity {
+        capacity::capacity_now(&self.inner).await
     }
 
     /// What has happened since start.

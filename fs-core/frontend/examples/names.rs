@@ -54,7 +54,7 @@ impl Stripes for NoStripes {
     }
 
     fn usage(&self) -> Usage {
-        Usage { total: 1 << 40, free: 1 << 40, room: 1 << 40 }
+        Usage { total: 1 << 40, free: 1 << 40, room: 1 << 40, unused: 1 << 40, held_back: 0 }
     }
 
     async fn verify(&self, at: PlacedStripe) -> Result<Verified, StripeError> {

@@ -5,12 +5,13 @@ use crate::{
 };
 use bytes::Bytes;
 use cluster::Scheme;
-use data::{DataError, StripeCursor, StripePlace, StripeStore};
+use data::{Capacity, DataError, StripeCursor, StripePlace, StripeStore};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Mutex as AsyncMutex;
 use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use types::{FsId, StripeId};
 
@@ -30,6 +31,9 @@ pub struct DataPlane {
     written: Arc<AtomicU64>,
     /// What was taken at most when drives were away a moment ago.
     narrow: Arc<AtomicU32>,
+    /// How often drives have been asked for their capacity; held while they are.
+    asks: Arc<AsyncMutex<()>>,
+    asked: Arc<AtomicU64>,
 }
 
 impl DataPlane {
@@ -37,42 +41,44 @@ impl DataPlane {
     pub async fn start(store: StripeStore, room: AskRoom) -> DataPlane {
         let usage = Arc::new(Mutex::new(usage_of(&store).await));
         let narrow = Arc::new(AtomicU32::new(u32::MAX));
-        let plane = DataPlane { store, room, usage, written: Arc::default(), narrow };
-        let weak = Arc::downgrade(&plane.usage);
-        let (store, room) = (plane.store.clone(), plane.room.clone());
-        let (written, narrow) = (plane.written.clone(), plane.narrow.clone());
+        let (written, asks, asked) = (Arc::default(), Arc::default(), Arc::default());
+        let plane = DataPlane { store, room, usage, written, narrow, asks, asked };
+        let (weak, rest) =
+            (Arc::downgrade(&plane.usage), DataPlane { usage: Arc::default(), ..plane.clone() });
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(CAPACITY_PERIOD);
             loop {
                 ticks.tick().await;
                 let Some(usage) = weak.upgrade() else { return };
-                let plane = DataPlane {
-                    store: store.clone(),
-                    room: room.clone(),
-                    usage,
-                    written: written.clone(),
-                    narrow: narrow.clone(),
-                };
-                plane.ask().await;
-                narrow.store(u32::MAX, Ordering::Relaxed);
+                DataPlane { usage, ..rest.clone() }.ask().await;
+                rest.narrow.store(u32::MAX, Ordering::Relaxed);
             }
         });
         plane
     }
 
+    /// Asks the drives, once for all who want to know at the same time.
     async fn ask(&self) {
+        let asked = self.asked.load(Ordering::Relaxed);
+        let _one = self.asks.lock().await;
+        if self.asked.load(Ordering::Relaxed) > asked {
+            // By one who began after this was called, and has come to the end.
+            return;
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let before = self.written.load(Ordering::Relaxed);
         let now = usage_of(&self.store).await;
         let mut usage = self.usage.lock();
         // What was written while the drives were asked may not be in their answers; it is in the next.
         let meanwhile = self.written.load(Ordering::Relaxed) - before;
-        *usage = Usage { room: now.room.saturating_sub(meanwhile), ..now };
+        let (room, unused) = (now.room.saturating_sub(meanwhile), now.unused.saturating_sub(meanwhile));
+        *usage = Usage { room, unused, ..now };
     }
 }
 
 async fn usage_of(store: &StripeStore) -> Usage {
-    let capacity = store.capacity().await;
-    Usage { total: capacity.total, free: capacity.free, room: capacity.room }
+    let Capacity { total, free, room, unused, held_back, .. } = store.capacity_now().await;
+    Usage { total, free, room, unused, held_back }
 }
 
 fn placed(place: StripePlace) -> PlacedStripe {
@@ -138,6 +144,7 @@ impl Stripes for DataPlane {
             let mut usage = self.usage.lock();
             self.written.fetch_add(place.stored_bytes(), Ordering::Relaxed);
             usage.room = usage.room.saturating_sub(place.stored_bytes());
+            usage.unused = usage.unused.saturating_sub(place.stored_bytes());
         }
         if let Err(DataError::Narrow { length_max }) = written {
             self.narrow.fetch_min(length_max.max(1), Ordering::Relaxed);

@@ -185,6 +185,10 @@ pub struct Usage {
     pub free: u64,
     /// Unused, in bytes on drives, as [`Stripes::stored_bytes`] counts them; a stripe that was written is not in it.
     pub room: u64,
+    /// As `room`, with what drives hold back.
+    pub unused: u64,
+    /// What drives hold back, in bytes on them.
+    pub held_back: u64,
 }
 
 /// What may be done, by the space that is left for logs and maps.

@@ -5,7 +5,7 @@
 //! what drives hold back, where free space turns out to be in too small pieces. It has a place in logs and maps, too.
 
 use crate::nodes::State;
-use crate::{Frontend, Room, Shards, Stripes};
+use crate::{Frontend, Room, Shards, Stripes, Usage};
 use std::sync::atomic::{AtomicU64, Ordering};
 use types::limits::INLINE_WRITE_BYTES_MAX;
 
@@ -50,6 +50,29 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let grown = |now: u64| (more == 0 || now + more <= room).then_some(now + more);
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
         Some(Taking { counter, bytes: more })
+    }
+
+    /// Takes what a stripe of so many bytes takes, for work that may wait, if it was not promised to others; until it
+    /// is dropped, when the stripe is written.
+    pub(crate) fn room_to_fold(&self, bytes: usize) -> Option<Taking<'_>> {
+        let room = self.0.stripes.usage().room;
+        self.take(bytes, |now| now <= room)
+    }
+
+    /// As [`Self::room_to_fold`], of what is held back too. Of that, half stays as long as something is promised: it
+    /// may need it; and then a quarter, for repair.
+    pub(crate) fn room_to_clean(&self, bytes: usize) -> Option<Taking<'_>> {
+        let Usage { unused, held_back, .. } = self.0.stripes.usage();
+        let need = self.0.stripes.stored_bytes(bytes as u64);
+        let kept = |promised: u64| held_back / if promised > 0 { 2 } else { 4 };
+        self.take(bytes, |now| now + kept(now.saturating_sub(need)) <= unused)
+    }
+
+    fn take(&self, bytes: usize, fits: impl Fn(u64) -> bool) -> Option<Taking<'_>> {
+        let (counter, bytes) = (&self.0.promised, self.0.stripes.stored_bytes(bytes as u64));
+        let grown = |now: u64| fits(now + bytes).then_some(now + bytes);
+        counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
+        Some(Taking { counter, bytes })
     }
 
     /// Bytes on drives that are promised to data that wait.

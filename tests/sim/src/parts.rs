@@ -216,6 +216,10 @@ struct Table {
     stored: u64,
     /// Those with a chunk that has to be made good.
     hurt: BTreeSet<StripeId>,
+    /// Those that cannot be read now.
+    away: BTreeSet<StripeId>,
+    /// How many were not there when all their chunks were looked at.
+    missed: u64,
 }
 
 /// What a stripe of so many bytes takes: whole blocks and a header.
@@ -252,6 +256,7 @@ pub struct MemoryStripes {
     bytes_full: usize,
     narrow: Arc<AtomicUsize>,
     total: u64,
+    held_back: u64,
     room: Arc<Mutex<Room>>,
     weather: Weather,
     life: Life,
@@ -268,6 +273,7 @@ impl MemoryStripes {
             bytes_full: BLOCK_BYTES.min(bytes_max),
             narrow,
             total: 1 << 40,
+            held_back: 0,
             room: Arc::new(Mutex::new(Room::Ample)),
             weather: Weather::default(),
             life: Life::default(),
@@ -292,6 +298,12 @@ impl MemoryStripes {
         MemoryStripes { total, ..self }
     }
 
+    /// The same, holding back so much of it.
+    #[must_use]
+    pub fn holding_back(self, held_back: u64) -> MemoryStripes {
+        MemoryStripes { held_back, ..self }
+    }
+
     /// The same, with stripes of so many bytes worth while.
     #[must_use]
     pub fn worth_from(self, bytes_full: usize) -> MemoryStripes {
@@ -313,10 +325,26 @@ impl MemoryStripes {
         self.stripes.lock().hurt.insert(stripe);
     }
 
+    /// From now on the stripe cannot be read.
+    pub fn keep_away(&self, stripe: StripeId) {
+        self.stripes.lock().away.insert(stripe);
+    }
+
+    /// All can be read again.
+    pub fn all_are_back(&self) {
+        self.stripes.lock().away.clear();
+    }
+
     /// Stripes that are damaged.
     #[must_use]
     pub fn hurt_count(&self) -> usize {
         self.stripes.lock().hurt.len()
+    }
+
+    /// How many were not there when all their chunks were looked at: real drives count their chunks as damaged.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.stripes.lock().missed
     }
 
     /// From now on drives have so much room for metadata.
@@ -359,7 +387,7 @@ impl Stripes for MemoryStripes {
 
     async fn write(
         &self,
-        _: Purpose,
+        purpose: Purpose,
         _: FsId,
         stripe: StripeId,
         data: Bytes,
@@ -375,7 +403,12 @@ impl Stripes for MemoryStripes {
             return Err(StripeError::Failed("a drive does not answer".into()));
         }
         let mut table = self.stripes.lock();
-        if table.stored + stored(data.len()) > self.total {
+        let kept = match purpose {
+            Purpose::Ordinary => self.held_back,
+            Purpose::Promised => self.held_back / 2,
+            Purpose::Essential => 0,
+        };
+        if table.stored + stored(data.len()) + kept > self.total {
             return Err(StripeError::NoSpace);
         }
         if !table.insert(stripe, data) {
@@ -386,8 +419,11 @@ impl Stripes for MemoryStripes {
 
     async fn read(&self, place: PlacedStripe, range: Range<u32>) -> Result<Bytes, StripeError> {
         self.weather.wait().await;
-        let data =
-            self.stripes.lock().stripes.get(&place.stripe).cloned().ok_or(StripeError::Gone(place.stripe))?;
+        let table = self.stripes.lock();
+        let data = table.stripes.get(&place.stripe).ok_or(StripeError::Gone(place.stripe))?;
+        if table.away.contains(&place.stripe) {
+            return Err(StripeError::Failed("drives are away".into()));
+        }
         Ok(data.slice(range.start as usize..range.end as usize))
     }
 
@@ -396,6 +432,7 @@ impl Stripes for MemoryStripes {
         self.life.goes_on().await;
         let mut table = self.stripes.lock();
         if !table.stripes.contains_key(&place.stripe) {
+            table.missed += 1;
             return Err(StripeError::Gone(place.stripe));
         }
         let repaired = u8::from(table.hurt.remove(&place.stripe));
@@ -444,7 +481,14 @@ impl Stripes for MemoryStripes {
             (table.used, table.stored)
         };
         let left = |used: u64| self.total.saturating_sub(used);
-        Usage { total: self.total, free: left(used), room: left(stored) }
+        let (unused, held_back) = (left(stored), self.held_back);
+        Usage {
+            total: self.total,
+            free: left(used),
+            room: unused.saturating_sub(held_back),
+            unused,
+            held_back,
+        }
     }
 
     fn metadata_room(&self) -> Room {

@@ -1,10 +1,12 @@
 //! Space: what there is, net of protection.
 
+use super::write::narrowest;
 use super::{DEADLINE, Inner};
 use crate::place::stored_bytes;
 use cluster::DriveState;
 use drive::{DriveReply, DriveRequest, Purpose};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,6 +27,10 @@ pub struct Capacity {
     pub stored: u64,
     /// `free` in bytes on the drives, as [`Capacity::stored`].
     pub room: u64,
+    /// As `room`, with what drives hold back.
+    pub unused: u64,
+    /// What drives hold back, in bytes on them.
+    pub held_back: u64,
 }
 
 /// As the drives said last, in bytes on drives.
@@ -34,10 +40,26 @@ pub(super) struct Space {
     total: u64,
     free: u64,
     stored: u64,
+    unused: u64,
+    held_back: u64,
 }
 
 pub(super) async fn capacity(inner: &Arc<Inner>) -> Capacity {
+    let recent = |at: Instant| at.elapsed() < FRESH;
+    let known = inner.space.lock().asked.is_some_and(recent);
+    if !known {
+        refresh(inner).await;
+    }
+    net(inner)
+}
+
+pub(super) async fn capacity_now(inner: &Arc<Inner>) -> Capacity {
     refresh(inner).await;
+    net(inner)
+}
+
+/// As the drives said last.
+fn net(inner: &Inner) -> Capacity {
     let scheme = inner.view().map.scheme;
     let length = (scheme.data() * CHUNK_BYTES_MAX) as u32;
     let net = |stored: u64| {
@@ -45,7 +67,8 @@ pub(super) async fn capacity(inner: &Arc<Inner>) -> Capacity {
         u64::try_from(net).unwrap_or(u64::MAX)
     };
     let space = inner.space.lock();
-    Capacity { total: net(space.total), free: net(space.free), stored: space.stored, room: space.free }
+    let &Space { total, free, stored, unused, held_back, .. } = &*space;
+    Capacity { total: net(total), free: net(free), stored, room: free, unused, held_back }
 }
 
 /// The longest stripe of `data` data chunks that fits the free runs of all drives of a group, when
@@ -70,10 +93,6 @@ pub(super) async fn longest_stripe(inner: &Arc<Inner>, group: GroupId, data: usi
 /// Asks all drives that are up. Chunks are spread by weight, so the drive that will be full first
 /// decides; one that does not answer, or takes no writes, is left out.
 async fn refresh(inner: &Arc<Inner>) {
-    let recent = |at: Instant| at.elapsed() < FRESH;
-    if inner.space.lock().asked.is_some_and(recent) {
-        return;
-    }
     let view = inner.view();
     let mut asks = JoinSet::new();
     for info in view.map.drives.iter().filter(|drive| drive.state == DriveState::Up) {
@@ -81,9 +100,9 @@ async fn refresh(inner: &Arc<Inner>) {
         let weight = u128::from(info.weight);
         asks.spawn(async move { (weight, drive.call(DriveRequest::Stat, DEADLINE).await) });
     }
-    let (mut weights, mut writable, mut stored) = (0u128, 0u128, 0u64);
+    let (mut weights, mut writable, mut stored, mut held_back) = (0u128, 0u128, 0u64, 0u64);
     let mut total = None::<(u64, u128)>;
-    let mut free = None::<(u64, u128)>;
+    let (mut free, mut unused) = (None::<(u64, u128)>, None::<(u64, u128)>);
     let least = |old: Option<(u64, u128)>, bytes: u64, weight: u128| match old {
         Some((b, w)) if u128::from(b) * weight <= u128::from(bytes) * w => Some((b, w)),
         _ => Some((bytes, weight)),
@@ -97,13 +116,16 @@ async fn refresh(inner: &Arc<Inner>) {
         if !stat.failed {
             writable += weight;
             free = least(free, stat.free.saturating_sub(stat.held_back), weight);
+            unused = least(unused, stat.free, weight);
+            held_back = held_back.saturating_add(stat.held_back);
         }
     }
     let all = |least: Option<(u64, u128)>, weights: u128| {
         let share = least.map_or(0, |(bytes, weight)| u128::from(bytes) * weights / weight.max(1));
         u64::try_from(share).unwrap_or(u64::MAX)
     };
-    let mut space = inner.space.lock();
-    space.asked = Some(Instant::now());
-    (space.total, space.free, space.stored) = (all(total, weights), all(free, writable), stored);
+    inner.narrowest.store(narrowest(&inner.view()), Ordering::Relaxed);
+    let (asked, unused) = (Some(Instant::now()), all(unused, writable));
+    let (total, free) = (all(total, weights), all(free, writable));
+    *inner.space.lock() = Space { asked, total, free, stored, unused, held_back };
 }

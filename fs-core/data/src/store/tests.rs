@@ -156,6 +156,36 @@ async fn short_stripes_are_mirrored_and_full_ones_cut() {
     }
 }
 
+/// What is promised is what is taken.
+#[tokio::test(start_paused = true)]
+async fn it_is_known_before_what_a_run_takes() {
+    for (scheme, drives) in [("4+2", 6u32), ("8+2", 10), ("16+4", 20)] {
+        let bench = Bench::new(1, drives, scheme, 16 << 20).await;
+        let mut id = 0;
+        for away in 0..3 {
+            let there = drives - away;
+            bench.stripes.update(bench.map.clone(), peers(&bench.stores[..there as usize])).unwrap();
+            for length in
+                [1, 30 << 10, 60 << 10, 64 << 10, 200_000, 1 << 20, (5 << 20) + 1, (16 << 20) + 5000]
+            {
+                let next = || {
+                    id += 1;
+                    StripeId(id)
+                };
+                let places = bench.stripes.write_run(next, content(1, length)).await.unwrap();
+                let taken: u64 = places.iter().map(StripePlace::stored_bytes).sum();
+                let known = bench.stripes.stored_bytes(length as u64);
+                let least = if away == 0 { known } else { known / 100 * 95 };
+                assert!(
+                    (least..=known).contains(&taken),
+                    "{scheme} without {away}, {length}: {known} for {taken}"
+                );
+                bench.stripes.free_all(&places).await;
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn any_two_drives_may_die_and_come_back() {
     let bench = Bench::new(1, 6, "4+2", 16 << 20).await;

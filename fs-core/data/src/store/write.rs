@@ -2,7 +2,7 @@
 
 use super::capacity::longest_stripe;
 use super::{DEADLINE, Drive, Inner, View, WRITE_DEADLINE, count};
-use crate::place::chunk_length;
+use crate::place::{chunk_length, data_chunks};
 use crate::{DataError, StripePlace};
 use bytes::{Bytes, BytesMut};
 use cluster::{CellState, Scheme};
@@ -12,7 +12,7 @@ use drive::{ChunkKey, DriveError, DriveRequest, Purpose, WriteChunk};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
-use types::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
+use types::limits::CHUNK_BYTES_MAX;
 use types::{DriveId, GroupId, StripeId};
 
 /// Groups tried for one stripe.
@@ -48,6 +48,13 @@ fn usable(view: &View, group: GroupId) -> u32 {
     let cells = view.map.group(group).map_or(&[][..], |group| &group.cells);
     let good = |drive: &Arc<Drive>| drive.health.takes_writes();
     (0u32..).zip(cells).filter(|(_, cell)| view.drive_of(cell).is_some_and(good)).map(|(n, _)| 1 << n).sum()
+}
+
+/// The fewest cells of a group that can take a chunk now, of those groups that can take a stripe at all.
+pub(super) fn narrowest(view: &View) -> usize {
+    let wanted = view.map.scheme;
+    let cells = (0..view.map.groups.len()).map(|n| usable(view, GroupId(n as u16)).count_ones() as usize);
+    cells.filter(|cells| *cells > wanted.parity()).min().unwrap_or(wanted.width())
 }
 
 pub(super) async fn write(
@@ -136,12 +143,10 @@ fn cut(view: &View, stripe: StripeId, group: GroupId, length: u32) -> Result<Str
     let wanted = view.map.scheme;
     let usable = usable(view, group);
     let there = usable.count_ones() as usize;
-    let data = there.saturating_sub(wanted.parity()).min(wanted.data());
+    let data = data_chunks(length, wanted, there);
     if data == 0 {
         return Err(DataError::Unavailable(format!("{there} drives for {wanted}")));
     }
-    // Too short for a block in each chunk: one data chunk and its parity.
-    let data = if (length as usize) < data * BLOCK_BYTES { 1 } else { data };
     if chunk_length(length, data) as usize > CHUNK_BYTES_MAX {
         return Err(DataError::Narrow { length_max: (data * CHUNK_BYTES_MAX) as u32 });
     }

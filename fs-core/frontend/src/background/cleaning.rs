@@ -1,13 +1,16 @@
 //! Cleaning: what is needed still of stripes that are less than half needed goes into other stripes.
 //!
 //! It looks at slots in which much is dead, and goes by the extents there: of a piece, too, only some bytes may be
-//! needed still. As with folding, nobody waits for it: what is not any more as it was seen stays where it is.
+//! needed still. A stripe is freed as a whole, so one is left alone of which anything would have to stay. As with
+//! folding, nobody waits for it: what is not any more as it was seen stays where it is.
 
 use crate::look::answer;
+use crate::promise::Taking;
 use crate::{Frontend, Inner, PlacedStripe, Purpose, Shards, StripeError, Stripes};
 use bytes::BytesMut;
-use namespace::queries::sparse::{Part, parts};
-use namespace::queries::{accounts, pending};
+use namespace::queries::accounts;
+use namespace::queries::pending::{self, StripeAt};
+use namespace::queries::sparse::{Part, parts, references};
 use namespace::records::{Account, Stripe};
 use namespace::{Action, Move, Reply};
 use parking_lot::Mutex;
@@ -20,10 +23,16 @@ use types::{Cred, FileId, FsError, FsId, Slot, StripeId};
 
 /// A slot is looked at when one part in so many of its data is dead, and again when it has changed by half of that.
 const DEAD: u64 = 4;
-/// Stripes looked at together, extents in one step, moves of one command.
-const STRIPES: usize = 4096;
+/// Stripes counted together, in some 16 MiB of memory: each time, all extents of the slot are looked through.
+const STRIPES: usize = 1 << 17;
+/// Records in one step, moves of one command.
 const LOOK: usize = 1024;
 const MOVES: usize = 128;
+/// How often and how long it waits for space: garbage is freed within two of its looks.
+const WAITS: u32 = 10;
+const WAIT: Duration = Duration::from_millis(500);
+/// Doublings of the time after which a slot is tried again that could not be cleaned.
+const BACK_OFF_MAX: u32 = 6;
 
 /// Stripes that commands are adding pieces to: they must not turn into garbage in between.
 #[derive(Default)]
@@ -61,13 +70,43 @@ pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, period: 
     loop {
         ticks.tick().await;
         let Some(inner) = weak.upgrade() else { return };
-        match Frontend(inner).clean_due(&mut looked).await {
-            Ok(()) => {}
-            Err(FsError::NoSpace) => tracing::debug!("no room to clean"),
-            Err(error) => tracing::warn!(%error, "not cleaned; it is tried again"),
+        if let Err(error) = Frontend(inner).clean_due(&mut looked, period).await {
+            tracing::warn!(%error, "not cleaned; it is tried again");
         }
     }
 }
+
+/// What is remembered of a slot from one look to the next.
+#[derive(Clone, Copy, Default)]
+struct Looked {
+    /// Bytes that were dead when all was done that could be done.
+    dead: u64,
+    /// How often it could not be cleaned since it was the last time.
+    failures: u32,
+    /// It is left alone until then, on the monotonic clock.
+    until: Duration,
+}
+
+/// What is known of a stripe that may be cleaned.
+struct Counted {
+    record: Stripe,
+    /// Bytes that files of its slot need.
+    needed: u64,
+    /// Extents of its slot that can be moved, and the longest of them.
+    extents: u64,
+    longest: u32,
+}
+
+impl Counted {
+    fn count(&mut self, part: &Part) {
+        self.needed += u64::from(part.length);
+        self.extents += 1;
+        self.longest = self.longest.max(part.length);
+    }
+}
+
+/// What is to be moved of a slot, by the stripe that it leaves.
+type Leaving = BTreeMap<StripeId, Counted>;
 
 /// Bytes in stripes that no file needs, at least: those in no live piece, or those that files have less.
 fn dead(account: &Account) -> u64 {
@@ -87,21 +126,36 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         Ok(())
     }
 
-    async fn clean_due(&self, looked: &mut HashMap<Slot, u64>) -> Result<(), FsError> {
+    /// Cleans the slots whose turn it is; one that cannot be cleaned does not keep it from others.
+    async fn clean_due(&self, looked: &mut HashMap<Slot, Looked>, period: Duration) -> Result<(), FsError> {
+        let now = self.0.clock.monotonic();
         let due = self.with_ledger(|sums| {
             looked.retain(|slot, _| sums.slots.contains_key(slot));
-            let much = |account: &Account, of: u64| of > 0 && of >= account.data / DEAD;
             let turn = |slot: &Slot, account: &Account| {
-                let known = looked.get(slot).copied().unwrap_or(0);
-                much(account, dead(account)) && dead(account).abs_diff(known) >= account.data / DEAD / 2
+                let known = looked.get(slot).copied().unwrap_or_default();
+                let (dead, part) = (dead(account), account.data / DEAD);
+                dead > 0 && dead >= part && dead.abs_diff(known.dead) >= part / 2 && now >= known.until
             };
             let slots = sums.slots.iter().filter(|(slot, account)| turn(slot, account));
             slots.map(|(slot, _)| *slot).collect::<Vec<_>>()
         })?;
         for slot in due {
-            self.clean_slot(slot).await?;
-            let left = self.with_ledger(|sums| sums.slots.get(&slot).map(dead))?;
-            looked.insert(slot, left.unwrap_or(0));
+            let result = self.clean_slot(slot).await;
+            let known = looked.entry(slot).or_default();
+            match result {
+                Ok(()) => {
+                    let left = self.with_ledger(|sums| sums.slots.get(&slot).map(dead))?;
+                    *known = Looked { dead: left.unwrap_or(0), ..Looked::default() };
+                }
+                Err(error) => {
+                    known.until = self.0.clock.monotonic() + period * ((1 << known.failures) - 1);
+                    known.failures = (known.failures + 1).min(BACK_OFF_MAX);
+                    match error {
+                        FsError::NoSpace => tracing::debug!(slot = slot.0, "no room to clean"),
+                        error => tracing::warn!(slot = slot.0, %error, "not cleaned; it is tried again"),
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -111,58 +165,79 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         for fs in filesystems {
             let mut after = None;
             loop {
-                let page = answer(pending::live_in(&self.past_view(), slot, after, STRIPES))?;
-                let Some((last, _)) = page.last() else { break };
-                after = Some(*last);
-                // One that is not being laid now, after the view, has all the pieces that it will ever have.
-                let still = |stripe: &StripeId| !self.0.laying.has(*stripe);
-                let here = page.into_iter().filter(|(at, _)| at.fs == fs && still(&at.stripe));
-                self.clean_stripes(fs, slot, here.map(|(at, record)| (at.stripe, record)).collect()).await?;
+                let (stripes, next) = self.live_after(fs, slot, after).await?;
+                if !stripes.is_empty() {
+                    self.clean_stripes(fs, slot, stripes).await?;
+                }
+                after = next;
+                if after.is_none() {
+                    break;
+                }
             }
         }
         Ok(())
     }
 
-    /// Cleans those of the stripes that are worth it.
-    async fn clean_stripes(
+    /// Stripes of a filesystem in a slot, and where to go on.
+    async fn live_after(
         &self,
         fs: FsId,
         slot: Slot,
-        mut stripes: BTreeMap<StripeId, Stripe>,
-    ) -> Result<(), FsError> {
-        let mut needed: HashMap<StripeId, u64> = HashMap::new();
+        mut after: Option<StripeAt>,
+    ) -> Result<(Leaving, Option<StripeAt>), FsError> {
+        let mut found = Leaving::new();
+        while found.len() < STRIPES {
+            let page = answer(pending::live_in(&self.past_view(), slot, after, LOOK))?;
+            let Some((last, _)) = page.last() else { return Ok((found, None)) };
+            after = Some(*last);
+            // One that is not being laid now, after the view, has all the pieces that it will ever have.
+            let still = |stripe: &StripeId| !self.0.laying.has(*stripe);
+            let here = page.into_iter().filter(|(at, _)| at.fs == fs && still(&at.stripe));
+            let counted = |record| Counted { record, needed: 0, extents: 0, longest: 0 };
+            found.extend(here.map(|(at, record)| (at.stripe, counted(record))));
+            tokio::task::yield_now().await;
+        }
+        Ok((found, after))
+    }
+
+    /// Cleans those of the stripes that are worth it.
+    async fn clean_stripes(&self, fs: FsId, slot: Slot, mut stripes: Leaving) -> Result<(), FsError> {
         let mut from = None;
         loop {
+            let start = self.0.clock.monotonic();
             let (found, next) = answer(parts(&self.past_view(), fs, slot, from, LOOK))?;
-            for part in found.iter().filter(|part| stripes.contains_key(&part.stripe)) {
-                *needed.entry(part.stripe).or_default() += u64::from(part.length);
+            for part in &found {
+                if let Some(counted) = stripes.get_mut(&part.stripe) {
+                    counted.count(part);
+                }
             }
             from = next;
             if from.is_none() {
                 break;
             }
-            tokio::task::yield_now().await;
-        }
-        // One without any is garbage by now, or only files of other slots need it.
-        let worth = |bytes: u64, record: &Stripe| bytes > 0 && bytes * 2 < u64::from(record.length);
-        stripes.retain(|stripe, record| worth(needed.get(stripe).copied().unwrap_or(0), record));
-        let all: u64 = stripes.keys().filter_map(|stripe| needed.get(stripe)).sum();
-        let taken = stripes.values().map(Stripe::stored_bytes).sum();
-        // Short stripes may take no less when they are moved.
-        if self.0.stripes.stored_bytes(all) >= taken {
-            return Ok(());
+            self.rest(self.0.clock.monotonic().saturating_sub(start)).await;
         }
         let most = self.0.stripes.stripe_bytes_max();
+        let mut leaving = self.can_leave(fs, stripes, most).await?;
+        let needed = leaving.values().map(|counted| counted.needed).sum();
+        let taken = leaving.values().map(|counted| counted.record.stored_bytes()).sum();
+        // Short stripes may take no less when they are moved.
+        if self.0.stripes.stored_bytes(needed) >= taken {
+            return Ok(());
+        }
         let (mut taken, mut bytes, mut from) = (Vec::new(), 0, None);
         loop {
+            let start = self.0.clock.monotonic();
             let (found, next) = answer(parts(&self.past_view(), fs, slot, from, LOOK))?;
+            let took = self.0.clock.monotonic().saturating_sub(start);
             for part in found {
                 let length = part.length as usize;
-                if !stripes.contains_key(&part.stripe) || length > most {
+                // Also one that has come since is left out.
+                if length > most || !leaving.contains_key(&part.stripe) {
                     continue;
                 }
                 if bytes + length > most {
-                    self.clean_parts(fs, &stripes, &std::mem::take(&mut taken)).await?;
+                    self.clean_parts(fs, &mut leaving, std::mem::take(&mut taken)).await?;
                     bytes = 0;
                 }
                 bytes += length;
@@ -170,22 +245,53 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
             from = next;
             if from.is_none() {
-                return self.clean_parts(fs, &stripes, &taken).await;
+                return self.clean_parts(fs, &mut leaving, taken).await;
             }
+            self.rest(took).await;
         }
     }
 
-    /// Puts parts of stripes into a new one.
-    async fn clean_parts(
+    /// Those of the stripes that are worth it, and of which nothing would have to stay: neither what a file of
+    /// another slot needs too, nor what cannot be moved now.
+    async fn can_leave(&self, fs: FsId, stripes: Leaving, most: usize) -> Result<Leaving, FsError> {
+        let mut leaving = Leaving::new();
+        // One without any is garbage by now, or only files of other slots need it.
+        let worth = |it: &Counted| it.needed > 0 && it.needed * 2 < u64::from(it.record.length);
+        let chosen = stripes.into_iter().filter(|(_, it)| worth(it) && it.longest as usize <= most);
+        for (n, (stripe, counted)) in chosen.enumerate() {
+            if answer(references(&self.past_view(), fs, stripe))? == counted.extents {
+                leaving.insert(stripe, counted);
+            }
+            if n % LOOK == LOOK - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(leaving)
+    }
+
+    /// Puts parts of stripes into a new one, or into several where only shorter ones are taken.
+    async fn clean_parts(&self, fs: FsId, leaving: &mut Leaving, parts: Vec<Part>) -> Result<(), FsError> {
+        let mut waiting = vec![parts];
+        while let Some(parts) = waiting.pop() {
+            let Some(narrow) = self.clean_together(fs, leaving, &parts).await? else { continue };
+            leaving.retain(|_, counted| counted.longest as usize <= narrow);
+            let left = parts.into_iter().filter(|part| leaving.contains_key(&part.stripe));
+            waiting.extend(cut(left, narrow));
+        }
+        Ok(())
+    }
+
+    /// Puts parts of stripes into a new one; comes back with how long one may be where this would be too long.
+    async fn clean_together(
         &self,
         fs: FsId,
-        stripes: &BTreeMap<StripeId, Stripe>,
+        leaving: &Leaving,
         parts: &[Part],
-    ) -> Result<(), FsError> {
+    ) -> Result<Option<usize>, FsError> {
         let start = self.0.clock.monotonic();
         let (mut data, mut moves) = (BytesMut::new(), Vec::new());
         for part in parts {
-            let Some(record) = stripes.get(&part.stripe) else { continue };
+            let Some(Counted { record, .. }) = leaving.get(&part.stripe) else { continue };
             let range = part.at()..part.at().saturating_add(part.length);
             match self.0.stripes.read(PlacedStripe::of(part.stripe, record), range).await {
                 Ok(bytes) => {
@@ -200,20 +306,33 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 Err(error) => return Err(crate::flush::data_error(error)),
             }
         }
-        let Some(first) = moves.first() else { return Ok(()) };
+        let Some(first) = moves.first() else { return Ok(None) };
+        let taking = self.wait_to_clean(data.len()).await?;
         let stripe = self.stripe_id(FileId { fs, ino: first.ino }).await?;
         let place = match self.0.stripes.write(Purpose::Essential, fs, stripe, data.freeze()).await {
             Ok(place) => place,
-            // It is done in smaller parts when drives are back.
-            Err(StripeError::Narrow { .. }) => return Err(FsError::NoSpace),
+            Err(StripeError::Narrow { bytes_max }) => return Ok(Some(bytes_max)),
             Err(error) => return Err(crate::flush::data_error(error)),
         };
+        drop(taking);
         let moves = moves.chunks(MOVES).map(<[Move]>::to_vec).collect();
         let moved = self.relocate(fs, place, moves).await;
         self.0.progress.cleaned.fetch_add(moved.bytes, Ordering::Relaxed);
         moved.result?;
         self.rest(self.0.clock.monotonic().saturating_sub(start)).await;
-        Ok(())
+        Ok(None)
+    }
+
+    /// Takes space for a stripe; waits a while for what was cleaned before to be freed.
+    async fn wait_to_clean(&self, bytes: usize) -> Result<Taking<'_>, FsError> {
+        for _ in 0..WAITS {
+            if let Some(taking) = self.room_to_clean(bytes) {
+                return Ok(taking);
+            }
+            tokio::time::sleep(WAIT).await;
+            self.0.stripes.look_at_usage().await;
+        }
+        Err(FsError::NoSpace)
     }
 
     /// Lets extents point into a stripe that was written for them, and frees it when none does.
@@ -252,6 +371,23 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
         moved
     }
+}
+
+/// The same parts in groups of at most `most` bytes; none of them is longer.
+fn cut(parts: impl Iterator<Item = Part>, most: usize) -> Vec<Vec<Part>> {
+    let (mut groups, mut bytes): (Vec<Vec<Part>>, _) = (Vec::new(), 0);
+    for part in parts {
+        let length = part.length as usize;
+        match groups.last_mut() {
+            Some(group) if bytes + length <= most => group.push(part),
+            _ => {
+                groups.push(vec![part]);
+                bytes = 0;
+            }
+        }
+        bytes += length;
+    }
+    groups
 }
 
 /// What became of bytes that were to be moved.

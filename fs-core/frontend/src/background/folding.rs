@@ -138,6 +138,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn fold_runs(&self, fs: FsId, runs: &[Run]) -> Result<Folded, FsError> {
         let Some(first) = runs.first() else { return Ok(Folded::Done) };
         let stripe = self.stripe_id(FileId { fs, ino: first.ino }).await?;
+        // What waits in memory goes first.
+        let length = runs.iter().map(Run::length).sum();
+        let _taking = self.room_to_fold(length).ok_or(FsError::NoSpace)?;
         let place = match self.0.stripes.write(Purpose::Ordinary, fs, stripe, joined(runs)).await {
             Ok(place) => place,
             Err(StripeError::Narrow { bytes_max }) => return Ok(Folded::Narrow(bytes_max)),

@@ -180,7 +180,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     async fn scrub_stripe(&self, fs: FsId, place: PlacedStripe, at: &mut Reading) {
-        let result = self.0.stripes.verify(place).await;
+        // It may be long since the page was read, and what was freed meanwhile is no damage. What is live now is not
+        // freed before it has been garbage for a while.
+        let result = match self.lives(place.stripe) {
+            Ok(true) => self.0.stripes.verify(place).await,
+            Ok(false) => Err(StripeError::Gone(place.stripe)),
+            Err(error) => return at.failed(place.stripe, &error),
+        };
         let bytes = place.chunk_stored_bytes() * place.width();
         {
             let mut scrubbed = self.0.progress.scrubbed.lock();

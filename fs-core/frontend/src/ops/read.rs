@@ -80,31 +80,36 @@ async fn read_part<S: Shards, D: Stripes>(
     file: FileId,
     range: ByteRange,
 ) -> Result<Part, FsError> {
-    let mut gone = FsError::Io;
+    let mut failed: Option<(StripeError, Vec<Located>)> = None;
     for _ in 0..TRIES {
         let looked = fe.unlocked(|| look(fe, file, range)).await?;
         let Looked { size, range, located, over } = looked;
         if range.is_empty() {
             return Ok(Part { data: Bytes::new(), size });
         }
-        match assemble(fe, range, located, over).await {
+        // A stripe that was freed since the look may look like one whose drives are away.
+        if let Some((error, before)) = failed.take()
+            && !matches!(error, StripeError::Gone(_))
+            && before == located
+        {
+            return Err(data_error(error));
+        }
+        match assemble(fe, range, &located, over).await {
             Ok(data) => return Ok(Part { data, size }),
-            // Moved or freed since the look: look again.
-            Err(error @ StripeError::Gone(_)) => gone = data_error(error),
-            Err(error) => return Err(data_error(error)),
+            Err(error) => failed = Some((error, located)),
         }
     }
-    Err(gone)
+    Err(failed.map_or(FsError::Io, |(error, _)| data_error(error)))
 }
 
 async fn assemble<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     range: ByteRange,
-    located: Vec<Located>,
+    located: &[Located],
     over: Vec<(u64, Bytes)>,
 ) -> Result<Bytes, StripeError> {
     let whole = |run: &Located| run.range == range && over.is_empty();
-    if let [run] = located.as_slice()
+    if let [run] = located
         && whole(run)
         && let Some(data) = fetch(fe, run).await?
     {
@@ -115,7 +120,7 @@ async fn assemble<S: Shards, D: Stripes>(
         let at = position(offset - range.offset);
         buffer[at..at + data.len()].copy_from_slice(data);
     };
-    for run in &located {
+    for run in located {
         if let Some(data) = fetch(fe, run).await? {
             lay(run.range.offset, &data);
         }

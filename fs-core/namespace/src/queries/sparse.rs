@@ -4,7 +4,7 @@ use super::unfolded::Place;
 use super::{Answer, reader};
 use crate::command::Seen;
 use crate::keys::{self, kind};
-use crate::records::{Extent, Inode, Record, Source};
+use crate::records::{Extent, Inode, Piece, Record, Source};
 use map::{MapError, OrderedMap};
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
@@ -78,6 +78,21 @@ pub fn parts(
         }
     }
     Ok((stay, next))
+}
+
+/// How many extents, of whichever slot, refer to a stripe.
+///
+/// # Errors
+/// Those of the map.
+pub fn references(map: &dyn OrderedMap, fs: FsId, stripe: StripeId) -> Answer<u64> {
+    let (first, last) = (keys::piece(fs, stripe, 0), keys::piece(fs, stripe, u32::MAX));
+    let (mut sum, mut outcome) = (0u64, Ok(()));
+    map.scan(&first, &last, &mut |_, value| {
+        outcome = Piece::decode(value).map(|piece| sum = sum.saturating_add(u64::from(piece.references)));
+        outcome.is_ok()
+    })?;
+    outcome?;
+    Ok(sum)
 }
 
 fn is_of(part: &Part, slot: Slot) -> bool {

@@ -1,10 +1,11 @@
 //! Stripes that are needed in small part give their space back, and nobody sees it happen.
 
-use crate::rig::{Real, Rig, attr, clear, commit, directory, file, read, truncate, unlink, write};
+use crate::rig::{Real, Rig, attr, clear, commit, directory, file, read, root, truncate, unlink, write};
 use env::{Random, SeededRandom};
 use sim::weather::Weather;
 use std::time::Duration;
 use types::{Attr, FileId};
+use vfs::{CloneRange, Vfs};
 
 const STRIPE: usize = 64 << 10;
 
@@ -65,6 +66,84 @@ async fn what_is_mostly_overwritten_gives_its_space_back() {
     rig.must_be_empty().await;
 }
 
+/// To move what a clone keeps where it is would only take more space, for good.
+#[tokio::test(start_paused = true)]
+async fn what_a_clone_in_another_slot_keeps_is_not_moved() {
+    let mut rig = Rig::new(STRIPE);
+    let (real, top) = rig.start().await;
+    let (a, b) = (directory(&real, top, "a").await, directory(&real, top, "b").await);
+    assert_ne!(a.ino.slot(), b.ino.slot());
+    let (one, mut data) = long(&real, a, "one", 20).await;
+    let to = file(&real, b, "copy").await;
+    // Half of the stripes, and of one of them not all bytes.
+    let length = (10 * STRIPE - 8192) as u64;
+    let (from_open, to_open, from_offset, to_offset) = (None, None, 0, 0);
+    let clone = CloneRange { from: one, from_open, from_offset, to, to_open, to_offset, length };
+    real.clone_range(&root(), clone).await.unwrap();
+    let copied = data[..length as usize].to_vec();
+    wear(&real, one, &mut data, 7).await;
+    real.clean().await.unwrap();
+    assert_eq!(real.background().cleaned, 10 * 14_000);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(rig.stripes.count() <= 10 + 16 + 3, "{}", rig.stripes.count());
+    // They can go as soon as the clone is gone.
+    assert!(read(&real, to, 0, 1 << 20).await == copied[..]);
+    unlink(&real, b, "copy").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    real.clean().await.unwrap();
+    assert_eq!(real.background().cleaned, 20 * 14_000);
+    must_be(&real, one, &data, &attr(&real, one).await.unwrap()).await;
+    rig.audit_of(&real).await;
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_free_space_is_scattered_it_is_cleaned_into_shorter_stripes() {
+    let mut rig = Rig::new(STRIPE);
+    let (real, top) = rig.start().await;
+    let (one, mut data) = long(&real, top, "one", 12).await;
+    wear(&real, one, &mut data, 7).await;
+    // Each old stripe has 5,000 and 9,000 bytes left.
+    for (narrow, cleaned) in [(8_000, 0), (9_500, 12 * 14_000)] {
+        rig.stripes.narrow(narrow);
+        real.clean().await.unwrap();
+        assert_eq!(real.background().cleaned, cleaned);
+    }
+    must_be(&real, one, &data, &attr(&real, one).await.unwrap()).await;
+    rig.audit_of(&real).await;
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
+/// A stripe that cannot be read now.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_cannot_be_cleaned_does_not_stand_in_the_way_of_others() {
+    let mut rig = Rig::new(STRIPE);
+    let (real, top) = rig.start().await;
+    let mut files = Vec::new();
+    for n in 0..4 {
+        let dir = directory(&real, top, &format!("d{n}")).await;
+        let (one, mut data) = long(&real, dir, "one", 12).await;
+        wear(&real, one, &mut data, n).await;
+        files.push((dir.ino.slot(), one, data));
+    }
+    files.sort_by_key(|(slot, ..)| *slot);
+    let slot = files[0].0;
+    let of_first = |id: &types::StripeId| types::InodeId(id.0).slot() == slot;
+    rig.stripes.ids().into_keys().filter(of_first).for_each(|stripe| rig.stripes.keep_away(stripe));
+    tokio::time::sleep(rig.options.clean_period * 3).await;
+    assert_eq!(real.background().cleaned, 3 * 12 * 14_000);
+    rig.stripes.all_are_back();
+    tokio::time::sleep(rig.options.clean_period * 10).await;
+    assert_eq!(real.background().cleaned, 4 * 12 * 14_000);
+    for (_, one, data) in &files {
+        must_be(&real, *one, data, &attr(&real, *one).await.unwrap()).await;
+    }
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_full_drive_is_cleaned() {
     let mut rig = Rig::new(STRIPE);
@@ -85,6 +164,37 @@ async fn a_full_drive_is_cleaned() {
     for (one, data) in &files {
         assert!(read(&real, *one, 0, 1 << 20).await == data[..]);
     }
+    rig.audit_of(&real).await;
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
+/// Garbage takes seconds to be freed; until then cleaning only takes space.
+#[tokio::test(start_paused = true)]
+async fn cleaning_leaves_what_was_promised() {
+    const STORED: u64 = (STRIPE + 4096) as u64;
+    let mut rig = Rig::new(STRIPE);
+    // 50 stripes, 40 that overwrite most of them, 6 that wait, and 8 held back.
+    rig.stripes = rig.stripes.of_size((50 + 40 + 6 + 8) * STORED).holding_back(8 * STORED);
+    (rig.options.dirty_age, rig.options.clean_period) =
+        (Duration::from_secs(3600), Duration::from_secs(3600));
+    let (real, top) = rig.start().await;
+    let (one, mut data) = long(&real, top, "one", 50).await;
+    wear(&real, one, &mut data, 7).await;
+    assert_eq!(rig.stripes.count(), 90);
+    let two = file(&real, top, "two").await;
+    write(&real, two, 0, &[3; 6 * STRIPE]).await.unwrap();
+    let cleaning = tokio::spawn({
+        let real = real.clone();
+        async move { real.clean().await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(real.background().cleaned > 0);
+    commit(&real, two).await.unwrap();
+    cleaning.await.unwrap().unwrap();
+    assert_eq!(real.background().cleaned, 50 * 14_000);
+    assert_eq!(real.promised(), 0);
+    must_be(&real, one, &data, &attr(&real, one).await.unwrap()).await;
     rig.audit_of(&real).await;
     clear(&real, top).await;
     rig.must_be_empty().await;

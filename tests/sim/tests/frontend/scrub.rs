@@ -107,6 +107,28 @@ async fn what_is_removed_meanwhile_is_not_missed_and_does_not_come_back() {
     }
 }
 
+/// A page of stripes takes long, and each of them may be freed before its turn.
+#[tokio::test(start_paused = true)]
+async fn what_was_freed_before_its_turn_is_no_damage() {
+    const LONG: usize = 64 << 10;
+    let mut rig = Rig::new(LONG);
+    rig.options.scrub_period = PERIOD;
+    let (real, top) = rig.start().await;
+    let one = file(&real, top, "one").await;
+    for n in 0..4 {
+        write(&real, one, n << 20, &[1; 16 * LONG]).await.unwrap();
+    }
+    commit(&real, one).await.unwrap();
+    while real.background().scrubbed.bytes == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // At 256 KiB a second it takes 15 s, and freeing 4 s at most.
+    unlink(&real, top, "one").await.unwrap();
+    tokio::time::sleep(PERIOD).await;
+    assert_eq!((rig.stripes.missed(), real.background().scrubbed.lost, rig.stripes.count()), (0, 0, 0));
+    rig.must_be_empty().await;
+}
+
 /// A shard that cannot be read, just when the drives are in trouble, has not said that a stripe is not needed.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_looked_up_stays() {
