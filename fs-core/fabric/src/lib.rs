@@ -12,6 +12,7 @@ mod client;
 mod frame;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod outbox;
 mod server;
 mod token;
 
