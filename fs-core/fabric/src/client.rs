@@ -20,7 +20,8 @@ use tokio::time::timeout;
 /// How long the first words may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-type Answer<A> = Result<(A, Bytes), FabricError>;
+/// A reply and its payload.
+pub type Answer<A> = Result<(A, Bytes), FabricError>;
 type Local<Q, A> = dyn Fn(Q, Bytes) -> Pin<Box<dyn Future<Output = (A, Bytes)> + Send>> + Send + Sync;
 
 /// Calls a peer. Clones share the connection, which ends with the last of them.
