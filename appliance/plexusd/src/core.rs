@@ -8,6 +8,7 @@ use crate::folder::Folder;
 use crate::headrooms::{self, Headrooms};
 use crate::rebuild;
 use crate::shards::{OneShard, Shards};
+use crate::wires::Wires;
 use config::Config;
 use data::{StripeStore, StripeStoreConfig};
 use drive::Writer;
@@ -41,6 +42,7 @@ impl Core {
     pub(crate) async fn open(
         folder: &mut Folder,
         config: &Config,
+        wires: &Wires,
         random: Arc<dyn Random>,
     ) -> Result<Core, Box<dyn Error>> {
         let recorded = cluster_map::load_or_plan(folder, config)?;
@@ -50,6 +52,7 @@ impl Core {
             bytes: config.drive_size.0,
             cache_bytes: config.memory_cache.0,
             random: random.clone(),
+            wires: wires.clone(),
         };
         let now = Now::open(recorded, &settings, folder.state.drives, folder.state.complete).await?;
         if !folder.state.complete {

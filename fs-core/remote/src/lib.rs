@@ -13,6 +13,7 @@
 
 mod channels;
 mod client;
+mod door;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod held;
@@ -27,6 +28,6 @@ mod wire;
 pub const SOCKET: &str = "vfs.sock";
 
 pub use client::RemoteVfs;
-pub use fabric::Address;
-pub use link::{RemoteError, RemoteOptions};
+pub use door::TcpDoor;
+pub use link::{Address, RemoteError, RemoteOptions};
 pub use server::{ServeOptions, serve_tcp, serve_unix};
