@@ -5,12 +5,14 @@ use data::{ChunkPeer, RemoteDrive};
 use drive::ChunkStore;
 use env::Random;
 use fabric::{Address, Token};
+use metadata::{Anywhere, Member, RemoteShard, serve_shard_tcp};
 use parking_lot::Mutex;
 use serve::{Shutdown, Trigger};
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use types::ShardId;
 
 /// Where the kernel chooses the port.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -59,6 +61,27 @@ impl Wires {
             data::serve_drive_tcp(chunks, &cluster, listener, token, stopped.fired()).await;
         });
         Ok((Arc::new(peer), served))
+    }
+}
+
+impl Wires {
+    /// The way to a shard of `cluster`, and its server where there is one.
+    pub(crate) async fn shard<M: Member + Clone>(
+        &self,
+        here: M,
+        cluster: &[u8; 16],
+        id: ShardId,
+    ) -> io::Result<(Anywhere<M>, Served)> {
+        let Some((listener, token)) = self.listen().await? else {
+            return Ok((Anywhere::Here(here), Served::nothing()));
+        };
+        let address = Address::Tcp(listener.local_addr()?, token.clone());
+        let there = RemoteShard::new(&address, cluster, id);
+        let cluster = *cluster;
+        let served = Served::run(|mut stopped| async move {
+            serve_shard_tcp(here, (&cluster, id), listener, token, stopped.fired()).await;
+        });
+        Ok((Anywhere::There(there), served))
     }
 }
 
