@@ -84,7 +84,8 @@ async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Er
         .map_err(|error| format!("nfs.listen = {address}: {error}; another program may have the port").into())
 }
 
-/// Serves mounts of this machine: through a Unix socket, or through TCP where all roles use it.
+/// Serves mounts of this machine: through a Unix socket, or through TCP where all roles use it. What a former life has
+/// left of either is removed.
 async fn serve_mounts<V: vfs::Vfs>(
     data: &Path,
     wires: &Wires,
@@ -93,33 +94,22 @@ async fn serve_mounts<V: vfs::Vfs>(
     mut stopped: serve::Shutdown,
 ) -> Result<JoinHandle<()>, Box<dyn Error>> {
     TcpDoor::none(data)?;
-    let socket = mounts_door(data)?;
-    let Some((listener, token)) = wires.listen().await? else {
-        return Ok(tokio::spawn(remote::serve_unix(
-            files,
-            socket,
-            options,
-            async move { stopped.fired().await },
-        )));
-    };
-    drop(socket);
-    let door = TcpDoor::open(data, listener.local_addr()?, &token)?;
-    Ok(tokio::spawn(async move {
-        remote::serve_tcp(files, listener, token, options, async move { stopped.fired().await }).await;
-        drop(door);
-    }))
-}
-
-/// The socket that mounts on this machine connect to; what a former life left there is removed.
-fn mounts_door(data: &Path) -> Result<UnixListener, Box<dyn Error>> {
     let path = data.join(remote::SOCKET);
+    let socket = |error| format!("{}: {error}", path.display());
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(format!("{}: {error}", path.display()).into());
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(socket(error).into()),
         _ => {}
     }
-    UnixListener::bind(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+    let Some((listener, token)) = wires.listen().await? else {
+        let listener = UnixListener::bind(&path).map_err(socket)?;
+        let shutdown = async move { stopped.fired().await };
+        return Ok(tokio::spawn(remote::serve_unix(files, listener, options, shutdown)));
+    };
+    let door = TcpDoor::open(data, listener.local_addr()?, &token)?;
+    Ok(tokio::spawn(async move {
+        remote::serve_tcp(files, listener, token, options, stopped.fired()).await;
+        drop(door);
+    }))
 }
 
 /// Says how each door is entered.
