@@ -6,6 +6,8 @@
 
 mod anywhere;
 mod entries;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod known;
 mod member;
 mod serve;

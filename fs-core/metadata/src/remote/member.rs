@@ -59,6 +59,16 @@ impl RemoteShard {
 }
 
 impl Way {
+    /// To nobody.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn nowhere() -> Way {
+        let link = || {
+            let address = Address::Unix(std::path::PathBuf::new());
+            Link::new(address, String::new(), ShardLimits::of_connection())
+        };
+        Way { commands: link(), reads: link(), numbers: AtomicU64::new(1), released: Mutex::default() }
+    }
+
     /// For a new view.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)

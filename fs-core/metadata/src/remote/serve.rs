@@ -110,7 +110,12 @@ impl<M: Member> ShardDoor<M> {
         drop(gone);
     }
 
-    async fn answer(&self, peer: &Peer, ask: Ask, payload: Bytes) -> Result<(Tell, Bytes), Failure> {
+    pub(crate) async fn answer(
+        &self,
+        peer: &Peer,
+        ask: Ask,
+        payload: Bytes,
+    ) -> Result<(Tell, Bytes), Failure> {
         match ask {
             Ask::Submit => Ok((Tell::Reply, self.member.submit(payload).await?)),
             Ask::Tell => {

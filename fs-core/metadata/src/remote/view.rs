@@ -118,6 +118,24 @@ fn page(goes_on: bool) -> u32 {
     if goes_on { PAGE_ENTRIES as u32 } else { FIRST_ENTRIES }
 }
 
+#[cfg(feature = "fuzz")]
+impl RemoteView {
+    /// Takes an answer of somebody.
+    pub(crate) fn learns(&self, wants: &[Want], found: Vec<Found>, payload: Bytes) -> Result<(), MapError> {
+        self.learn(&mut self.state.lock(), wants, found, payload)
+    }
+
+    /// Whether anything is known.
+    pub(crate) fn begins(&self, ascending: bool) -> bool {
+        let known = self.known();
+        if ascending {
+            known.end_behind(b"\0\x07key").is_some()
+        } else {
+            known.begin_before(b"\0\x08").is_some()
+        }
+    }
+}
+
 /// Whether this brings nearer to an end what was asked.
 fn answers(want: &Want, found: &Found) -> bool {
     if found.entries as usize > PAGE_ENTRIES || found.from >= found.to {
