@@ -2,7 +2,7 @@
 
 use crate::bays::{Bay, BayError, bay_of};
 use crate::capacity::Sums;
-use crate::core::{Core, Files};
+use crate::core::{Core, Files, Shared};
 use crate::drives::{DriveChangeError, Drives, Now};
 use crate::exports::Exports;
 use crate::fsck::Checker;
@@ -28,7 +28,7 @@ pub(crate) struct Daemon {
     files: Arc<Files>,
     drives: Arc<Drives>,
     headrooms: Arc<Headrooms>,
-    exports: Arc<Exports<Files>>,
+    exports: Arc<Exports<Shared>>,
     random: Arc<dyn Random>,
     nfs: String,
     started: Instant,
@@ -39,7 +39,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) fn new(
         core: &Core,
-        exports: Arc<Exports<Files>>,
+        exports: Arc<Exports<Shared>>,
         nfs: String,
         random: Arc<dyn Random>,
     ) -> Daemon {

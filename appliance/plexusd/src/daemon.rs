@@ -12,16 +12,18 @@ use config::{Config, GroupSource};
 use env::{Random, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
-use remote::{ServeOptions, TcpDoor};
+use remote::{Coherent, ServeOptions, TcpDoor};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 /// Runs until told to stop.
 pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -40,14 +42,16 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     nfs.courtesy = config.nfs_lease;
     nfs.groups = (config.nfs_groups == GroupSource::Server).then(|| Arc::new(LocalFiles::system()));
     nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
-    let server = Server::open(core.files.clone(), nfs).await?;
+    // What everybody changes goes through here, so that mounts may trust what they have heard.
+    let shared = Arc::new(Coherent::new(core.files.clone(), begun));
+    let server = Server::open(shared.clone(), nfs).await?;
     let address = listener.local_addr()?;
     let (trigger, shutdown) = serve::shutdown();
     let serving = server.serve(listener, shutdown);
     tokio::pin!(serving);
 
     let paths = exports.paths();
-    let exports = Arc::new(exports.served(server.clone(), core.files.clone()));
+    let exports = Arc::new(exports.served(server.clone(), shared.clone()));
     let control = Arc::new(Daemon::new(&core, exports.clone(), address.to_string(), random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
@@ -55,8 +59,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
 
     let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
     let (stop_mounts, mounts_stopped) = serve::shutdown();
-    let mounts =
-        serve_mounts(&config.data, &wires, core.files.clone(), options_of_mounts, mounts_stopped).await?;
+    let mounts = serve_mounts(&config.data, &wires, shared, options_of_mounts, mounts_stopped).await?;
 
     announce(&config, &paths, address);
     loop {
@@ -89,7 +92,7 @@ async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Er
 async fn serve_mounts<V: vfs::Vfs>(
     data: &Path,
     wires: &Wires,
-    files: Arc<V>,
+    files: Arc<Coherent<V>>,
     options: ServeOptions,
     mut stopped: serve::Shutdown,
 ) -> Result<JoinHandle<()>, Box<dyn Error>> {

@@ -13,6 +13,7 @@ mod frame;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod link;
+mod outbox;
 mod server;
 mod token;
 
