@@ -58,7 +58,7 @@ impl Daemon {
 
     async fn capacity(&self, now: &Now, degraded: bool) -> Result<Capacity, ControlError> {
         // First the map and then the drives: chunks are there before the map says so, and gone before.
-        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+        let taken = self.files.taken().await.map_err(|e| failed("accounts", e))?;
         let open = || now.bays.iter().filter_map(|bay| bay.open.as_ref().ok().map(|open| (bay, open)));
         let (mut total, mut chunks, mut held_back) = (0, 0, 0);
         for stat in open().map(|(_, open)| open.chunks.stat()) {
@@ -84,8 +84,8 @@ impl Daemon {
         })
     }
 
-    fn background(&self) -> Result<Background, ControlError> {
-        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+    async fn background(&self) -> Result<Background, ControlError> {
+        let taken = self.files.taken().await.map_err(|e| failed("accounts", e))?;
         let frontend::Background { freed, folded, cleaned, checks, scrubbed } = self.files.background();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let job = |bytes, left| Job { bytes, left: Some(left) };
@@ -158,7 +158,7 @@ impl Control for Daemon {
         let parity = now.recorded.map.scheme.parity();
         let damage = now.worst_damage();
         let metadata = self.drives.metadata_left();
-        let background = self.background()?;
+        let background = self.background().await?;
         let health = match (damage, metadata) {
             _ if background.scrubbed.lost > 0 => Health::Lost,
             (0, Some(left)) if left >= parity => Health::Healthy,
@@ -250,18 +250,19 @@ impl Control for Daemon {
     }
 
     async fn filesystems(&self) -> Result<Filesystems, ControlError> {
-        let found = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
-        let report = |(name, id): (String, types::FsId)| {
-            let usage = self.files.usage_of(id).ok();
+        let found = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
+        let mut filesystems = Vec::with_capacity(found.len());
+        for (name, id) in found {
+            let usage = self.files.usage_of(id).await.ok();
             let (used, inodes) = (usage.map(|usage| usage.used), usage.map(|usage| usage.inodes));
-            FilesystemReport { id: id.0, name, used, inodes }
-        };
-        Ok(Filesystems { filesystems: found.into_iter().map(report).collect() })
+            filesystems.push(FilesystemReport { id: id.0, name, used, inodes });
+        }
+        Ok(Filesystems { filesystems })
     }
 
     async fn filesystem_create(&self, request: CreateFilesystem) -> Result<FilesystemReport, ControlError> {
         let name = request.name;
-        let known = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
+        let known = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
         if known.iter().any(|(other, _)| *other == name) {
             return Err(ControlError::new(
                 ErrorKind::Conflict,
