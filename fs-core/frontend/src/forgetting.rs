@@ -184,7 +184,6 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// What is remembered in some slots from `from` on, and where to go on.
-    #[expect(clippy::type_complexity, reason = "it is used here alone")]
     async fn replays_in_slots(
         &self,
         from: Slot,

@@ -50,7 +50,7 @@ pub(crate) fn message(small: &[u8], payload: &Bytes) {
     if let Ok(ShardTell(Ok(Tell::Read(found)))) = postcard::from_bytes(small) {
         for want in wants() {
             let view = RemoteView::new(Arc::new(Way::nowhere()), Locking::Nobody);
-            if view.learns(&[want.clone()], found.clone(), payload.clone()).is_ok() {
+            if view.learns(std::slice::from_ref(&want), found.clone(), payload.clone()).is_ok() {
                 let begins_known = match &want {
                     Want::Key { .. } => view.get(KEY).is_ok(),
                     Want::Range { ascending, .. } => view.begins(*ascending),

@@ -20,15 +20,14 @@ pub fn of_slot(map: &dyn OrderedMap, slot: Slot) -> Answer<Account> {
     Ok(sum)
 }
 
+/// Some of many, and where to go on; nowhere at the end.
+pub type Page<T> = (Vec<T>, Option<Slot>);
+
 /// The accounts of up to `most` slots from `from` on, over all their filesystems, in order, and where to go on.
 ///
 /// # Errors
 /// Those of the map.
-pub fn of_slots(
-    map: &dyn OrderedMap,
-    from: Slot,
-    most: usize,
-) -> Answer<(Vec<(Slot, Account)>, Option<Slot>)> {
+pub fn of_slots(map: &dyn OrderedMap, from: Slot, most: usize) -> Answer<Page<(Slot, Account)>> {
     let (mut found, mut next) = (Vec::new(), Some(from));
     for _ in 0..most {
         let Some(slot) = next.map_or(Ok(None), |next| used_slot(map, next))? else {
@@ -58,7 +57,7 @@ pub type Part = (FsId, u64, Account);
 ///
 /// # Errors
 /// Those of the map.
-pub fn of_filesystems(map: &dyn OrderedMap, from: Slot, most: usize) -> Answer<(Vec<Part>, Option<Slot>)> {
+pub fn of_filesystems(map: &dyn OrderedMap, from: Slot, most: usize) -> Answer<Page<Part>> {
     let (mut found, mut next) = (Vec::new(), Some(from));
     for _ in 0..most {
         let Some(slot) = next.map_or(Ok(None), |next| used_slot(map, next))? else {
