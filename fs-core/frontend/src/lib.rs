@@ -25,6 +25,7 @@ mod parts;
 mod present;
 mod promise;
 mod propose;
+mod removals;
 pub mod sim;
 mod stripe_ids;
 
@@ -35,6 +36,7 @@ pub use parts::{
     ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, ShardsView, StripeError, StripePage,
     Stripes, Usage, Verified,
 };
+pub use removals::{FilesystemRemoval, RemoveError};
 
 use background::{Laying, Progress, Work};
 use clients::Clients;
@@ -46,6 +48,7 @@ use metadata::Locking;
 use nodes::Nodes;
 use opens::Opens;
 use parking_lot::Mutex;
+use removals::Removals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -108,6 +111,7 @@ struct Inner<S, D> {
     nodes: Nodes,
     opens: Opens,
     locks: LockTable,
+    removals: Arc<Removals>,
     stripe_ids: StripeIds,
     /// Memory of what waits in all files, about.
     dirty_bytes: AtomicU64,
@@ -159,10 +163,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     fn start_with(parts: Parts<S, D>, random: &dyn Random, hasty: bool) -> Result<Self, FsError> {
         let Parts { shards, stripes, options, clock } = parts;
-        let (clients, forgetting) = {
+        let (clients, forgetting, removals) = {
             let view = shards.view(Locking::Nobody);
             let ended = look::answer(namespace::queries::client::ended(&view))?;
-            (Arc::new(Clients::recall(&view)?), Arc::new(Forgetting::recall(ended)))
+            let removals = Arc::new(Removals::recall(&view)?);
+            (Arc::new(Clients::recall(&view)?), Arc::new(Forgetting::recall(ended)), removals)
         };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let mut fold_key = [0; 16];
@@ -176,6 +181,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             nodes: Nodes::default(),
             opens: Opens::default(),
             locks: LockTable::default(),
+            removals,
             stripe_ids: StripeIds::default(),
             dirty_bytes: AtomicU64::new(0),
             promised: AtomicU64::new(0),

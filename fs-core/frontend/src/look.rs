@@ -64,11 +64,20 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Asks all shards as they are at one moment, the newest that there is.
     pub(crate) fn look<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
         let view = self.0.shards.view(Locking::AllOthers(None));
-        let found = query(&view);
+        let hiding = self.0.removals.hide(&view);
+        let found = query(&hiding);
+        if hiding.is_undecided() {
+            return Err(Stop::Away);
+        }
         if view.asked() <= 1 {
             return found.map_err(stop);
         }
         self.look_far(query)
+    }
+
+    /// As [`Self::look`] where one shard is asked, and what filesystems have that are being removed is seen too.
+    pub(crate) fn look_behind<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
+        query(&self.0.shards.view(Locking::AllOthers(None))).map_err(stop)
     }
 
     /// As [`Self::look`], for what is likely to need several shards: they are asked one after the other, and what
@@ -77,7 +86,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         for _ in 0..LOOKS_MAX {
             let view = self.0.shards.view(Locking::AllOthers(None));
             let recorder = Recorder::new(&view);
-            let found = query(&recorder);
+            let hiding = self.0.removals.hide(&recorder);
+            let found = query(&hiding);
+            if hiding.is_undecided() {
+                return Err(Stop::Away);
+            }
             if let Err(QueryError::Map(error @ MapError::Locked(_))) = found {
                 return Err(stop(error.into()));
             }

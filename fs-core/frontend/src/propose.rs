@@ -38,6 +38,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Proposes once, or finds the first answer where only that is wanted.
     pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
         let Ctx { cred, request, again, .. } = ctx.clone();
+        if !gives_back(&action) {
+            self.0.removals.present(fs).await?;
+        }
         if let Some(request) = &request {
             self.settled(request).await?;
         }
@@ -117,7 +120,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Does what is left to be done about an inode, to the end.
     pub(crate) async fn drain(&self, file: FileId) -> Result<(), FsError> {
         loop {
-            match self.outcome(&Ctx::new(Cred::root()), file.fs, Action::Drain { ino: file.ino }).await? {
+            let drained =
+                self.outcome(&Ctx::new(Cred::root()), file.fs, Action::Drain { ino: file.ino }).await;
+            // Of a filesystem that is being removed all goes together.
+            if drained == Err(FsError::Stale) {
+                return Ok(());
+            }
+            match drained? {
                 Ok(Reply::Drained { more: true }) => {}
                 Ok(_) => return Ok(()),
                 Err(Failure::Fs(error)) => return Err(error),
@@ -125,6 +134,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
         }
     }
+}
+
+/// Whether an action is for filesystems that are being removed, too.
+fn gives_back(action: &Action) -> bool {
+    matches!(action, Action::EmptySlot { .. } | Action::ForgetStripes { .. } | Action::ForgetReplays { .. })
 }
 
 /// The inodes whose pending work may stand in the way of an action.

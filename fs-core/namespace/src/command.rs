@@ -6,7 +6,7 @@ use locking::Holds;
 use serde::{Deserialize, Serialize};
 use types::{
     Attr, ByteRange, Cred, Device, FileId, FileKind, FsError, FsId, GroupId, InodeId, Mode, Name, RequestId,
-    SetAttr, StripeId, Time,
+    SetAttr, Slot, StripeId, Time,
 };
 
 /// A change of one filesystem on behalf of somebody.
@@ -33,6 +33,27 @@ pub enum Action {
         name: String,
         /// The key of the hash in its cookies, chosen at random by the proposer.
         hash_key: [u8; 16],
+    },
+    /// Takes a filesystem's name and makes its tree unreachable. What it has is removed by [`Action::EmptySlot`], slot by
+    /// slot, and then it is forgotten.
+    RemoveFilesystem {
+        /// Which.
+        id: FsId,
+    },
+    /// Goes on with removing what a filesystem that is being removed has in a slot. First all inodes of all its slots:
+    /// no command that is on its way finds anything to change then.
+    EmptySlot {
+        /// The slot.
+        slot: Slot,
+        /// Where to go on: the key that the last step told, or nothing.
+        from: Bytes,
+        /// Remove the inodes only.
+        inodes: bool,
+    },
+    /// Nothing is left of a filesystem that was being removed.
+    ForgetFilesystem {
+        /// Which.
+        id: FsId,
     },
     /// Makes an inode and its first name.
     Create(Create),
@@ -526,6 +547,12 @@ pub enum Reply {
     Drained {
         /// Whether more is left.
         more: bool,
+    },
+    /// To `EmptySlot`: the key to go on from, or nothing where all is gone that can go now. Garbage goes when its chunks
+    /// have been freed.
+    Emptied {
+        /// Where to go on.
+        next: Option<Bytes>,
     },
     /// To `Bury`: these will never be committed.
     Buried(Vec<StripeId>),

@@ -162,7 +162,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     async fn clean_slot(&self, slot: Slot) -> Result<(), FsError> {
         let filesystems = answer(accounts::filesystems_in(&self.past_view(), slot))?;
-        for fs in filesystems {
+        for fs in filesystems.into_iter().filter(|fs| self.0.removals.of(*fs).is_none()) {
             let mut after = None;
             loop {
                 let (stripes, next) = self.live_after(fs, slot, after).await?;

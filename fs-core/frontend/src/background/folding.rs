@@ -92,7 +92,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     async fn fold_slot(&self, slot: Slot, age: Duration) -> Result<(), FsError> {
         let filesystems = answer(accounts::filesystems_in(&self.past_view(), slot))?;
-        for fs in filesystems {
+        for fs in filesystems.into_iter().filter(|fs| self.0.removals.of(*fs).is_none()) {
             self.fold_part(fs, slot, age).await?;
         }
         Ok(())

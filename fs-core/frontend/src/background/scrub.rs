@@ -182,7 +182,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn scrub_stripe(&self, fs: FsId, place: PlacedStripe, at: &mut Reading) {
         // It may be long since the page was read, and what was freed meanwhile is no damage. What is live now is not
         // freed before it has been garbage for a while.
-        let result = match self.lives(place.stripe) {
+        let result = match self.lives(fs, place.stripe) {
             Ok(true) => self.0.stripes.verify(place).await,
             Ok(false) => Err(StripeError::Gone(place.stripe)),
             Err(error) => return at.failed(place.stripe, &error),
@@ -201,7 +201,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 "scrubbing found damage and made it good"
             ),
             Ok(_) => {}
-            Err(StripeError::Gone(_)) => match self.lives(place.stripe) {
+            Err(StripeError::Gone(_)) => match self.lives(fs, place.stripe) {
                 Ok(true) => {
                     tracing::error!(
                         stripe = place.stripe.0,
@@ -222,9 +222,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Whether files need a stripe; one that they do not need, they never will again.
-    fn lives(&self, stripe: StripeId) -> Result<bool, FsError> {
+    fn lives(&self, fs: FsId, stripe: StripeId) -> Result<bool, FsError> {
         let known = answer(accounts::find_stripe(&self.past_view(), stripe))?;
-        Ok(known.is_some_and(|known| known.live))
+        Ok(known.is_some_and(|known| known.live) && self.0.removals.of(fs).is_none())
     }
 
     /// Frees chunks that nobody needs; what cannot be freed is found by the search for orphans.

@@ -20,7 +20,8 @@ pub struct FilesystemUsage {
 
 /// A sum over slots, and how long it is good for: summing looks into every slot.
 pub(crate) struct Counted {
-    usage: BTreeMap<FsId, FilesystemUsage>,
+    /// With bytes on drives.
+    usage: BTreeMap<FsId, (FilesystemUsage, u64)>,
     until: Duration,
 }
 
@@ -53,18 +54,31 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// [`FsError::Stale`] when there is no such filesystem; those of reading the metadata.
     pub fn usage_of(&self, fs: FsId) -> Result<FilesystemUsage, FsError> {
+        if self.0.removals.of(fs).is_some() {
+            return Err(FsError::Stale);
+        }
+        let (usage, _) = self.counted(fs)?.ok_or(FsError::Stale)?;
+        if usage.inodes > 0 { Ok(usage) } else { Err(FsError::Stale) }
+    }
+
+    /// Inodes of a filesystem, and bytes on drives of its stripes, as of a moment ago.
+    pub(crate) fn left_of(&self, fs: FsId) -> Result<(u64, u64), FsError> {
+        Ok(self.counted(fs)?.map_or((0, 0), |(usage, stored)| (usage.inodes, stored)))
+    }
+
+    fn counted(&self, fs: FsId) -> Result<Option<(FilesystemUsage, u64)>, FsError> {
         let mut counted = self.0.counted.lock();
         let begin = self.0.clock.monotonic();
         if counted.as_ref().is_none_or(|counted| begin >= counted.until) {
             let sums = answer(accounts::of_filesystems(&self.past_view()))?;
-            let usage = sums
-                .into_iter()
-                .map(|(fs, (inodes, account))| (fs, FilesystemUsage { inodes, used: account.used }));
+            let usage = sums.into_iter().map(|(fs, (inodes, account))| {
+                let stored = account.stored.saturating_add(account.garbage_stored);
+                (fs, (FilesystemUsage { inodes, used: account.used }, stored))
+            });
             let usage = usage.collect();
             let end = self.0.clock.monotonic();
             *counted = Some(Counted { usage, until: end + KEPT_MIN.max((end - begin) * KEPT_TIMES) });
         }
-        let usage = counted.as_ref().and_then(|counted| counted.usage.get(&fs));
-        usage.copied().filter(|usage| usage.inodes > 0).ok_or(FsError::Stale)
+        Ok(counted.as_ref().and_then(|counted| counted.usage.get(&fs)).copied())
     }
 }
