@@ -27,6 +27,14 @@ struct Batch {
     inline: Option<Bytes>,
 }
 
+impl Batch {
+    /// Bytes that stay with the metadata until they are folded.
+    fn bytes_kept(&self) -> u64 {
+        let kept = |extent: &&Extent| matches!(extent.source, Changed::Inline(_));
+        self.extents.iter().filter(kept).map(Extent::length).sum()
+    }
+}
+
 /// What became of a commit.
 enum Committed {
     /// It took effect; the change attribute.
@@ -239,6 +247,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
             let (error, refused) = match self.commit_action(file, action).await {
                 Ok(Committed::Done(now)) => {
+                    self.0.ledger.kept(batch.bytes_kept());
                     (times, change, write_time) = (0, now, false);
                     continue;
                 }

@@ -7,14 +7,21 @@ use namespace::queries::accounts;
 use namespace::records::Account;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use types::{FsError, Slot};
 
 const WORDS: usize = 65_536 / 64;
+/// More than there can be.
+const UNKNOWN: u64 = u64::MAX;
 
 /// The sums of this frontend. Bounded by the number of slots.
 pub(crate) struct Ledger {
     stale: Mutex<Stale>,
     sums: Mutex<Sums>,
+    /// Bytes of small writes in `sums`; [`UNKNOWN`] before they were read.
+    unfolded: AtomicU64,
+    /// Those of commits since.
+    unfolded_since: AtomicU64,
 }
 
 /// Slots whose accounts may have changed since they were read, one bit each.
@@ -39,6 +46,8 @@ impl Default for Ledger {
         Ledger {
             stale: Mutex::new(Stale { any: true, all: true, bits: vec![0; WORDS] }),
             sums: Mutex::default(),
+            unfolded: AtomicU64::new(UNKNOWN),
+            unfolded_since: AtomicU64::new(0),
         }
     }
 }
@@ -88,6 +97,11 @@ impl Ledger {
         }
     }
 
+    /// A commit was acknowledged that keeps so many bytes with the metadata.
+    pub(crate) fn kept(&self, bytes: u64) {
+        self.unfolded_since.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     /// Nobody knows what has changed.
     pub(crate) fn mark_all(&self) {
         let mut stale = self.stale.lock();
@@ -96,15 +110,28 @@ impl Ledger {
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// Bytes of small writes that are kept with the metadata until they are folded; not less than there are, and no
+    /// more once [`Self::with_ledger`] has looked.
+    pub(crate) fn unfolded(&self) -> u64 {
+        let ledger = &self.0.ledger;
+        if ledger.unfolded.load(Ordering::Acquire) == UNKNOWN && self.with_ledger(|_| ()).is_err() {
+            return 0;
+        }
+        ledger.unfolded.load(Ordering::Acquire).saturating_add(ledger.unfolded_since.load(Ordering::Acquire))
+    }
+
     /// Looks at the sums, which have in them every command that was acknowledged before; of a transaction the parts
     /// that have been finished.
     pub(crate) fn with_ledger<T>(&self, look: impl FnOnce(&Sums) -> T) -> Result<T, FsError> {
         let ledger = &self.0.ledger;
         let mut sums = ledger.sums.lock();
         // First the marks and then the view: what changes in between is in the view, and marked again.
+        // A commit marks its slots before it counts beside them: what counts now is in the view, or marked.
+        let in_view = ledger.unfolded_since.load(Ordering::Acquire);
         let (all, slots) = {
             let mut stale = ledger.stale.lock();
             if !stale.any {
+                ledger.unfolded_since.fetch_sub(in_view, Ordering::AcqRel);
                 return Ok(look(&sums));
             }
             (stale.all, stale.take())
@@ -122,6 +149,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         if read.is_err() {
             ledger.mark_all();
         }
+        ledger.unfolded.store(sums.total.unfolded_bytes, Ordering::Release);
+        ledger.unfolded_since.fetch_sub(in_view, Ordering::AcqRel);
         read.map(|()| look(&sums))
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
     Ok(StatFsReply {
         total: usage.total,
         free: usage.free,
-        available: usage.free.saturating_sub(fe.0.dirty_bytes.load(Ordering::Relaxed)),
+        available: usage.free.saturating_sub(fe.0.dirty_bytes.load(Ordering::Relaxed) + fe.unfolded()),
         files,
         files_free: (1u64 << InodeId::SEQUENCE_BITS).saturating_sub(files),
     })

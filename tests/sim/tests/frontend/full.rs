@@ -1,6 +1,8 @@
 //! Full drives: it is the write that is told, never who asks for durability.
 
-use crate::rig::{Rig, clear, commit, directory, file, name, read, refused, root, truncate, unlink, write};
+use crate::rig::{
+    Rig, attr, clear, commit, directory, file, name, read, refused, root, truncate, unlink, write,
+};
 use env::{Random, SeededRandom};
 use frontend::Room;
 use sim::weather::Weather;
@@ -53,6 +55,44 @@ async fn what_was_acknowledged_fits_and_what_does_not_fit_is_not_acknowledged() 
         rig.must_be_empty().await;
     }
     assert!(refusals > 100, "the drive was never full: {refusals}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_writes_count_until_they_are_in_stripes() {
+    let mut rig = Rig::new(64 << 10);
+    // Folding has room for nothing: less is left than a stripe takes that is worth it.
+    rig.stripes = rig.stripes.of_size(400_000).worth_from(200_000);
+    rig.options.fold_age = std::time::Duration::from_secs(3600);
+    let (real, top) = rig.start().await;
+    let big = file(&real, top, "big").await;
+    while write(&real, big, attr(&real, big).await.unwrap().size, &[1; 20_000]).await.is_ok() {
+        commit(&real, big).await.unwrap();
+    }
+    truncate(&real, big, attr(&real, big).await.unwrap().size - 60_000).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+
+    // As a database appends to its log.
+    let log = file(&real, top, "log").await;
+    let mut at = 0;
+    let append = async |at: u64| write(&real, log, at, &[2; 8192]).await;
+    while append(at).await.is_ok() {
+        commit(&real, log).await.unwrap();
+        at += 8192;
+        assert!(at < 400_000, "they are taken without bound");
+    }
+    assert!(at > 8192, "what is free is for them, too");
+    let stat = real.statfs(&root(), StatFs { fs: top.fs }).await.unwrap();
+    assert_eq!(stat.free - stat.available, at);
+    refused(append(at).await, FsError::NoSpace);
+    assert_eq!(read(&real, log, 0, 1 << 20).await.len() as u64, at);
+    // What is removed makes room; and rewriting the same takes nothing more, however often.
+    truncate(&real, log, 8192).await.unwrap();
+    for _ in 0..50 {
+        append(8192).await.unwrap();
+        commit(&real, log).await.unwrap();
+    }
+    clear(&real, top).await;
+    rig.must_be_empty().await;
 }
 
 #[tokio::test(start_paused = true)]
