@@ -1,7 +1,7 @@
 //! One life of the daemon: start, serve, reload on SIGHUP, drain on SIGTERM.
 
 use crate::args::Options;
-use crate::control::Daemon;
+use crate::control::{Daemon, Doors};
 use crate::core::Core;
 use crate::descriptors;
 use crate::exports::{Exports, Loaded};
@@ -11,7 +11,7 @@ use config::{Config, GroupSource};
 use env::{Random, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
-use remote::ServeOptions;
+use remote::{Mounts, ServeOptions};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,12 +45,15 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
 
     let paths = exports.paths();
     let exports = Arc::new(exports.served(server.clone(), core.files.clone()));
-    let control = Arc::new(Daemon::new(&core, exports.clone(), address.to_string(), random.clone()));
+    let mounted = Mounts::default();
+    let doors_of = Doors { exports: exports.clone(), mounts: mounted.clone(), nfs: address.to_string() };
+    let control = Arc::new(Daemon::new(&core, doors_of, random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
 
-    let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
+    let options_of_mounts =
+        ServeOptions { instance: random.next(), client_lease: config.nfs_lease, mounts: mounted };
     let mounts = mounts_door(&config.data)?;
     let (stop_mounts, mut mounts_stopped) = serve::shutdown();
     let files = core.files.clone();

@@ -28,4 +28,4 @@ pub const SOCKET: &str = "vfs.sock";
 
 pub use client::RemoteVfs;
 pub use link::{Address, RemoteError, RemoteOptions};
-pub use server::{ServeOptions, serve_tcp, serve_unix};
+pub use server::{Mounts, ServeOptions, serve_tcp, serve_unix};

@@ -6,6 +6,7 @@ use fabric::{Client, FabricError, Token};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use types::FsId;
 use vfs::ClientId;
 
 /// Where the daemon listens.
@@ -63,14 +64,18 @@ pub(crate) struct Greeted {
     pub(crate) known: bool,
 }
 
-pub(crate) async fn connect(address: &Address, client: ClientId) -> Result<Greeted, RemoteError> {
+pub(crate) async fn connect(
+    address: &Address,
+    client: ClientId,
+    mounted: Option<FsId>,
+) -> Result<Greeted, RemoteError> {
     let peer = match address {
         Address::Unix(path) => Client::connect_unix(path, wire::SERVICE, wire::limits()).await?,
         Address::Tcp(address, token) => {
             Client::connect_tcp(*address, token, wire::SERVICE, wire::limits()).await?
         }
     };
-    match peer.call(Ask::Hello { client }, Bytes::new(), None).await?.0 {
+    match peer.call(Ask::Hello { client, mounted }, Bytes::new(), None).await?.0 {
         Tell::Hello { instance, known } => Ok(Greeted { client: peer, instance, known }),
         Tell::Done(_) => Err(RemoteError::Confused),
     }

@@ -9,8 +9,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use types::Cred;
-use vfs::{ClientId, Ctx, EndClient, Vfs};
+use types::{Cred, FsId};
+use vfs::{ClientId, Ctx, EndClient, Reply, Vfs};
 
 /// How the daemon serves.
 #[derive(Clone, Debug)]
@@ -19,6 +19,27 @@ pub struct ServeOptions {
     pub instance: u64,
     /// How long opens and locks of a client without connection are kept.
     pub client_lease: Duration,
+    /// Where it is kept who has mounted what.
+    pub mounts: Mounts,
+}
+
+/// What the processes have mounted that are connected. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Mounts(Arc<Mutex<HashMap<u64, FsId>>>);
+
+impl Mounts {
+    /// How many processes have a filesystem mounted.
+    #[must_use]
+    pub fn of(&self, fs: FsId) -> usize {
+        self.0.lock().values().filter(|mounted| **mounted == fs).count()
+    }
+
+    fn note(&self, connection: u64, fs: Option<FsId>) {
+        match fs {
+            Some(fs) => self.0.lock().insert(connection, fs),
+            None => self.0.lock().remove(&connection),
+        };
+    }
 }
 
 /// Serves `vfs` to processes of this user and of the superuser until `shutdown`.
@@ -66,7 +87,8 @@ impl<V: Vfs> Service<V> {
         Arc::new(Service { vfs, options, clients: Arc::default() })
     }
 
-    fn hello(&self, peer: &Peer, client: ClientId) -> Tell {
+    fn hello(&self, peer: &Peer, client: ClientId, mounted: Option<FsId>) -> Tell {
+        self.options.mounts.note(peer.connection, mounted);
         let mut clients = self.clients.lock();
         let known = clients.of.contains_key(&client);
         clients.of.entry(client).or_default().insert(peer.connection);
@@ -78,9 +100,12 @@ impl<V: Vfs> Service<V> {
 impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
     async fn handle(&self, peer: &Peer, ask: Ask, payload: Bytes) -> (Tell, Bytes) {
         match ask {
-            Ask::Hello { client } => (self.hello(peer, client), Bytes::new()),
+            Ask::Hello { client, mounted } => (self.hello(peer, client, mounted), Bytes::new()),
             Ask::Do { ctx, request } => {
                 let reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
+                if let Ok(Reply::Filesystem(found)) = &reply {
+                    self.options.mounts.note(peer.connection, Some(found.root.fs));
+                }
                 let (reply, data) = wire::split_reply(reply);
                 (Tell::Done(reply), data)
             }
@@ -88,6 +113,7 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
     }
 
     fn gone(&self, peer: &Peer) {
+        self.options.mounts.note(peer.connection, None);
         let mut clients = self.clients.lock();
         let lonely: Vec<ClientId> = clients
             .of

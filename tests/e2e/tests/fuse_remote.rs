@@ -4,7 +4,7 @@
 
 use fabric::Token;
 use model::Model;
-use remote::{Address, RemoteOptions, RemoteVfs, ServeOptions};
+use remote::{Address, Mounts, RemoteOptions, RemoteVfs, ServeOptions};
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +50,8 @@ impl Daemon {
             let _entered = runtime.enter();
             UnixListener::bind(&self.path).unwrap()
         };
-        let options = ServeOptions { instance: self.life, client_lease: self.lease };
+        let options =
+            ServeOptions { instance: self.life, client_lease: self.lease, mounts: Mounts::default() };
         runtime.spawn(remote::serve_unix(self.model.clone(), listener, options, pending()));
         self.running = Some(runtime);
     }
@@ -135,7 +136,8 @@ async fn the_suite_holds_over_tcp() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let token = Token::new([3; 32]);
-    let options = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
+    let options =
+        ServeOptions { instance: 1, client_lease: Duration::from_secs(60), mounts: Mounts::default() };
     let server = tokio::spawn(remote::serve_tcp(model.clone(), listener, token.clone(), options, pending()));
     let vfs = RemoteVfs::connect(Address::Tcp(address, token), RemoteOptions::new(1)).await.unwrap();
     suites::run(&vfs, model.root()).await;
