@@ -196,7 +196,7 @@ impl DriveSettings {
             ..MapOptions::default()
         };
         let opening = move || {
-            let log = DriveLog::open(&directory.log(), LogOptions::default()).map_err(|e| e.to_string())?;
+            let log = directory.open_log(LogOptions::default()).map_err(|e| e.to_string())?;
             let map = directory.open_map(&map_options).map_err(|e| e.to_string())?;
             Ok::<_, String>((log, map))
         };

@@ -27,5 +27,6 @@ mod wire;
 pub const SOCKET: &str = "vfs.sock";
 
 pub use client::RemoteVfs;
-pub use link::{Address, RemoteError, RemoteOptions};
+pub use fabric::Address;
+pub use link::{RemoteError, RemoteOptions};
 pub use server::{Mounts, ServeOptions, serve_tcp, serve_unix};

@@ -2,21 +2,10 @@
 
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
-use fabric::{Client, FabricError, Token};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use fabric::{Address, Client, FabricError};
 use std::time::Duration;
 use types::FsId;
 use vfs::ClientId;
-
-/// Where the daemon listens.
-#[derive(Clone, Debug)]
-pub enum Address {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// A TCP port, with the daemon's token.
-    Tcp(SocketAddr, Token),
-}
 
 /// How a mount deals with its daemon.
 #[derive(Clone, Debug)]
@@ -69,12 +58,7 @@ pub(crate) async fn connect(
     client: ClientId,
     mounted: Option<FsId>,
 ) -> Result<Greeted, RemoteError> {
-    let peer = match address {
-        Address::Unix(path) => Client::connect_unix(path, wire::SERVICE, wire::limits()).await?,
-        Address::Tcp(address, token) => {
-            Client::connect_tcp(*address, token, wire::SERVICE, wire::limits()).await?
-        }
-    };
+    let peer: Client<Ask, Tell> = address.connect(wire::SERVICE, wire::limits()).await?;
     match peer.call(Ask::Hello { client, mounted }, Bytes::new(), None).await?.0 {
         Tell::Hello { instance, known } => Ok(Greeted { client: peer, instance, known }),
         Tell::Done(_) => Err(RemoteError::Confused),

@@ -23,6 +23,7 @@ mod options;
 mod pages;
 mod status;
 mod translate;
+mod waiters;
 
 mod ops {
     //! The requests of the kernel, by what they are about.

@@ -24,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "nfs-session", run: nfs::session, seeds: nfs::session_seeds },
     Target { name: "fabric", run: wire::fabric, seeds: wire::fabric_seeds },
     Target { name: "drive", run: drive::fuzz::decode, seeds: drive::fuzz::seeds },
+    Target { name: "drive-messages", run: data::fuzz::decode, seeds: data::fuzz::seeds },
     Target { name: "log", run: metadata::fuzz::decode, seeds: metadata::fuzz::seeds },
     Target { name: "commands", run: commands::run, seeds: commands::seeds },
     Target { name: "keys", run: keys::run, seeds: keys::seeds },

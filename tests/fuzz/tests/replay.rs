@@ -54,6 +54,7 @@ replays! {
     nfs_session "nfs-session" 2
     fabric "fabric" 50
     drive "drive" 50
+    drive_messages "drive-messages" 50
     log "log" 50
     commands "commands" 10
     keys "keys" 10
