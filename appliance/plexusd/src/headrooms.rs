@@ -153,12 +153,23 @@ impl Headrooms {
     }
 }
 
-/// Hears which drives there are now and then: `of` tells.
-pub(crate) async fn run(headrooms: Arc<Headrooms>, of: impl Fn() -> BTreeMap<DriveId, Headroom>) {
+/// Hears which drives there are now and then: `of` tells. Whenever there is less room than before, logs and maps are
+/// told to `let_go` of what they do not need.
+pub(crate) async fn run(
+    headrooms: Arc<Headrooms>,
+    of: impl Fn() -> BTreeMap<DriveId, Headroom>,
+    let_go: impl Fn(),
+) {
     let mut ticks = tokio::time::interval(CHANGES);
+    let mut before = Room::Ample;
     loop {
         ticks.tick().await;
         headrooms.update(of());
+        let room = headrooms.seen().room;
+        if room < before {
+            let_go();
+        }
+        before = room;
     }
 }
 
@@ -270,7 +281,8 @@ fn room(free: u64, held: u64, whole: u64, spare: u64) -> Room {
     if held >= whole && free >= spare {
         Room::Ample
     } else if free >= spare / 4 {
-        Room::Scarce
+        // The lower half is for what frees space.
+        if held + free.min(spare) >= whole / 2 { Room::Scarce } else { Room::Freeing }
     } else {
         Room::None
     }
@@ -293,7 +305,9 @@ mod tests {
             (16, 64, 64, Room::Ample),
             (10, 64, 58, Room::Scarce),
             (0, 64, 48, Room::Scarce),
-            (0, 10, 0, Room::Scarce),
+            (0, 17, 1, Room::Freeing),
+            (0, 10, 0, Room::Freeing),
+            (0, 32, 16, Room::Scarce),
             (0, 2, 0, Room::None),
             (20, 30, 30, Room::Scarce),
             (40, 30, 38, Room::Scarce),

@@ -197,6 +197,8 @@ pub enum Room {
     /// Nothing: a log that is full cannot go on.
     None,
     /// What frees space, or was promised.
+    Freeing,
+    /// What needs no new space.
     Scarce,
     /// Everything.
     Ample,

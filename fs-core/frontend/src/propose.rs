@@ -3,7 +3,7 @@
 use crate::{Frontend, Room, Shards, Stripes};
 use map::OrderedMap;
 use metadata::MetadataError;
-use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
+use namespace::{Action, Applied, Claim, Command, Failure, Outcome, Reply};
 use std::time::Duration;
 use types::{Cred, FileId, FsError, FsId};
 use vfs::Ctx;
@@ -73,13 +73,17 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         Ok(outcome)
     }
 
-    /// Refuses what is new where logs and maps have little room; waits a while, before what makes room is refused too.
+    /// Refuses what is new where logs and maps have little room, and all but what makes room where they have very little;
+    /// waits a while, before that is refused too.
     async fn room_to_change(&self, action: &Action) -> Result<(), FsError> {
+        let claim = action.claim();
         for _ in 0..LOOKS {
             match self.0.stripes.metadata_room() {
                 Room::Ample => return Ok(()),
-                _ if action.takes_space() => return Err(FsError::NoSpace),
+                _ if claim == Claim::New => return Err(FsError::NoSpace),
                 Room::Scarce => return Ok(()),
+                Room::Freeing if claim == Claim::Freeing => return Ok(()),
+                Room::Freeing => return Err(FsError::NoSpace),
                 Room::None => tokio::time::sleep(LOOK).await,
             }
         }

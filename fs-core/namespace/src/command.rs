@@ -262,22 +262,38 @@ pub struct Channels {
 }
 
 impl Action {
-    /// Whether it is for something new, and may be refused where space is short. All others make space, or must
-    /// be taken so that space can be made: an NFS client that removes an open file renames it, and one that comes
-    /// back is remembered first.
+    /// What it asks of the space that is left for logs and maps.
     #[must_use]
-    pub fn takes_space(&self) -> bool {
+    pub fn claim(&self) -> Claim {
         match self {
             Action::MakeFilesystem { .. }
             | Action::Create(_)
             | Action::Link { .. }
-            | Action::CloneRange { .. } => true,
-            Action::SetXattr { value, .. } => value.is_some(),
-            Action::Space { space, .. } => *space != Space::Punch,
-            // What is committed was promised.
-            _ => false,
+            | Action::CloneRange { .. } => Claim::New,
+            Action::SetXattr { value, .. } if value.is_some() => Claim::New,
+            Action::Space { space, .. } if *space != Space::Punch => Claim::New,
+            Action::SetAttr { set, .. } if set.size.is_none() => Claim::Other,
+            Action::Rename { .. }
+            | Action::Relocate { .. }
+            | Action::NoteScrub { .. }
+            | Action::Bury { .. }
+            | Action::Unbury { .. } => Claim::Other,
+            // What is committed was promised, and what a client may have has to be known before it can remove anything.
+            _ => Claim::Freeing,
         }
     }
+}
+
+/// What a command asks of the space that is left for logs and maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// It is for something new: refused where space is short.
+    New,
+    /// It neither needs nor frees anything to speak of: refused where it could use up what freeing needs. An NFS client
+    /// that removes an open file renames it.
+    Other,
+    /// It frees space, or was promised that it fits.
+    Freeing,
 }
 
 /// An inode to make.

@@ -101,6 +101,7 @@ async fn where_logs_and_maps_have_no_room_only_what_frees_space_is_taken() {
     let (real, top) = rig.start().await;
     let (old, kept) = (file(&real, top, "old").await, file(&real, top, "kept").await);
     let gone = directory(&real, top, "gone").await;
+    file(&real, top, "third").await;
     write(&real, old, 0, &[1; 100_000]).await.unwrap();
     write(&real, kept, 0, &[2; 10]).await.unwrap();
     commit(&real, old).await.unwrap();
@@ -135,18 +136,31 @@ async fn where_logs_and_maps_have_no_room_only_what_frees_space_is_taken() {
     assert_eq!(opened.attr.size, 0);
     refused(real.open(&root(), empty("new")).await, FsError::NoSpace);
     // As an NFS client removes a file that is open.
-    let moved = Rename {
+    let again = |from: &str, to: &str| Rename {
         from_dir: top,
-        from_name: name("old"),
+        from_name: name(from),
         to_dir: top,
-        to_name: name(".nfs1"),
+        to_name: name(to),
         how: RenameHow::Replace,
     };
-    real.rename(&root(), moved).await.unwrap();
+    real.rename(&root(), again("old", ".nfs1")).await.unwrap();
     unlink(&real, top, ".nfs1").await.unwrap();
     crate::rig::close(&real, opened.open).await;
     truncate(&real, kept, 1).await.unwrap();
     real.rmdir(&root(), Rmdir { dir: top, name: name("gone") }).await.unwrap();
+
+    rig.stripes.set_room(Room::Freeing);
+    let chmod = SetAttrOf {
+        file: kept,
+        open: None,
+        set: SetAttr { mode: Some(mode), ..SetAttr::default() },
+        if_ctime: None,
+    };
+    refused(real.setattr(&root(), chmod.clone()).await, FsError::NoSpace);
+    refused(real.rename(&root(), again("kept", "else")).await, FsError::NoSpace);
+    refused(write(&real, kept, 0, &[5; 10]).await, FsError::NoSpace);
+    truncate(&real, kept, 1).await.unwrap();
+    unlink(&real, top, "third").await.unwrap();
 
     rig.stripes.set_room(Room::None);
     refused(unlink(&real, top, "kept").await, FsError::NoSpace);
