@@ -11,7 +11,6 @@ mod recount;
 mod removing;
 mod scrub;
 
-pub(crate) use cleaning::Laying;
 pub(crate) use progress::Progress;
 pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};

@@ -15,6 +15,7 @@ mod explain;
 mod flush;
 mod forgetting;
 mod grace;
+mod laying;
 mod ledger;
 mod locks;
 mod look;
@@ -38,10 +39,11 @@ pub use parts::{
 };
 pub use removals::{FilesystemRemoval, RemoveError};
 
-use background::{Laying, Progress, Work};
+use background::{Progress, Work};
 use clients::Clients;
 use env::{Clock, Random};
 use forgetting::Forgetting;
+use laying::Laying;
 use ledger::Ledger;
 use locks::LockTable;
 use metadata::Locking;
