@@ -8,8 +8,10 @@ use crate::look::answer;
 use crate::propose::unexpected;
 use crate::{Frontend, Inner, Shards, Stripes};
 use bytes::Bytes;
+use namespace::queries::accounts;
 use namespace::queries::removal::{self, Left};
 use namespace::{Action, Reply};
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -17,17 +19,24 @@ use types::{Cred, FsError, FsId, Slot};
 
 /// Time between two looks, while something waits for chunks to be freed.
 const PERIOD: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(3600);
 /// Slots worked on at the same time.
 const AT_ONCE: usize = 4;
 /// Slots looked at before others get their turn.
 const LOOK: usize = 64;
 
+/// How far a filesystem has come: the slots in which only garbage is left, once that is so in all.
+type Waiting = Option<Vec<Slot>>;
+
 pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
+    let mut under_way: BTreeMap<FsId, Waiting> = BTreeMap::new();
     loop {
         let Some(inner) = weak.upgrade() else { return };
         let this = Frontend(inner);
-        for fs in this.0.removals.gone() {
-            match this.give_back(fs).await {
+        let gone = this.0.removals.gone();
+        under_way.retain(|fs, _| gone.contains(fs));
+        for fs in gone {
+            match this.give_back(fs, under_way.entry(fs).or_default()).await {
                 Ok(true) => {
                     tracing::info!(fs = fs.0, "nothing is left of a filesystem that was removed");
                     this.forget_removal(fs);
@@ -38,7 +47,7 @@ pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
                 }
             }
         }
-        let wait = if this.0.removals.gone().is_empty() { Duration::from_secs(3600) } else { PERIOD };
+        let wait = if this.0.removals.gone().is_empty() { IDLE } else { PERIOD };
         drop(this);
         let Some(removals) = weak.upgrade().map(|inner| inner.removals.clone()) else { return };
         let _ = tokio::time::timeout(wait, removals.more.notified()).await;
@@ -47,7 +56,29 @@ pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Removes what can be removed now; whether nothing is left.
-    async fn give_back(&self, fs: FsId) -> Result<bool, FsError> {
+    async fn give_back(&self, fs: FsId, waiting: &mut Waiting) -> Result<bool, FsError> {
+        match waiting {
+            None => self.empty(fs).await?,
+            Some(slots) if !slots.is_empty() => {
+                self.look_again(fs, slots).await?;
+                if !slots.is_empty() {
+                    return Ok(false);
+                }
+            }
+            Some(_) => {}
+        }
+        // All slots are looked at only before the first garbage is waited for, and after the last.
+        let left = self.slots_left(fs, |_| true).await?;
+        let done = left.is_empty();
+        *waiting = Some(left);
+        if done {
+            self.propose_as(Cred::root(), FsId(0), Action::ForgetFilesystem { id: fs }).await?;
+        }
+        Ok(done)
+    }
+
+    /// Removes all but garbage.
+    async fn empty(&self, fs: FsId) -> Result<(), FsError> {
         loop {
             let open = self.slots_open(fs).await?;
             if open.is_empty() {
@@ -56,12 +87,23 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             self.empty_slots(fs, open, true).await?;
         }
         let full = self.slots_left(fs, |left| !left.only_garbage).await?;
-        self.empty_slots(fs, full, false).await?;
-        if !self.slots_left(fs, |_| true).await?.is_empty() {
-            return Ok(false);
+        self.empty_slots(fs, full, false).await
+    }
+
+    /// Removes what is left in slots whose garbage has been freed; those of which anything is left stay in the list.
+    async fn look_again(&self, fs: FsId, slots: &mut Vec<Slot>) -> Result<(), FsError> {
+        let mut freed = Vec::new();
+        for part in slots.chunks(LOOK) {
+            let view = self.past_view();
+            for slot in part {
+                let left = answer(removal::left_in(&view, fs, *slot))?;
+                freed.extend(left.is_none_or(|left| !left.only_garbage).then_some(*slot));
+            }
+            tokio::task::yield_now().await;
         }
-        self.propose_as(Cred::root(), FsId(0), Action::ForgetFilesystem { id: fs }).await?;
-        Ok(true)
+        self.empty_slots(fs, freed.clone(), false).await?;
+        slots.retain(|slot| freed.binary_search(slot).is_err());
+        Ok(())
     }
 
     /// Slots in which an inode is, or could be made. None, and there never will be: an inode is made in a directory.
@@ -83,9 +125,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let view = self.view_of_all()?;
         let (mut slots, mut from, mut looked) = (Vec::new(), Some(Slot(0)), 0usize);
         while let Some(at) = from {
-            let Some(left) = answer(removal::left(&view, fs, at))? else { break };
-            slots.extend(which(&left).then_some(left.slot));
-            from = left.slot.0.checked_add(1).map(Slot);
+            let Some(slot) = answer(accounts::used_slot(&view, at))? else { break };
+            let left = answer(removal::left_in(&view, fs, slot))?;
+            slots.extend(left.filter(&which).map(|left| left.slot));
+            from = slot.0.checked_add(1).map(Slot);
             looked += 1;
             if looked.is_multiple_of(LOOK) {
                 tokio::task::yield_now().await;

@@ -1,7 +1,6 @@
 //! Filesystems that are being removed, and what is left of them.
 
 use super::Answer;
-use super::pending::used_slot;
 use crate::keys::{self, kind};
 use crate::records::{Counters, Record, Removal};
 use map::{MapError, OrderedMap};
@@ -32,22 +31,6 @@ pub fn removals(map: &dyn OrderedMap) -> Answer<Vec<(FsId, Removal)>> {
     })?;
     outcome?;
     Ok(found)
-}
-
-/// What is left of a filesystem in the first slot from `from` on that has anything of it.
-///
-/// # Errors
-/// Those of the map.
-pub fn left(map: &dyn OrderedMap, fs: FsId, from: Slot) -> Answer<Option<Left>> {
-    let mut next = used_slot(map, from)?;
-    while let Some(slot) = next {
-        let (first, end) = keys::all_in(fs, slot);
-        if any(map, &first, &end)? {
-            return Ok(Some(in_slot(map, fs, slot)?));
-        }
-        next = slot.0.checked_add(1).map_or(Ok(None), |after| used_slot(map, Slot(after)))?;
-    }
-    Ok(None)
 }
 
 /// What is left of a filesystem in a slot, if anything is.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commands::removal::RECORDS;
-use crate::queries::removal::{left, removals};
+use crate::queries::removal::{Left, left_in, removals};
 use crate::records::Removal;
 use types::Slot;
 
@@ -43,7 +43,7 @@ impl Remover {
         for inodes in [true, false] {
             let mut at = Slot(0);
             loop {
-                let next = left(&self.map, FS, at).unwrap();
+                let next = self.left_from(at);
                 match next {
                     Some(next) if !inodes || next.open => {
                         self.slot = next.slot;
@@ -64,6 +64,19 @@ impl Remover {
             }
         }
         self.of_cluster(Action::ForgetFilesystem { id: FS }).unwrap();
+    }
+
+    /// What is left in the first slot from `at` on that has anything.
+    fn left_from(&self, at: Slot) -> Option<Left> {
+        let mut next = queries::accounts::used_slot(&self.map, at).unwrap();
+        while let Some(slot) = next {
+            if let Some(left) = left_in(&self.map, FS, slot).unwrap() {
+                return Some(left);
+            }
+            next =
+                slot.0.checked_add(1).and_then(|n| queries::accounts::used_slot(&self.map, Slot(n)).unwrap());
+        }
+        None
     }
 
     /// The chunks of garbage are gone.
@@ -173,15 +186,15 @@ fn much_of_everything_goes_in_bounded_steps_that_do_not_pass_by_what_is_gone() {
     }
     // Inode, two entries, two extents, to be folded, piece and stripe.
     assert_eq!(steps, (FILES + 1) / RECORDS + 7 * FILES / RECORDS);
-    let found = left(&this.map, FS, Slot(0)).unwrap().unwrap();
+    let found = this.left_from(Slot(0)).unwrap();
     assert!(found.only_garbage && !found.open, "{found:?}");
     this.empty(false);
-    assert!(left(&this.map, FS, Slot(0)).unwrap().is_some(), "it stays until its chunks are gone");
-    while left(&this.map, FS, Slot(0)).unwrap().is_some_and(|left| left.only_garbage) {
+    assert!(this.left_from(Slot(0)).is_some(), "it stays until its chunks are gone");
+    while this.left_from(Slot(0)).is_some_and(|left| left.only_garbage) {
         this.free();
     }
     this.empty(false);
-    assert_eq!(left(&this.map, FS, Slot(0)).unwrap(), None);
+    assert_eq!(this.left_from(Slot(0)), None);
 }
 
 #[test]
