@@ -2,7 +2,7 @@
 
 use crate::bays::{Bay, BayError, bay_of};
 use crate::capacity::Sums;
-use crate::core::{Core, DEFAULT_FILESYSTEM, Files};
+use crate::core::{Core, DEFAULT_FILESYSTEM, Files, Shared};
 use crate::drives::{DriveChangeError, Drives, Now};
 use crate::exports::Exports;
 use crate::fsck::Checker;
@@ -17,7 +17,6 @@ use drive::ChunkKey;
 use drive::footprint::metadata_bytes;
 use env::Random;
 use frontend::RemoveError;
-use remote::Mounts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -39,8 +38,9 @@ pub(crate) struct Daemon {
 
 /// What filesystems are entered by.
 pub(crate) struct Doors {
-    pub(crate) exports: Arc<Exports<Files>>,
-    pub(crate) mounts: Mounts,
+    pub(crate) exports: Arc<Exports<Shared>>,
+    /// What mounts and NFS clients see.
+    pub(crate) shared: Arc<Shared>,
     /// Where the NFS head listens.
     pub(crate) nfs: String,
 }
@@ -306,7 +306,7 @@ impl Control for Daemon {
                     exported.join(" and ")
                 ));
             }
-            if self.doors.mounts.of(fs) > 0 {
+            if self.doors.shared.mounts_of(fs) > 0 {
                 return conflict(format!("{name} is mounted here: unmount it first, or say --force"));
             }
         }
@@ -317,6 +317,8 @@ impl Control for Daemon {
             }
             Err(RemoveError::Fs(error)) => return Err(failed(&name, error)),
         }
+        // Nobody trusts what was heard of it before.
+        self.doors.shared.gone(fs).await;
         // What was set for it must not let anybody into another one of that name.
         self.doors.exports.remove_of(&name).await?;
         let left = self.removing()?.into_iter().find(|removal| removal.id == fs.0);

@@ -27,6 +27,9 @@ pub(crate) const DEFAULT_FILESYSTEM: &str = "default";
 /// The file system of this daemon.
 pub(crate) type Files = Frontend<Shards, DataPlane>;
 
+/// The same, as all heads see it.
+pub(crate) type Shared = remote::Coherent<Files>;
+
 /// Everything below the heads.
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,

@@ -11,15 +11,17 @@ use config::{Config, GroupSource};
 use env::{Random, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
-use remote::{Mounts, ServeOptions};
+use remote::{Coherent, ServeOptions};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs until told to stop.
 pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -37,27 +39,26 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     nfs.courtesy = config.nfs_lease;
     nfs.groups = (config.nfs_groups == GroupSource::Server).then(|| Arc::new(LocalFiles::system()));
     nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
-    let server = Server::open(core.files.clone(), nfs).await?;
+    // What everybody changes goes through here, so that mounts may trust what they have heard.
+    let shared = Arc::new(Coherent::new(core.files.clone(), begun));
+    let server = Server::open(shared.clone(), nfs).await?;
     let address = listener.local_addr()?;
     let (trigger, shutdown) = serve::shutdown();
     let serving = server.serve(listener, shutdown);
     tokio::pin!(serving);
 
     let paths = exports.paths();
-    let exports = Arc::new(exports.served(server.clone(), core.files.clone()));
-    let mounted = Mounts::default();
-    let doors_of = Doors { exports: exports.clone(), mounts: mounted.clone(), nfs: address.to_string() };
+    let exports = Arc::new(exports.served(server.clone(), shared.clone()));
+    let doors_of = Doors { exports: exports.clone(), shared: shared.clone(), nfs: address.to_string() };
     let control = Arc::new(Daemon::new(&core, doors_of, random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
 
-    let options_of_mounts =
-        ServeOptions { instance: random.next(), client_lease: config.nfs_lease, mounts: mounted };
+    let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
     let mounts = mounts_door(&config.data)?;
     let (stop_mounts, mut mounts_stopped) = serve::shutdown();
-    let files = core.files.clone();
-    let mounts = tokio::spawn(remote::serve_unix(files, mounts, options_of_mounts, async move {
+    let mounts = tokio::spawn(remote::serve_unix(shared, mounts, options_of_mounts, async move {
         mounts_stopped.fired().await
     }));
 

@@ -61,6 +61,6 @@ pub(crate) async fn connect(
     let peer: Client<Ask, Tell> = address.connect(wire::SERVICE, wire::limits()).await?;
     match peer.call(Ask::Hello { client, mounted }, Bytes::new(), None).await?.0 {
         Tell::Hello { instance, known } => Ok(Greeted { client: peer, instance, known }),
-        Tell::Done(_) => Err(RemoteError::Confused),
+        _ => Err(RemoteError::Confused),
     }
 }

@@ -1,5 +1,6 @@
 //! The daemon's end: answers requests, and ends clients that have gone for good.
 
+use crate::coherent::{Coherent, TRUST};
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
 use fabric::{Handler, Peer, Token};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use types::{Cred, FsId};
-use vfs::{ClientId, Ctx, EndClient, Reply, Vfs};
+use vfs::{ClientId, Ctx, EndClient, GetAttrReply, LookupReply, Reply, Vfs};
 
 /// How the daemon serves.
 #[derive(Clone, Debug)]
@@ -19,32 +20,11 @@ pub struct ServeOptions {
     pub instance: u64,
     /// How long opens and locks of a client without connection are kept.
     pub client_lease: Duration,
-    /// Where it is kept who has mounted what.
-    pub mounts: Mounts,
-}
-
-/// What the processes have mounted that are connected. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Mounts(Arc<Mutex<HashMap<u64, FsId>>>);
-
-impl Mounts {
-    /// How many processes have a filesystem mounted.
-    #[must_use]
-    pub fn of(&self, fs: FsId) -> usize {
-        self.0.lock().values().filter(|mounted| **mounted == fs).count()
-    }
-
-    fn note(&self, connection: u64, fs: Option<FsId>) {
-        match fs {
-            Some(fs) => self.0.lock().insert(connection, fs),
-            None => self.0.lock().remove(&connection),
-        };
-    }
 }
 
 /// Serves `vfs` to processes of this user and of the superuser until `shutdown`.
 pub async fn serve_unix<V: Vfs>(
-    vfs: Arc<V>,
+    vfs: Arc<Coherent<V>>,
     listener: UnixListener,
     options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
@@ -55,7 +35,7 @@ pub async fn serve_unix<V: Vfs>(
 
 /// Serves `vfs` to whoever knows `token` until `shutdown`.
 pub async fn serve_tcp<V: Vfs>(
-    vfs: Arc<V>,
+    vfs: Arc<Coherent<V>>,
     listener: TcpListener,
     token: Token,
     options: ServeOptions,
@@ -67,7 +47,7 @@ pub async fn serve_tcp<V: Vfs>(
 
 /// Shared with the tasks that end clients.
 struct Service<V> {
-    vfs: Arc<V>,
+    vfs: Arc<Coherent<V>>,
     options: ServeOptions,
     clients: Arc<Mutex<Clients>>,
 }
@@ -83,12 +63,12 @@ struct Clients {
 }
 
 impl<V: Vfs> Service<V> {
-    fn new(vfs: Arc<V>, options: ServeOptions) -> Arc<Service<V>> {
+    fn new(vfs: Arc<Coherent<V>>, options: ServeOptions) -> Arc<Service<V>> {
         Arc::new(Service { vfs, options, clients: Arc::default() })
     }
 
     fn hello(&self, peer: &Peer, client: ClientId, mounted: Option<FsId>) -> Tell {
-        self.options.mounts.note(peer.connection, mounted);
+        self.vfs.mounts(peer.connection, mounted);
         let mut clients = self.clients.lock();
         let known = clients.of.contains_key(&client);
         clients.of.entry(client).or_default().insert(peer.connection);
@@ -102,18 +82,37 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
         match ask {
             Ask::Hello { client, mounted } => (self.hello(peer, client, mounted), Bytes::new()),
             Ask::Do { ctx, request } => {
-                let reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
-                if let Ok(Reply::Filesystem(found)) = &reply {
-                    self.options.mounts.note(peer.connection, Some(found.root.fs));
+                let mark = self.vfs.mark();
+                let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
+                let heard = match &mut reply {
+                    Ok(
+                        Reply::GetAttr(GetAttrReply { attr, trust })
+                        | Reply::Lookup(LookupReply { attr, trust }),
+                    ) => Some((attr.file, trust)),
+                    Ok(Reply::Filesystem(found)) => {
+                        self.vfs.mounts(peer.connection, Some(found.root.fs));
+                        None
+                    }
+                    _ => None,
+                };
+                if let Some((file, trust)) = heard
+                    && self.vfs.grant(ctx.client, file, mark)
+                {
+                    *trust = TRUST;
                 }
                 let (reply, data) = wire::split_reply(reply);
                 (Tell::Done(reply), data)
+            }
+            Ask::Changes { client } => (Tell::Changes(self.vfs.changes(client).await), Bytes::new()),
+            Ask::Forgotten { told } => {
+                self.vfs.forgotten(&told);
+                (Tell::Noted, Bytes::new())
             }
         }
     }
 
     fn gone(&self, peer: &Peer) {
-        self.options.mounts.note(peer.connection, None);
+        self.vfs.mounts(peer.connection, None);
         let mut clients = self.clients.lock();
         let lonely: Vec<ClientId> = clients
             .of
@@ -125,6 +124,7 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
         // Outside a runtime the process is ending, and everything of its clients with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         for client in lonely {
+            self.vfs.deaf(client);
             clients.turn += 1;
             let turn = clients.turn;
             clients.left.insert(client, turn);

@@ -1,5 +1,6 @@
 //! What travels: the contract's own requests and replies, bulk data beside them.
 
+use crate::coherent::Told;
 use bytes::Bytes;
 use fabric::{Limits, Query};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use types::{FsError, FsId};
 use vfs::{ClientId, Ctx, LockKind, Reply, Request};
 
 /// Name and version of what is spoken; a daemon of another version refuses.
-pub(crate) const SERVICE: &str = "vfs/3";
+pub(crate) const SERVICE: &str = "vfs/4";
 
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a greeting comes once a connection")]
@@ -17,11 +18,19 @@ pub(crate) enum Ask {
     Hello { client: ClientId, mounted: Option<FsId> },
     /// A request; data to write are the payload.
     Do { ctx: Ctx, request: Request },
+    /// Which files are about to change that the client trusts; waits until there are some.
+    Changes { client: ClientId },
+    /// The client trusts these no more.
+    Forgotten { told: Vec<Told> },
 }
 
 impl Query for Ask {
     fn waits(&self) -> bool {
-        matches!(self, Ask::Do { request: Request::Lock(lock), .. } if lock.wait && lock.kind != LockKind::Unlock)
+        match self {
+            Ask::Do { request: Request::Lock(lock), .. } => lock.wait && lock.kind != LockKind::Unlock,
+            Ask::Changes { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -31,6 +40,10 @@ pub(crate) enum Tell {
     Hello { instance: u64, known: bool },
     /// The outcome; data that were read are the payload.
     Done(Result<Reply, FsError>),
+    /// To [`Ask::Changes`].
+    Changes(Vec<Told>),
+    /// To [`Ask::Forgotten`].
+    Noted,
 }
 
 /// Groups of a caller and entries of a listing are the largest of the small parts.

@@ -4,7 +4,7 @@
 
 use fuse::{Mount, MountOptions};
 use model::Model;
-use remote::{Address, Mounts, RemoteOptions, RemoteVfs, ServeOptions};
+use remote::{Address, RemoteOptions, RemoteVfs, ServeOptions};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let session = if arguments.get(1).is_some_and(|how| how == "remote") {
         let socket = std::env::temp_dir().join(format!("fuse_model_mount.{}", std::process::id()));
         let listener = UnixListener::bind(&socket)?;
-        let serve =
-            ServeOptions { instance: 1, client_lease: Duration::from_secs(60), mounts: Mounts::default() };
-        tokio::spawn(remote::serve_unix(model, listener, serve, std::future::pending()));
+        let serve = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
+        let shared = Arc::new(remote::Coherent::new(model, std::time::Instant::now()));
+        tokio::spawn(remote::serve_unix(shared, listener, serve, std::future::pending()));
         let vfs = RemoteVfs::connect(Address::Unix(socket.clone()), RemoteOptions::new(1)).await?;
         std::fs::remove_file(socket)?;
         let mount = Mount::new(Arc::new(vfs), root, options, runtime);

@@ -2,6 +2,7 @@
 
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::{directory, inode};
+use std::time::Duration;
 use types::{FileId, FsError};
 use vfs::{Ctx, Lookup, LookupParent, LookupReply};
 
@@ -14,7 +15,7 @@ pub(crate) async fn lookup<S: Shards, D: Stripes>(
         let (ino, inode) =
             fe.look_far(|map| directory::lookup(map, &ctx.cred, request.dir, &request.name))?;
         let file = FileId { ino, ..request.dir };
-        Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)) })
+        Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)), trust: Duration::ZERO })
     })
     .await
 }
@@ -26,5 +27,5 @@ pub(crate) async fn lookup_parent<S: Shards, D: Stripes>(
 ) -> Result<LookupReply, FsError> {
     let look = || fe.look_far(|map| directory::parent(map, &ctx.cred, request.dir));
     let (ino, inode) = fe.unlocked(look).await?;
-    Ok(LookupReply { attr: inode::attr_of(FileId { ino, ..request.dir }, &inode) })
+    Ok(LookupReply { attr: inode::attr_of(FileId { ino, ..request.dir }, &inode), trust: Duration::ZERO })
 }

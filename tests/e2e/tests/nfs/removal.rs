@@ -75,7 +75,11 @@ async fn a_filesystem_is_gone_at_both_doors_at_once_and_its_space_comes_back() {
     let (handle, open) = (handle.object.clone(), open.stateid);
     assert!(client.on(&handle, write(open, 0, &[7; 100_000])).await.is_ok());
 
+    // The mount has just heard of these, and trusts it for a while.
+    assert!(std::fs::metadata(&mount.0).is_ok() && std::fs::metadata(mount.0.join("d2/small")).is_ok());
     plexus(&daemon, &["filesystem", "delete", "second", "--yes", "--force"]).unwrap();
+    is_stale(std::fs::metadata(&mount.0));
+    is_stale(opened.metadata());
     is_stale(opened.read(&mut [0; 10]));
     is_stale(opened.write_all_at(b"late", 0).and_then(|()| opened.sync_all()));
     is_stale(std::fs::read_dir(&mount.0));
