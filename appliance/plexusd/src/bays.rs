@@ -92,13 +92,6 @@ impl OpenDrive {
         !self.map_failed.load(Ordering::Relaxed)
     }
 
-    /// See [`DriveLog::press`].
-    pub(crate) fn press_log(&self) {
-        if let Some(log) = &*self.log.lock() {
-            log.press();
-        }
-    }
-
     /// The log fell out of its shard.
     pub(crate) fn log_failed(&self) {
         self.log_failed.store(true, Ordering::Relaxed);

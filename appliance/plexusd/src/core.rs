@@ -91,17 +91,10 @@ impl Core {
         let background = [
             tokio::spawn(rebuild::run(drives.clone(), files.clone(), rebuilt.clone())),
             tokio::spawn(copies::run(drives.clone())),
-            tokio::spawn(headrooms::run(
-                headrooms.clone(),
-                {
-                    let drives = drives.clone();
-                    move || drives.now().headrooms()
-                },
-                {
-                    let drives = drives.clone();
-                    move || drives.now().press_logs()
-                },
-            )),
+            tokio::spawn(headrooms::run(headrooms.clone(), {
+                let drives = drives.clone();
+                move || drives.now().headrooms()
+            })),
         ];
         Ok(Core { files, drives, headrooms, rebuilt, background })
     }

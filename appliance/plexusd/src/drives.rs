@@ -79,13 +79,6 @@ impl Now {
         self.bays.iter().filter(|bay| bay.is_whole()).map(|bay| (bay.drive, bay.headroom())).collect()
     }
 
-    /// Has the maps of all shards made durable, so that logs and journals let go of what only these needed.
-    pub(crate) fn press_logs(&self) {
-        for open in self.bays.iter().filter_map(|bay| bay.open.as_ref().ok()) {
-            open.press_log();
-        }
-    }
-
     /// Opens every bay; the first start of a folder makes the drives.
     pub(crate) async fn open(
         recorded: Recorded,

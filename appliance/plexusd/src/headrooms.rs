@@ -153,23 +153,12 @@ impl Headrooms {
     }
 }
 
-/// Hears which drives there are now and then: `of` tells. Whenever there is less room than before, logs and maps are
-/// told to `let_go` of what they do not need.
-pub(crate) async fn run(
-    headrooms: Arc<Headrooms>,
-    of: impl Fn() -> BTreeMap<DriveId, Headroom>,
-    let_go: impl Fn(),
-) {
+/// Hears which drives there are now and then: `of` tells.
+pub(crate) async fn run(headrooms: Arc<Headrooms>, of: impl Fn() -> BTreeMap<DriveId, Headroom>) {
     let mut ticks = tokio::time::interval(CHANGES);
-    let mut before = Room::Ample;
     loop {
         ticks.tick().await;
         headrooms.update(of());
-        let room = headrooms.seen().room;
-        if room < before {
-            let_go();
-        }
-        before = room;
     }
 }
 

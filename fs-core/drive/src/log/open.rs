@@ -102,12 +102,6 @@ impl DriveLog {
         ShardLog { shard, queue: self.queue.clone(), store: self.store.clone(), pressure }
     }
 
-    /// Tells all shards that their old entries are in the way, as when files are to be freed.
-    pub fn press(&self) {
-        let pressures = self.pressures.lock().unwrap_or_else(PoisonError::into_inner);
-        pressures.values().for_each(|pressure| pressure.notify_one());
-    }
-
     /// The shards that have a log here.
     #[must_use]
     pub fn shards(&self) -> Vec<ShardId> {

@@ -125,24 +125,3 @@ async fn the_log_stays_short_under_a_long_life() {
     let bounds = log.bounds().map(|b| (b.first, b.last));
     assert!(bounds.is_none_or(|(first, _)| first > 5), "nothing was purged: {bounds:?}, longest {longest}");
 }
-
-/// As when the file system of the log runs full, long before it is time to.
-#[tokio::test]
-async fn a_log_that_is_pressed_lets_go_of_what_only_the_map_needed() {
-    let dir = tempfile::tempdir().unwrap();
-    let drive = Drive::open(dir.path());
-    let config = drive.config(Arc::new(Counter));
-    let log = config.homes[0].log.clone();
-    let shard = Shard::open(config).await.unwrap();
-    for _ in 0..40 {
-        shard.submit(add(b"n", 1)).await.unwrap();
-    }
-    assert!(log.bounds().is_some_and(|bounds| bounds.first <= 2), "nothing was due");
-    drive.log.press();
-    let start = std::time::Instant::now();
-    while log.bounds().is_some_and(|bounds| bounds.first <= 2) {
-        assert!(start.elapsed() < std::time::Duration::from_secs(20), "the log keeps everything");
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-    shard.close().await.unwrap();
-}
