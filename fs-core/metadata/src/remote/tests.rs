@@ -197,7 +197,7 @@ async fn what_is_read_together_comes_together() {
     let (_, rounds) = read(&look(), all).await;
     assert!(rounds <= 10, "{rounds} rounds for 1000 keys");
     let (_, rounds) = read(&look(), |map| map.scan(&key(0), &key(1000), &mut |_, _| true)).await;
-    assert_eq!(rounds, 1);
+    assert_eq!(rounds, 2, "few, and all the others");
     let large = |map: &dyn OrderedMap| {
         let mut sum = 0;
         map.scan_back(&key(0), &key(9000), &mut |_, value| {
@@ -208,7 +208,7 @@ async fn what_is_read_together_comes_together() {
     };
     (1000..9000).for_each(|number| fixed.put(&key(number), &[7; 100]));
     let (sum, rounds) = read(&look(), large).await;
-    assert_eq!((sum, rounds), (Ok(900_000), 5));
+    assert_eq!((sum, rounds), (Ok(900_000), 6));
 }
 
 #[tokio::test(start_paused = true)]
