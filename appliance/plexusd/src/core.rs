@@ -11,7 +11,7 @@ use crate::shards::{OneShard, Shards};
 use crate::wires::Wires;
 use config::Config;
 use data::{StripeStore, StripeStoreConfig};
-use drive::Writer;
+use drive::{DriveRequest, Writer};
 use env::{Random, SystemClock};
 use frontend::{DataPlane, Frontend, Options};
 use metadata::{ShardSet, ShardSetConfig};
@@ -67,7 +67,7 @@ impl Core {
         let shards = open_shards(&now, &settings, starts, clock.clone()).await?;
         let writer = Writer { id: 1, epoch: folder.state.starts };
         for open in now.bays.iter().filter_map(|bay| bay.open.as_ref().ok()) {
-            open.chunks.fence(writer).await?;
+            open.peer.call(DriveRequest::Fence { writer }).await?;
         }
         let (map, peers) = (now.recorded.map.clone(), now.peers());
         let store = StripeStore::open(StripeStoreConfig { map, peers, writer, random: random.clone() })?;

@@ -9,8 +9,8 @@ use crate::folder::FolderError;
 use crate::shards::{self, Shards};
 use cluster::{CellState, ClusterMap, DomainId, DriveInfo, DriveState, MapError};
 use data::{ChunkPeer, DataError, StripeStore};
-use drive::Writer;
 use drive::headroom::Headroom;
+use drive::{DriveRequest, Writer};
 use metadata::{Home, MapSeat, MapState, ShardConfig, ShardOptions, Standing};
 use namespace::Namespace;
 use parking_lot::RwLock;
@@ -281,7 +281,7 @@ impl Drives {
         self.settings.clear(bay.number, failed).await?;
         let fresh = self.settings.open(bay.number, id, true).await?;
         if let Ok(open) = &fresh.open {
-            open.chunks.fence(self.writer).await?;
+            open.peer.call(DriveRequest::Fence { writer: self.writer }).await?;
         }
         let mut next = Now::clone(&self.now());
         let share = weight(self.settings.bytes);

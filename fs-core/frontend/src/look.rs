@@ -166,8 +166,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Asks all shards as they are at one moment, the newest that there is.
-    pub(crate) async fn look<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
-        self.look_through(self.eyes(false), query).await
+    pub(crate) fn look<T>(
+        &self,
+        query: impl Fn(&dyn OrderedMap) -> Answer<T>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.look_through(false, query)
     }
 
     /// As [`Self::look`] where one shard is asked, and what filesystems have that are being removed is seen too.
@@ -187,16 +190,19 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// As [`Self::look`], for what is likely to need several shards: they are asked one after the other, and what
     /// was read of the first must still be so when the last is asked, also where it led to an error.
-    pub(crate) async fn look_far<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
-        self.look_through(self.eyes(true), query).await
+    pub(crate) fn look_far<T>(
+        &self,
+        query: impl Fn(&dyn OrderedMap) -> Answer<T>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.look_through(true, query)
     }
 
     async fn look_through<T>(
         &self,
-        mut eyes: Eyes<S::View>,
+        far: bool,
         query: impl Fn(&dyn OrderedMap) -> Answer<T>,
     ) -> Result<T, Stop> {
-        let mut looks = 0;
+        let (mut looks, mut eyes) = (0, self.eyes(far));
         while looks < LOOKS_MAX {
             match self.glance(&mut eyes, &query)? {
                 Glance::Found(found) => return Ok(found),
