@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     unfolded: AtomicU64,
     /// Those of commits since.
     unfolded_since: AtomicU64,
+    /// Bytes in `sums` that are reserved.
+    reserved: AtomicU64,
 }
 
 /// Slots whose accounts may have changed since they were read, one bit each.
@@ -48,6 +50,7 @@ impl Default for Ledger {
             sums: Mutex::default(),
             unfolded: AtomicU64::new(UNKNOWN),
             unfolded_since: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
         }
     }
 }
@@ -120,6 +123,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         ledger.unfolded.load(Ordering::Acquire).saturating_add(ledger.unfolded_since.load(Ordering::Acquire))
     }
 
+    /// Bytes of files that are reserved and were never written; not less than there are, as who reserves looks.
+    pub(crate) fn reserved(&self) -> u64 {
+        // Read with the others.
+        let _ = self.unfolded();
+        self.0.ledger.reserved.load(Ordering::Acquire)
+    }
+
     /// Looks at the sums, which have in them every command that was acknowledged before; of a transaction the parts
     /// that have been finished.
     pub(crate) fn with_ledger<T>(&self, look: impl FnOnce(&Sums) -> T) -> Result<T, FsError> {
@@ -149,6 +159,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         if read.is_err() {
             ledger.mark_all();
         }
+        ledger.reserved.store(sums.total.reserved, Ordering::Release);
         ledger.unfolded.store(sums.total.unfolded_bytes, Ordering::Release);
         ledger.unfolded_since.fetch_sub(in_view, Ordering::AcqRel);
         read.map(|()| look(&sums))
