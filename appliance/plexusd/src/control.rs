@@ -61,7 +61,7 @@ impl Daemon {
 
     async fn capacity(&self, now: &Now, degraded: bool) -> Result<Capacity, ControlError> {
         // First the map and then the drives: chunks are there before the map says so, and gone before.
-        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+        let taken = self.files.taken().await.map_err(|e| failed("accounts", e))?;
         let open = || now.bays.iter().filter_map(|bay| bay.open.as_ref().ok().map(|open| (bay, open)));
         let (mut total, mut chunks, mut held_back) = (0, 0, 0);
         for stat in open().map(|(_, open)| open.chunks.stat()) {
@@ -87,8 +87,8 @@ impl Daemon {
         })
     }
 
-    fn background(&self) -> Result<Background, ControlError> {
-        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+    async fn background(&self) -> Result<Background, ControlError> {
+        let taken = self.files.taken().await.map_err(|e| failed("accounts", e))?;
         let frontend::Background { freed, folded, cleaned, checks, scrubbed } = self.files.background();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let job = |bytes, left| Job { bytes, left: Some(left) };
@@ -112,8 +112,8 @@ impl Daemon {
         })
     }
 
-    fn removing(&self) -> Result<Vec<Removal>, ControlError> {
-        let found = self.files.removals().map_err(|e| failed("filesystems", e))?;
+    async fn removing(&self) -> Result<Vec<Removal>, ControlError> {
+        let found = self.files.removals().await.map_err(|e| failed("filesystems", e))?;
         let removal = |one: frontend::FilesystemRemoval| Removal {
             id: one.fs.0,
             name: one.name,
@@ -172,7 +172,7 @@ impl Control for Daemon {
         let parity = now.recorded.map.scheme.parity();
         let damage = now.worst_damage();
         let metadata = self.drives.metadata_left();
-        let background = self.background()?;
+        let background = self.background().await?;
         let health = match (damage, metadata) {
             _ if background.scrubbed.lost > 0 => Health::Lost,
             (0, Some(left)) if left >= parity => Health::Healthy,
@@ -192,7 +192,7 @@ impl Control for Daemon {
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
             background,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            removing: self.removing()?,
+            removing: self.removing().await?,
             nfs: Some(self.doors.nfs.clone()),
             uptime_seconds: self.started.elapsed().as_secs(),
         })
@@ -265,18 +265,19 @@ impl Control for Daemon {
     }
 
     async fn filesystems(&self) -> Result<Filesystems, ControlError> {
-        let found = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
-        let report = |(name, id): (String, types::FsId)| {
-            let usage = self.files.usage_of(id).ok();
+        let found = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
+        let mut filesystems = Vec::with_capacity(found.len());
+        for (name, id) in found {
+            let usage = self.files.usage_of(id).await.ok();
             let (used, inodes) = (usage.map(|usage| usage.used), usage.map(|usage| usage.inodes));
-            FilesystemReport { id: id.0, name, used, inodes }
-        };
-        Ok(Filesystems { filesystems: found.into_iter().map(report).collect() })
+            filesystems.push(FilesystemReport { id: id.0, name, used, inodes });
+        }
+        Ok(Filesystems { filesystems })
     }
 
     async fn filesystem_create(&self, request: CreateFilesystem) -> Result<FilesystemReport, ControlError> {
         let name = request.name;
-        let known = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
+        let known = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
         if known.iter().any(|(other, _)| *other == name) {
             return Err(ControlError::new(
                 ErrorKind::Conflict,
@@ -294,7 +295,7 @@ impl Control for Daemon {
         if name == DEFAULT_FILESYSTEM {
             return conflict(format!("{name} is in every cluster and cannot be deleted, only emptied"));
         }
-        let known = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
+        let known = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
         let Some((_, fs)) = known.into_iter().find(|(other, _)| *other == name) else {
             return Err(ControlError::new(ErrorKind::NotFound, format!("there is no filesystem {name}")));
         };
@@ -321,7 +322,7 @@ impl Control for Daemon {
         self.doors.shared.gone(fs).await;
         // What was set for it must not let anybody into another one of that name.
         self.doors.exports.remove_of(&name).await?;
-        let left = self.removing()?.into_iter().find(|removal| removal.id == fs.0);
+        let left = self.removing().await?.into_iter().find(|removal| removal.id == fs.0);
         Ok(left.unwrap_or(Removal { id: fs.0, name, inodes: 0, left: 0 }))
     }
 

@@ -6,18 +6,20 @@ use crate::core::Core;
 use crate::descriptors;
 use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
+use crate::wires::Wires;
 use admin::AdminDoors;
 use config::{Config, GroupSource};
 use env::{Random, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
-use remote::{Coherent, ServeOptions};
+use remote::{Coherent, ServeOptions, TcpDoor};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 /// Runs until told to stop.
 pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
@@ -31,7 +33,8 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     // The port first: that it is taken should not cost a recovery.
     let listener = listen(config.nfs_listen).await?;
     let exports = Loaded::read(&config.data, config.exports.clone())?;
-    let core = Core::open(&mut folder, &config, random.clone()).await?;
+    let wires = Wires::new(config.fabric_transport, &*random);
+    let core = Core::open(&mut folder, &config, &wires, random.clone()).await?;
 
     let mut nfs = NfsConfig::new(exports.table(), random.next());
     nfs.connections = descriptors::connections(nfs.connections, descriptors::raise());
@@ -56,11 +59,8 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
 
     let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
-    let mounts = mounts_door(&config.data)?;
-    let (stop_mounts, mut mounts_stopped) = serve::shutdown();
-    let mounts = tokio::spawn(remote::serve_unix(shared, mounts, options_of_mounts, async move {
-        mounts_stopped.fired().await
-    }));
+    let (stop_mounts, mounts_stopped) = serve::shutdown();
+    let mounts = serve_mounts(&config.data, &wires, shared, options_of_mounts, mounts_stopped).await?;
 
     announce(&config, &paths, address);
     loop {
@@ -88,16 +88,32 @@ async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Er
         .map_err(|error| format!("nfs.listen = {address}: {error}; another program may have the port").into())
 }
 
-/// The socket that mounts on this machine connect to; what a former life left there is removed.
-fn mounts_door(data: &Path) -> Result<UnixListener, Box<dyn Error>> {
+/// Serves mounts of this machine: through a Unix socket, or through TCP where all roles use it. What a former life has
+/// left of either is removed.
+async fn serve_mounts<V: vfs::Vfs>(
+    data: &Path,
+    wires: &Wires,
+    files: Arc<Coherent<V>>,
+    options: ServeOptions,
+    mut stopped: serve::Shutdown,
+) -> Result<JoinHandle<()>, Box<dyn Error>> {
+    TcpDoor::none(data)?;
     let path = data.join(remote::SOCKET);
+    let socket = |error| format!("{}: {error}", path.display());
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(format!("{}: {error}", path.display()).into());
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(socket(error).into()),
         _ => {}
     }
-    UnixListener::bind(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+    let Some((listener, token)) = wires.listen().await? else {
+        let listener = UnixListener::bind(&path).map_err(socket)?;
+        let shutdown = async move { stopped.fired().await };
+        return Ok(tokio::spawn(remote::serve_unix(files, listener, options, shutdown)));
+    };
+    let door = TcpDoor::open(data, listener.local_addr()?, &token)?;
+    Ok(tokio::spawn(async move {
+        remote::serve_tcp(files, listener, token, options, stopped.fired()).await;
+        drop(door);
+    }))
 }
 
 /// Says how each door is entered.

@@ -20,6 +20,7 @@ mod fsck;
 mod headrooms;
 mod rebuild;
 mod shards;
+mod wires;
 
 use args::{Arguments, Command};
 use clap::Parser;

@@ -51,6 +51,12 @@ pub enum Who {
 }
 
 impl Peer {
+    /// A connection within this process, for who gives a handler requests himself.
+    #[must_use]
+    pub fn of_this_process() -> Peer {
+        Peer::new(Who::InProcess)
+    }
+
     pub(crate) fn new(who: Who) -> Peer {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Peer { connection: NEXT.fetch_add(1, Ordering::Relaxed), who }

@@ -3,10 +3,10 @@
 //! Until the command that removes one has been acknowledged, whoever asks for it waits: an answer that a crash could
 //! take back must not be given.
 
-use crate::look::answer;
+use crate::look::read;
 use crate::nodes::Held;
 use crate::propose::whole;
-use crate::{Frontend, Shards, Stripes};
+use crate::{Frontend, Shards, ShardsView, Stripes};
 use bytes::Bytes;
 use map::{MapError, OrderedMap, Visit};
 use namespace::queries::removal;
@@ -76,8 +76,8 @@ pub enum RemoveError {
 
 impl Removals {
     /// Those that a former life has left.
-    pub(crate) fn recall(map: &dyn OrderedMap) -> Result<Removals, FsError> {
-        let found = answer(removal::removals(map))?;
+    pub(crate) async fn recall(view: &impl ShardsView) -> Result<Removals, FsError> {
+        let found = read(view, removal::removals).await?;
         let table: BTreeMap<FsId, Going> = found.into_iter().map(|(fs, _)| (fs, Going::Gone)).collect();
         let this = Removals { count: table.len().into(), table: table.into(), ..Removals::default() };
         this.more.notify_one();
@@ -252,10 +252,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ///
     /// # Errors
     /// Those of reading the metadata.
-    pub fn removals(&self) -> Result<Vec<FilesystemRemoval>, FsError> {
+    pub async fn removals(&self) -> Result<Vec<FilesystemRemoval>, FsError> {
         let mut all = Vec::new();
-        for (fs, record) in answer(removal::removals(&self.past_view()))? {
-            let (inodes, stored) = self.left_of(fs)?;
+        for (fs, record) in self.past(removal::removals).await? {
+            let (inodes, stored) = self.left_of(fs).await?;
             all.push(FilesystemRemoval { fs, name: record.name, since: record.since, inodes, stored });
         }
         Ok(all)

@@ -2,14 +2,14 @@
 
 use crate::channels::Channels;
 use crate::held::Held;
-use crate::link::{self, Greeted, RemoteError, RemoteOptions};
+use crate::link::{self, Address, Greeted, RemoteError, RemoteOptions};
 use crate::opens::{OpenFile, Opens};
 use crate::recover;
 use crate::retained::{Kept, Retained};
 use crate::trust;
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
-use fabric::{Address, Client, FabricError};
+use fabric::{Client, FabricError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -17,6 +17,7 @@
 mod channels;
 mod client;
 mod coherent;
+mod door;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod held;
@@ -34,6 +35,6 @@ pub const SOCKET: &str = "vfs.sock";
 
 pub use client::RemoteVfs;
 pub use coherent::Coherent;
-pub use fabric::Address;
-pub use link::{RemoteError, RemoteOptions};
+pub use door::TcpDoor;
+pub use link::{Address, RemoteError, RemoteOptions};
 pub use server::{ServeOptions, serve_tcp, serve_unix};

@@ -1,11 +1,25 @@
 //! The way to the daemon: where it is, how the mount behaves, the present connection.
 
+use crate::door;
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
-use fabric::{Address, Client, FabricError};
+use fabric::{Client, FabricError, Token};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use types::FsId;
 use vfs::ClientId;
+
+/// Where the daemon listens.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A TCP port, with the daemon's token.
+    Tcp(SocketAddr, Token),
+    /// Where the daemon of this data folder says that it listens, looked up for each connection.
+    Folder(PathBuf),
+}
 
 /// How a mount deals with its daemon.
 #[derive(Clone, Debug)]
@@ -39,6 +53,9 @@ pub enum RemoteError {
     /// It does not listen, or refuses.
     #[error("cannot reach the daemon: {0}")]
     Unreachable(#[from] FabricError),
+    /// What it says about where it listens cannot be read.
+    #[error("cannot find the daemon: {0}")]
+    Unknown(#[from] std::io::Error),
     /// It answers something else than was asked.
     #[error("the daemon answers what was not asked")]
     Confused,
@@ -58,6 +75,11 @@ pub(crate) async fn connect(
     client: ClientId,
     mounted: Option<FsId>,
 ) -> Result<Greeted, RemoteError> {
+    let address = match address {
+        Address::Unix(path) => fabric::Address::Unix(path.clone()),
+        Address::Tcp(address, token) => fabric::Address::Tcp(*address, token.clone()),
+        Address::Folder(folder) => door::of(folder)?,
+    };
     let peer: Client<Ask, Tell> = address.connect(wire::SERVICE, wire::limits()).await?;
     match peer.call(Ask::Hello { client, mounted }, Bytes::new(), None).await?.0 {
         Tell::Hello { instance, known } => Ok(Greeted { client: peer, instance, known }),

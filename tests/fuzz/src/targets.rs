@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "drive", run: drive::fuzz::decode, seeds: drive::fuzz::seeds },
     Target { name: "drive-messages", run: data::fuzz::decode, seeds: data::fuzz::seeds },
     Target { name: "log", run: metadata::fuzz::decode, seeds: metadata::fuzz::seeds },
+    Target { name: "shard-messages", run: metadata::fuzz::message, seeds: metadata::fuzz::messages },
     Target { name: "commands", run: commands::run, seeds: commands::seeds },
     Target { name: "keys", run: keys::run, seeds: keys::seeds },
     Target { name: "config", run: text::config, seeds: text::config_seeds },

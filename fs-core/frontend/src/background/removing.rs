@@ -4,7 +4,7 @@
 //! that is on its way can change anything; then goes the rest. Stripes become garbage and are freed as any other. A
 //! restart begins again, and finds what was done.
 
-use crate::look::answer;
+use crate::look::read;
 use crate::propose::unexpected;
 use crate::{Frontend, Inner, Shards, Stripes};
 use bytes::Bytes;
@@ -94,9 +94,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn look_again(&self, fs: FsId, slots: &mut Vec<Slot>) -> Result<(), FsError> {
         let mut freed = Vec::new();
         for part in slots.chunks(LOOK) {
-            let view = self.past_view();
             for slot in part {
-                let left = answer(removal::left_in(&view, fs, *slot))?;
+                let left = self.past(|map| removal::left_in(map, fs, *slot)).await?;
                 freed.extend(left.is_none_or(|left| !left.only_garbage).then_some(*slot));
             }
             tokio::task::yield_now().await;
@@ -110,7 +109,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn slots_open(&self, fs: FsId) -> Result<Vec<Slot>, FsError> {
         self.0.shards.settled().await;
         // What a transaction has not written yet is not in the view.
-        let held = self.0.shards.held();
+        let held = self.0.shards.held().await.map_err(|error| {
+            tracing::warn!(%error, "a shard cannot be read");
+            FsError::Delay
+        })?;
         let mut open = self.slots_left(fs, |left| left.open).await?;
         for slot in held {
             let look = || self.look_behind(|map| removal::left_in(map, fs, slot));
@@ -122,11 +124,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     async fn slots_left(&self, fs: FsId, which: impl Fn(&Left) -> bool) -> Result<Vec<Slot>, FsError> {
-        let view = self.view_of_all()?;
+        let view = self.view_of_all().await?;
         let (mut slots, mut from, mut looked) = (Vec::new(), Some(Slot(0)), 0usize);
         while let Some(at) = from {
-            let Some(slot) = answer(accounts::used_slot(&view, at))? else { break };
-            let left = answer(removal::left_in(&view, fs, slot))?;
+            let Some(slot) = read(&view, |map| accounts::used_slot(map, at)).await? else { break };
+            let left = read(&view, |map| removal::left_in(map, fs, slot)).await?;
             slots.extend(left.filter(&which).map(|left| left.slot));
             from = slot.0.checked_add(1).map(Slot);
             looked += 1;

@@ -40,7 +40,7 @@ pub(crate) async fn allocate<S: Shards, D: Stripes>(
     let _aside = set_aside(fe, file, range, space).await?;
     let reserved = reserve(fe, ctx, file, (range, space, extend)).await;
     // What is reserved counts before what was taken for it is let go.
-    let counted = fe.with_ledger(|_| ());
+    let counted = fe.with_ledger(|_| ()).await;
     reserved.and(counted)
 }
 
@@ -69,7 +69,7 @@ async fn set_aside<S: Shards, D: Stripes>(
     }
     // Who makes room by writing back would wait for this file: only what has been freed meanwhile is looked for.
     fe.0.stripes.look_at_usage().await;
-    fe.with_ledger(|_| ())?;
+    fe.with_ledger(|_| ()).await?;
     fe.room_to_reserve(more).map(Some).ok_or(FsError::NoSpace)
 }
 

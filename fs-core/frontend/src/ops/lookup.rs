@@ -1,6 +1,7 @@
 //! Finding entries and parents.
 
 use crate::{Frontend, Shards, Stripes};
+use map::OrderedMap;
 use namespace::queries::{directory, inode};
 use std::time::Duration;
 use types::{FileId, FsError};
@@ -11,9 +12,9 @@ pub(crate) async fn lookup<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: Lookup,
 ) -> Result<LookupReply, FsError> {
-    fe.steady(|| {
-        let (ino, inode) =
-            fe.look_far(|map| directory::lookup(map, &ctx.cred, request.dir, &request.name))?;
+    fe.steady(|| async {
+        let look = |map: &dyn OrderedMap| directory::lookup(map, &ctx.cred, request.dir, &request.name);
+        let (ino, inode) = fe.look_far(look).await?;
         let file = FileId { ino, ..request.dir };
         Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)), trust: Duration::ZERO })
     })

@@ -1,12 +1,11 @@
 //! Capacity and counts.
 
-use crate::look::answer;
 use crate::{Frontend, Room, Shards, Stripes};
 use namespace::queries::accounts;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use types::{FsError, FsId, InodeId};
+use types::{FsError, FsId, InodeId, Slot};
 use vfs::{Ctx, StatFs, StatFsReply};
 
 /// What the files of a filesystem are in all.
@@ -25,6 +24,8 @@ pub(crate) struct Counted {
     until: Duration,
 }
 
+/// Slots looked into in one step.
+const SLOTS: usize = 64;
 /// A count is kept for at least this long, and for so many times as long as it took.
 const KEPT_MIN: Duration = Duration::from_millis(100);
 const KEPT_TIMES: u32 = 100;
@@ -39,7 +40,7 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
         usage.free = 0;
     }
     usage.free = usage.free.saturating_sub(fe.reserved());
-    let files = fe.usage_of(request.fs)?.inodes;
+    let files = fe.usage_of(request.fs).await?.inodes;
     Ok(StatFsReply {
         total: usage.total,
         free: usage.free,
@@ -54,29 +55,36 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ///
     /// # Errors
     /// [`FsError::Stale`] when there is no such filesystem; those of reading the metadata.
-    pub fn usage_of(&self, fs: FsId) -> Result<FilesystemUsage, FsError> {
+    pub async fn usage_of(&self, fs: FsId) -> Result<FilesystemUsage, FsError> {
         if self.0.removals.of(fs).is_some() {
             return Err(FsError::Stale);
         }
-        let (usage, _) = self.counted(fs)?.ok_or(FsError::Stale)?;
+        let (usage, _) = self.counted(fs).await?.ok_or(FsError::Stale)?;
         if usage.inodes > 0 { Ok(usage) } else { Err(FsError::Stale) }
     }
 
     /// Inodes of a filesystem, and bytes on drives of its stripes, as of a moment ago.
-    pub(crate) fn left_of(&self, fs: FsId) -> Result<(u64, u64), FsError> {
-        Ok(self.counted(fs)?.map_or((0, 0), |(usage, stored)| (usage.inodes, stored)))
+    pub(crate) async fn left_of(&self, fs: FsId) -> Result<(u64, u64), FsError> {
+        Ok(self.counted(fs).await?.map_or((0, 0), |(usage, stored)| (usage.inodes, stored)))
     }
 
-    fn counted(&self, fs: FsId) -> Result<Option<(FilesystemUsage, u64)>, FsError> {
-        let mut counted = self.0.counted.lock();
+    async fn counted(&self, fs: FsId) -> Result<Option<(FilesystemUsage, u64)>, FsError> {
+        let mut counted = self.0.counted.lock().await;
         let begin = self.0.clock.monotonic();
         if counted.as_ref().is_none_or(|counted| begin >= counted.until) {
-            let sums = answer(accounts::of_filesystems(&self.past_view()))?;
-            let usage = sums.into_iter().map(|(fs, (inodes, account))| {
-                let stored = account.stored.saturating_add(account.garbage_stored);
-                (fs, (FilesystemUsage { inodes, used: account.used }, stored))
-            });
-            let usage = usage.collect();
+            let mut usage: BTreeMap<FsId, (FilesystemUsage, u64)> = BTreeMap::new();
+            let mut from = Some(Slot(0));
+            while let Some(slot) = from {
+                let (found, next) = self.past(|map| accounts::of_filesystems(map, slot, SLOTS)).await?;
+                for (fs, inodes, account) in found {
+                    let (sum, stored) =
+                        usage.entry(fs).or_insert((FilesystemUsage { inodes: 0, used: 0 }, 0));
+                    sum.inodes = sum.inodes.saturating_add(inodes);
+                    sum.used = sum.used.saturating_add(account.used);
+                    *stored = stored.saturating_add(account.stored).saturating_add(account.garbage_stored);
+                }
+                from = next;
+            }
             let end = self.0.clock.monotonic();
             *counted = Some(Counted { usage, until: end + KEPT_MIN.max((end - begin) * KEPT_TIMES) });
         }

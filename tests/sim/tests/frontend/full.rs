@@ -147,7 +147,7 @@ async fn what_was_reserved_can_be_written_on_a_full_drive() {
     let before = free(&real).await;
     allocate(&real, RESERVED, RESERVED / 2, AllocateHow::Punch).await.unwrap();
     truncate(&real, one, RESERVED).await.unwrap();
-    real.taken().unwrap();
+    real.taken().await.unwrap();
     assert_eq!(free(&real).await, before + RESERVED);
     rig.audit_of(&real).await;
     clear(&real, top).await;

@@ -55,7 +55,7 @@ async fn fill(real: &Real, top: FileId) -> Vec<FileId> {
 }
 
 async fn taken(real: &Real) -> Taken {
-    real.taken().unwrap()
+    real.taken().await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn it_is_gone_at_once_and_what_it_took_comes_back() {
     refused(real.statfs(&root(), StatFs { fs: second.fs }).await, FsError::Stale);
     assert_eq!(real.promised(), 0, "nothing waits to be written");
     assert_eq!(real.remove_filesystem(second.fs, true).await, Err(FsError::NotFound.into()));
-    let going = real.removals().unwrap();
+    let going = real.removals().await.unwrap();
     assert_eq!((going[0].fs, going[0].name.as_str()), (second.fs, NAME));
     close(&real, opened).await;
     close(&real, of_orphan).await;
@@ -110,7 +110,7 @@ async fn it_is_gone_at_once_and_what_it_took_comes_back() {
     let third = made(&real).await;
     assert!(third.fs > second.fs);
     fill(&real, third).await;
-    while !real.removals().unwrap().is_empty() {
+    while !real.removals().await.unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         rig.audit_of(&real).await;
     }
@@ -156,8 +156,9 @@ async fn a_crash_at_any_step_changes_nothing_of_that() {
             workers.iter().for_each(tokio::task::JoinHandle::abort);
             (real, _) = rig.start().await;
             rig.audit().await;
-            halfway +=
-                usize::from(real.removals().unwrap().iter().any(|left| left.inodes > 0 || left.stored > 0));
+            halfway += usize::from(
+                real.removals().await.unwrap().iter().any(|left| left.inodes > 0 || left.stored > 0),
+            );
             match found(&real).await {
                 Ok(_) => undone += 1,
                 Err(error) => {
@@ -179,7 +180,7 @@ async fn a_crash_at_any_step_changes_nothing_of_that() {
             Err(error) => panic!("seed {seed}: {error}"),
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(real.removals().unwrap(), [], "seed {seed}");
+        assert_eq!(real.removals().await.unwrap(), [], "seed {seed}");
         rig.audit_of(&real).await;
         clear(&real, top).await;
         rig.must_be_empty().await;
