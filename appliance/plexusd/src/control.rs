@@ -80,7 +80,7 @@ impl Daemon {
         let (live, garbage) = (taken.live, taken.garbage);
         let sums = Sums { total, chunks, metadata, live, garbage, orphan, degraded };
         Ok(Capacity {
-            reserved: Some(held_back + self.files.promised()),
+            reserved: Some(held_back + self.files.promised() + self.files.set_aside()),
             metadata_left: Some(self.headrooms.seen().left),
             dead: Some(taken.dead),
             ..sums.capacity()

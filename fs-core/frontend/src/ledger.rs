@@ -11,8 +11,6 @@ use tokio::sync::Mutex as AsyncMutex;
 use types::{FsError, Slot};
 
 const WORDS: usize = 65_536 / 64;
-/// More than there can be.
-const UNKNOWN: u64 = u64::MAX;
 /// Slots looked into in one step.
 const SLOTS: usize = 64;
 
@@ -21,10 +19,12 @@ pub(crate) struct Ledger {
     stale: Mutex<Stale>,
     /// Held while they are brought up to date.
     sums: AsyncMutex<Sums>,
-    /// Bytes of small writes in `sums`; [`UNKNOWN`] before they were read.
+    /// Bytes of small writes in `sums`.
     unfolded: AtomicU64,
     /// Those of commits since.
     unfolded_since: AtomicU64,
+    /// Bytes in `sums` that are reserved.
+    reserved: AtomicU64,
 }
 
 /// Slots whose accounts may have changed since they were read, one bit each.
@@ -49,8 +49,9 @@ impl Default for Ledger {
         Ledger {
             stale: Mutex::new(Stale { any: true, all: true, bits: vec![0; WORDS] }),
             sums: AsyncMutex::default(),
-            unfolded: AtomicU64::new(UNKNOWN),
+            unfolded: AtomicU64::new(0),
             unfolded_since: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
         }
     }
 }
@@ -130,14 +131,15 @@ impl Drop for Unread<'_> {
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Bytes of small writes that are kept with the metadata until they are folded; not less than there are, and no
-    /// more once [`Self::with_ledger`] has looked; nothing is known of them before it has for the first time.
+    /// more once [`Self::with_ledger`] has looked, as a start does.
     pub(crate) fn unfolded(&self) -> u64 {
         let ledger = &self.0.ledger;
-        let read = match ledger.unfolded.load(Ordering::Acquire) {
-            UNKNOWN => 0,
-            bytes => bytes,
-        };
-        read.saturating_add(ledger.unfolded_since.load(Ordering::Acquire))
+        ledger.unfolded.load(Ordering::Acquire).saturating_add(ledger.unfolded_since.load(Ordering::Acquire))
+    }
+
+    /// Bytes of files that are reserved and were never written; not less than there are, as who reserves looks.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.0.ledger.reserved.load(Ordering::Acquire)
     }
 
     /// Looks at the sums, which have in them every command that was acknowledged before; of a transaction the parts
@@ -172,6 +174,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
         }
         unread.has_been();
+        ledger.reserved.store(sums.total.reserved, Ordering::Release);
         ledger.unfolded.store(sums.total.unfolded_bytes, Ordering::Release);
         ledger.unfolded_since.fetch_sub(in_view, Ordering::AcqRel);
         Ok(look(&sums))

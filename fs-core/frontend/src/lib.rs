@@ -200,7 +200,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             hasty,
         };
         let frontend = Frontend(Arc::new(inner));
-        // What small writes take is held against the drives from the first one on.
+        // So that what is kept with the metadata and what is reserved counts from the first write on.
         frontend.with_ledger(|_| ()).await?;
         background::start(&frontend, receiver).await?;
         Ok(frontend)

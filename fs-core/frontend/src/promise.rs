@@ -10,6 +10,9 @@ use crate::{Frontend, Room, Shards, Stripes, Usage};
 use std::sync::atomic::{AtomicU64, Ordering};
 use types::limits::INLINE_WRITE_BYTES_MAX;
 
+/// What reserved bytes hold, in times of what whole stripes of them take: they may be written piece by piece.
+const RESERVED_TIMES: u64 = 2;
+
 /// What somebody takes of a counter until it is dropped.
 pub(crate) struct Taking<'a> {
     pub(crate) counter: &'a AtomicU64,
@@ -39,25 +42,48 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Promises what `bytes` more of a file take, if there is so much; until it is dropped, when they are counted
-    /// with their file.
-    pub(crate) fn room_for(&self, state: &State, bytes: u64) -> Option<Taking<'_>> {
+    /// with their file. Bytes that are `reserved` have what was set aside for them.
+    pub(crate) fn room_for(&self, state: &State, bytes: u64, reserved: bool) -> Option<Taking<'_>> {
         if self.0.stripes.metadata_room() != Room::Ample {
             return None;
         }
         let waits = state.dirty.bytes();
         let more = self.needed(waits + bytes).saturating_sub(self.needed(waits));
         let counter = &self.0.promised;
-        let room = self.0.stripes.usage().room.saturating_sub(self.0.stripes.stored_bytes(self.unfolded()));
+        let aside = if reserved { 0 } else { self.set_aside() };
+        let room = self.0.stripes.usage().room.saturating_sub(aside);
         let grown = |now: u64| (more == 0 || now + more <= room).then_some(now + more);
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
         Some(Taking { counter, bytes: more })
     }
 
+    /// Bytes on drives that are set aside beside what is promised: for small writes that are kept with the metadata
+    /// until they are folded, and for what is reserved.
+    #[must_use]
+    pub fn set_aside(&self) -> u64 {
+        self.0.stripes.stored_bytes(self.unfolded()).saturating_add(self.for_reserved(self.reserved()))
+    }
+
+    fn for_reserved(&self, bytes: u64) -> u64 {
+        self.0.stripes.stored_bytes(bytes).saturating_mul(RESERVED_TIMES)
+    }
+
+    /// Takes what so many bytes hold that are about to be reserved, if it was not promised to others; until it is
+    /// dropped, when they are reserved.
+    pub(crate) fn room_to_reserve(&self, bytes: u64) -> Option<Taking<'_>> {
+        let Usage { total, room, .. } = self.0.stripes.usage();
+        if bytes > total {
+            return None;
+        }
+        let room = room.saturating_sub(self.set_aside());
+        self.take(self.for_reserved(bytes), |now| now <= room)
+    }
+
     /// Takes what a stripe of so many bytes takes, for work that may wait, if it was not promised to others; until it
     /// is dropped, when the stripe is written.
     pub(crate) fn room_to_fold(&self, bytes: usize) -> Option<Taking<'_>> {
-        let room = self.0.stripes.usage().room;
-        self.take(bytes, |now| now <= room)
+        let room = self.0.stripes.usage().room.saturating_sub(self.for_reserved(self.reserved()));
+        self.take(self.0.stripes.stored_bytes(bytes as u64), |now| now <= room)
     }
 
     /// As [`Self::room_to_fold`], of what is held back too. Of that, half stays as long as something is promised: it
@@ -66,12 +92,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let Usage { unused, held_back, .. } = self.0.stripes.usage();
         let need = self.0.stripes.stored_bytes(bytes as u64);
         let kept = |promised: u64| held_back / if promised > 0 { 2 } else { 4 };
-        self.take(bytes, |now| now + kept(now.saturating_sub(need)) <= unused)
+        let unused = unused.saturating_sub(self.for_reserved(self.reserved()));
+        self.take(need, |now| now + kept(now.saturating_sub(need)) <= unused)
     }
 
-    fn take(&self, bytes: usize, fits: impl Fn(u64) -> bool) -> Option<Taking<'_>> {
-        let (counter, bytes) = (&self.0.promised, self.0.stripes.stored_bytes(bytes as u64));
-        let grown = |now: u64| fits(now + bytes).then_some(now + bytes);
+    fn take(&self, bytes: u64, fits: impl Fn(u64) -> bool) -> Option<Taking<'_>> {
+        let counter = &self.0.promised;
+        let grown = |now: u64| now.checked_add(bytes).filter(|then| fits(*then));
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
         Some(Taking { counter, bytes })
     }

@@ -76,6 +76,8 @@ kinds! {
     Account = "account",
     /// An extent that holds its bytes itself and is not known to be folded, or the other way.
     Unfolded = "unfolded",
+    /// An extent that was never written and holds no space, or the other way.
+    Reserved = "reserved",
     /// A live stripe with fewer chunks than it should have; parity makes up for them.
     Degraded = "degraded",
     /// A live stripe with fewer chunks than reading needs: content is lost.

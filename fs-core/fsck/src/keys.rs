@@ -14,6 +14,7 @@ pub(crate) const ENTRY: u8 = 0x20;
 pub(crate) const ENTRY_NAME: u8 = 0x21;
 pub(crate) const EXTENT: u8 = 0x30;
 pub(crate) const UNFOLDED: u8 = 0x31;
+pub(crate) const RESERVED: u8 = 0x32;
 pub(crate) const PIECE: u8 = 0x40;
 pub(crate) const STRIPE: u8 = 0x41;
 pub(crate) const GARBAGE: u8 = 0x42;
@@ -145,6 +146,10 @@ pub(crate) fn extent(file: FileId, offset: u64) -> Vec<u8> {
 
 pub(crate) fn unfolded(file: FileId, offset: u64) -> Vec<u8> {
     of_offset(file, UNFOLDED, offset)
+}
+
+pub(crate) fn reserved(file: FileId, offset: u64) -> Vec<u8> {
+    of_offset(file, RESERVED, offset)
 }
 
 fn of_stripe(fs: FsId, kind: u8, stripe: StripeId) -> Vec<u8> {

@@ -15,7 +15,11 @@ macro_rules! records {
 }
 
 records! {
-    Buried Scrub Account Unfolded Client Ended Renames Filesystem Removal Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+    Buried Scrub Unfolded Reserved Client Ended Renames Filesystem Removal Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+}
+
+impl Record for Account {
+    const VERSION: u8 = 2;
 }
 
 impl Record for Counters {
@@ -76,6 +80,7 @@ pub(crate) struct Account {
     pub(crate) stored: u64,
     pub(crate) garbage: u64,
     pub(crate) garbage_stored: u64,
+    pub(crate) reserved: u64,
 }
 
 /// A stripe was never committed and never will be.
@@ -93,6 +98,11 @@ pub(crate) struct Scrub {
 #[derive(Deserialize)]
 pub(crate) struct Unfolded {
     pub(crate) bytes: u32,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Reserved {
+    pub(crate) bytes: u64,
 }
 
 #[derive(Deserialize, PartialEq, Eq)]

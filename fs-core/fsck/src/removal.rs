@@ -5,7 +5,7 @@ use crate::damage::Kind;
 use crate::keys::{self, Key};
 use crate::part::{Says, Seen};
 use crate::records::{
-    Entry, EntryName, Extent, Inode, Intent, Orphan, Piece, Removal, Stripe, Unfolded, Xattr,
+    Entry, EntryName, Extent, Inode, Intent, Orphan, Piece, Removal, Reserved, Stripe, Unfolded, Xattr,
 };
 use crate::walk::Walk;
 use map::MapError;
@@ -54,6 +54,10 @@ impl Walk<'_> {
                 let Some(Unfolded { bytes }) = self.read(raw, value) else { return true };
                 self.part.counted.unfolded += 1;
                 self.part.counted.unfolded_bytes += u64::from(bytes);
+            }
+            keys::RESERVED => {
+                let Some(Reserved { bytes }) = self.read(raw, value) else { return true };
+                self.part.counted.reserve(bytes);
             }
             keys::STRIPE => {
                 let Some(stripe) = key.stripe() else { return false };

@@ -4,7 +4,7 @@ use crate::across::missing_piece;
 use crate::damage::Kind;
 use crate::keys::{self, Key};
 use crate::part::Uses;
-use crate::records::{self, Buried, Extent, Piece, Source, Stripe, Unfolded, decode};
+use crate::records::{self, Buried, Extent, Piece, Reserved, Source, Stripe, Unfolded, decode};
 use crate::walk::Walk;
 use map::MapError;
 use types::limits::{BLOCK_BYTES, FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};
@@ -19,6 +19,9 @@ impl Walk<'_> {
         let Some(Extent { length, source }) = self.read(raw, value) else { return Ok(()) };
         if let Source::Inline(bytes) = &source {
             self.holds_bytes(self.part.file(ino), offset, bytes.len() as u64)?;
+        }
+        if matches!(source, Source::Unwritten) {
+            self.is_reserved(self.part.file(ino), offset, length)?;
         }
         self.run(ino, offset, length, &source);
         Ok(())
@@ -58,6 +61,37 @@ impl Walk<'_> {
         });
         self.findings.must(holds, Kind::Unfolded, file, || {
             format!("the extent of inode {file} at {offset} is to be folded and holds no bytes")
+        });
+        Ok(())
+    }
+
+    /// An extent that was never written must be known to hold space.
+    fn is_reserved(&mut self, file: FileId, offset: u64, bytes: u64) -> Result<(), MapError> {
+        self.part.counted.reserve(bytes);
+        let known = self.view.get(&keys::reserved(file, offset))?;
+        let known = known
+            .is_some_and(|value| decode::<Reserved>(&value).is_ok_and(|reserved| reserved.bytes == bytes));
+        self.findings.must(known, Kind::Reserved, file, || {
+            format!("the extent of inode {file} at {offset} is reserved, and its {bytes} bytes are not known to be")
+        });
+        Ok(())
+    }
+
+    pub(crate) fn reserved(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) -> Result<(), MapError> {
+        let Some((ino, offset)) = key.inode_and_number() else {
+            self.unreadable(raw, "its key has another length");
+            return Ok(());
+        };
+        if self.read::<Reserved>(raw, value).is_none() {
+            return Ok(());
+        }
+        let file = self.part.file(ino);
+        let extent = self.view.get(&keys::extent(file, offset))?.map(|value| decode::<Extent>(&value));
+        // One that cannot be read is named already.
+        let holds =
+            extent.is_some_and(|extent| extent.map_or(true, |it| matches!(it.source, Source::Unwritten)));
+        self.findings.must(holds, Kind::Reserved, file, || {
+            format!("the extent of inode {file} at {offset} is said to be reserved, and is not")
         });
         Ok(())
     }
@@ -250,6 +284,10 @@ impl Walk<'_> {
 }
 
 impl records::Account {
+    pub(crate) fn reserve(&mut self, bytes: u64) {
+        self.reserved = self.reserved.saturating_add(bytes);
+    }
+
     /// A stripe that files need.
     pub(crate) fn add_live(&mut self, record: &Stripe) {
         self.stripes += 1;

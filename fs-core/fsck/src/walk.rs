@@ -180,6 +180,7 @@ impl Walk<'_> {
             keys::ENTRY_NAME => self.entry_name(raw, key, value)?,
             keys::EXTENT => self.extent(raw, key, value)?,
             keys::UNFOLDED => self.unfolded(raw, key, value)?,
+            keys::RESERVED => self.reserved(raw, key, value)?,
             keys::PIECE => self.piece(raw, key, value),
             keys::STRIPE => self.stripe(raw, key, value),
             keys::GARBAGE => self.garbage(raw, key, value),

@@ -3,7 +3,7 @@
 use crate::command::{Changed, Failure, NewStripe};
 use crate::inodes::{Reader, Step, Work};
 use crate::keys;
-use crate::records::{Extent, Inode, Piece, Record, Source, Stripe, Unfolded};
+use crate::records::{Extent, Inode, Piece, Record, Reserved, Source, Stripe, Unfolded};
 use bytes::Bytes;
 use map::MapError;
 use types::{ByteRange, FsError, InodeId, StripeId};
@@ -120,23 +120,40 @@ impl Work<'_> {
     fn put_run(&mut self, ino: InodeId, run: &Run) {
         let file = self.file(ino);
         self.put(&keys::extent(file, run.offset), &run.extent);
-        if let Source::Inline(content) = &run.extent.source {
-            // At most 16 KiB.
-            self.put(&keys::unfolded(file, run.offset), &Unfolded { bytes: content.len() as u32 });
-            let account = self.gain(ino.slot());
-            account.unfolded += 1;
-            account.unfolded_bytes += content.len() as u64;
+        match &run.extent.source {
+            Source::Inline(content) => {
+                // At most 16 KiB.
+                self.put(&keys::unfolded(file, run.offset), &Unfolded { bytes: content.len() as u32 });
+                let account = self.gain(ino.slot());
+                account.unfolded += 1;
+                account.unfolded_bytes += content.len() as u64;
+            }
+            Source::Unwritten => {
+                let bytes = run.extent.length;
+                self.put(&keys::reserved(file, run.offset), &Reserved { bytes });
+                let account = self.gain(ino.slot());
+                account.reserved = account.reserved.saturating_add(bytes);
+            }
+            Source::Piece { .. } => {}
         }
     }
 
     fn take_run(&mut self, ino: InodeId, run: &Run) {
         let file = self.file(ino);
         self.map.delete(&keys::extent(file, run.offset));
-        if let Source::Inline(content) = &run.extent.source {
-            self.map.delete(&keys::unfolded(file, run.offset));
-            let account = self.lose(ino.slot());
-            account.unfolded += 1;
-            account.unfolded_bytes += content.len() as u64;
+        match &run.extent.source {
+            Source::Inline(content) => {
+                self.map.delete(&keys::unfolded(file, run.offset));
+                let account = self.lose(ino.slot());
+                account.unfolded += 1;
+                account.unfolded_bytes += content.len() as u64;
+            }
+            Source::Unwritten => {
+                self.map.delete(&keys::reserved(file, run.offset));
+                let account = self.lose(ino.slot());
+                account.reserved = account.reserved.saturating_add(run.extent.length);
+            }
+            Source::Piece { .. } => {}
         }
     }
 

@@ -31,6 +31,8 @@ pub mod kind {
     pub const EXTENT: u8 = 0x30;
     /// An extent that holds its bytes itself: to be folded into a stripe.
     pub const UNFOLDED: u8 = 0x31;
+    /// An extent that is reserved and was never written.
+    pub const RESERVED: u8 = 0x32;
     /// A run of bytes of a stripe.
     pub const PIECE: u8 = 0x40;
     /// A stripe.
@@ -215,6 +217,12 @@ pub fn extent_offset(key: &[u8]) -> Option<u64> {
 #[must_use]
 pub fn unfolded(file: FileId, offset: u64) -> Vec<u8> {
     Key::of(file, kind::UNFOLDED).bytes(&offset.to_be_bytes()).end()
+}
+
+/// That the extent of `file` at `offset` is reserved and was never written.
+#[must_use]
+pub fn reserved(file: FileId, offset: u64) -> Vec<u8> {
+    Key::of(file, kind::RESERVED).bytes(&offset.to_be_bytes()).end()
 }
 
 /// The place in a key made by [`unfolded`].

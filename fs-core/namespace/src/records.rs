@@ -75,6 +75,8 @@ pub struct Account {
     pub garbage: u64,
     /// Bytes that the chunks of these take on drives.
     pub garbage_stored: u64,
+    /// Bytes of files that are reserved and were never written.
+    pub reserved: u64,
 }
 
 impl Account {
@@ -89,6 +91,7 @@ impl Account {
             stored: with(self.stored, other.stored),
             garbage: with(self.garbage, other.garbage),
             garbage_stored: with(self.garbage_stored, other.garbage_stored),
+            reserved: with(self.reserved, other.reserved),
         }
     }
 
@@ -306,6 +309,13 @@ pub struct Unfolded {
     pub bytes: u32,
 }
 
+/// That an extent, whose place is in the key, is reserved and was never written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// How many bytes.
+    pub bytes: u64,
+}
+
 /// A run of a stripe's bytes that extents refer to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
@@ -436,7 +446,9 @@ impl Record for Counters {
 }
 impl Record for Removal {}
 impl Record for Renames {}
-impl Record for Account {}
+impl Record for Account {
+    const VERSION: u8 = 2;
+}
 impl Record for Buried {}
 impl Record for Scrub {}
 impl Record for Filesystem {}
@@ -447,6 +459,7 @@ impl Record for Entry {}
 impl Record for EntryName {}
 impl Record for Extent {}
 impl Record for Unfolded {}
+impl Record for Reserved {}
 impl Record for Piece {}
 impl Record for Stripe {}
 impl Record for Xattr {}
@@ -519,6 +532,7 @@ mod tests {
             Source::Piece { stripe: StripeId(1), piece: 2, within: 3, codec: 0, key_id: 0, raw_length: 0 };
         frozen(&Extent { length: 300, source }, b"\x01\xac\x02\x02\x01\x02\x03\0\0\0");
         frozen(&Unfolded { bytes: 300 }, b"\x01\xac\x02");
+        frozen(&Reserved { bytes: 300 }, b"\x01\xac\x02");
         let (begun, fs, stripe) = (Time { seconds: 1, nanoseconds: 5 }, FsId(2), StripeId(3));
         let scrub = Scrub { whole: Some(begun), now: Some(ScrubAt { begun, fs, stripe }) };
         frozen(&Buried, b"\x01");
@@ -564,8 +578,9 @@ mod tests {
             stored: 6,
             garbage: 7,
             garbage_stored: 8,
+            reserved: 9,
         };
-        frozen(&account, b"\x01\xac\x02\x01\x02\x03\x04\x05\x06\x07\x08");
+        frozen(&account, b"\x02\xac\x02\x01\x02\x03\x04\x05\x06\x07\x08\x09");
     }
 
     #[test]
@@ -586,13 +601,15 @@ mod tests {
         #[test]
         fn any_bytes_are_a_record_or_refused(version in 0u8..3, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[version][..], &bytes].concat();
-            let two = Inode::decode(&bytes).is_err() && Counters::decode(&bytes).is_err();
+            let two = Inode::decode(&bytes).is_err()
+                && Counters::decode(&bytes).is_err()
+                && Account::decode(&bytes).is_err();
             prop_assert!(version == 2 || two, "an unknown version is refused");
             let (known, none) = (version == 1, [
                 Renames::decode(&bytes).is_err(), Entry::decode(&bytes).is_err(), EntryName::decode(&bytes).is_err(),
                 Extent::decode(&bytes).is_err(), Piece::decode(&bytes).is_err(), Stripe::decode(&bytes).is_err(),
                 Xattr::decode(&bytes).is_err(), Orphan::decode(&bytes).is_err(), Intent::decode(&bytes).is_err(),
-                Account::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(), Client::decode(&bytes).is_err(),
+                Reserved::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(), Client::decode(&bytes).is_err(),
                 Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(), Removal::decode(&bytes).is_err(),
             ]);
             prop_assert!(known || none.iter().all(|refused| *refused), "an unknown version is refused");

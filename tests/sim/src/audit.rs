@@ -4,7 +4,7 @@ use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
     Account, Body, Client, Counters, Ended, Entry, EntryName, Extent, Filesystem, Inode, Intent, Piece,
-    Record, Scrub, Source, Stripe, Unfolded, Xattr,
+    Record, Reserved, Scrub, Source, Stripe, Unfolded, Xattr,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use types::limits::INLINE_FILE_BYTES_MAX;
@@ -16,6 +16,7 @@ pub struct Audit {
     counters: BTreeMap<(FsId, Slot), Counters>,
     accounts: BTreeMap<(FsId, Slot), Account>,
     unfolded: BTreeMap<(FileId, u64), Unfolded>,
+    reserved: BTreeMap<(FileId, u64), Reserved>,
     inodes: BTreeMap<FileId, Inode>,
     entries: BTreeMap<(FileId, Cookie), Entry>,
     names: BTreeMap<(FileId, Name), EntryName>,
@@ -110,6 +111,7 @@ impl Audit {
             ("extents", self.extents.len()),
             ("accounts", self.accounts.len()),
             ("extents to be folded", self.unfolded.len()),
+            ("reserved", self.reserved.len()),
             ("pieces", self.pieces.len()),
             ("stripes", self.stripes.len()),
             ("garbage", self.garbage.len()),
@@ -144,6 +146,10 @@ impl Audit {
             kind::UNFOLDED => {
                 let at = (file()?, number::<8>(rest()?)?);
                 self.unfolded.insert(at, Unfolded::decode(value).ok()?);
+            }
+            kind::RESERVED => {
+                let at = (file()?, number::<8>(rest()?)?);
+                self.reserved.insert(at, Reserved::decode(value).ok()?);
             }
             kind::INODE => drop(self.inodes.insert(file()?, Inode::decode(value).ok()?)),
             kind::ENTRY => {
@@ -197,6 +203,7 @@ impl Audit {
                 account.unfolded += 1;
                 account.unfolded_bytes += u64::from(Unfolded::decode(value).ok()?.bytes);
             }
+            kind::RESERVED => account.reserved += Reserved::decode(value).ok()?.bytes,
             kind::STRIPE => {
                 let record = Stripe::decode(value).ok()?;
                 account.add_live(&record);
@@ -421,9 +428,14 @@ impl Audit {
         for (file, inode) in &self.inodes {
             counted.entry((file.fs, file.ino.slot())).or_default().used += inode.used;
         }
-        let mut unfolded = BTreeMap::new();
+        let (mut unfolded, mut reserved) = (BTreeMap::new(), BTreeMap::new());
         for (file, runs) in &self.extents {
             for (offset, extent) in runs {
+                if extent.source == Source::Unwritten {
+                    reserved.insert((*file, *offset), Reserved { bytes: extent.length });
+                    let account = counted.entry((file.fs, file.ino.slot())).or_default();
+                    account.reserved += extent.length;
+                }
                 if let Source::Inline(bytes) = &extent.source {
                     unfolded.insert((*file, *offset), Unfolded { bytes: bytes.len() as u32 });
                     let account = counted.entry((file.fs, file.ino.slot())).or_default();
@@ -447,5 +459,8 @@ impl Audit {
         self.check(counted == says, || format!("there is {counted:#?}, and accounts say {says:#?}"));
         self.check(known == unfolded, || format!("to be folded are {unfolded:?}, and known are {known:?}"));
         (self.accounts, self.unfolded) = (says, known);
+        let known = std::mem::take(&mut self.reserved);
+        self.check(known == reserved, || format!("reserved are {reserved:?}, and known are {known:?}"));
+        self.reserved = known;
     }
 }

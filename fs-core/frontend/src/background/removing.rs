@@ -94,9 +94,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn look_again(&self, fs: FsId, slots: &mut Vec<Slot>) -> Result<(), FsError> {
         let mut freed = Vec::new();
         for part in slots.chunks(LOOK) {
-            let view = self.past_view();
             for slot in part {
-                let left = read(&view, |map| removal::left_in(map, fs, *slot)).await?;
+                let left = self.past(|map| removal::left_in(map, fs, *slot)).await?;
                 freed.extend(left.is_none_or(|left| !left.only_garbage).then_some(*slot));
             }
             tokio::task::yield_now().await;

@@ -39,6 +39,7 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
     if fe.0.stripes.metadata_room() != Room::Ample {
         usage.free = 0;
     }
+    usage.free = usage.free.saturating_sub(fe.reserved());
     let files = fe.usage_of(request.fs).await?.inodes;
     Ok(StatFsReply {
         total: usage.total,

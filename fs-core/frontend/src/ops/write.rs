@@ -9,11 +9,12 @@ use crate::propose::TRIES;
 use crate::{Frontend, Shards, Stripes};
 use map::OrderedMap;
 use namespace::Action;
+use namespace::queries::reserved::held;
 use namespace::queries::{inode, xattr};
 use namespace::records::Inode;
 use std::sync::atomic::Ordering;
 use types::limits::{FILE_BYTES_MAX, IO_BYTES_MAX};
-use types::{FileId, FsError};
+use types::{ByteRange, FileId, FsError};
 use vfs::{Ctx, Durability, OpenAccess, Write, WriteOffset, WriteReply};
 
 pub(crate) async fn write<S: Shards, D: Stripes>(
@@ -27,7 +28,7 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
         return Err(FsError::Invalid);
     }
     let node = fe.0.nodes.get(file);
-    let room = make_room(fe, &node, request.data.len() as u64).await?;
+    let room = make_room(fe, &node, &request).await?;
     let mut taken = take(fe, ctx, &node, &request).await?;
     for _ in 0..TRIES {
         let Taken::HasPrivileges = taken else { break };
@@ -40,6 +41,8 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
     Ok(WriteReply { offset, durability, verifier: fe.0.verifier })
 }
 
+/// Extents of a reserved range that are looked at.
+const EXTENTS: usize = 1024;
 const WRITE: OpenAccess = OpenAccess { read: false, write: true };
 
 /// Room in memory and on the drives.
@@ -49,8 +52,9 @@ type Room<'a> = (Taking<'a>, Taking<'a>);
 async fn make_room<'a, S: Shards, D: Stripes>(
     fe: &'a Frontend<S, D>,
     node: &Held,
-    bytes: u64,
+    request: &Write,
 ) -> Result<Room<'a>, FsError> {
+    let bytes = request.data.len() as u64;
     let counter = &fe.0.dirty_bytes;
     let max = fe.0.options.dirty_bytes_max;
     let reserve = || {
@@ -62,7 +66,10 @@ async fn make_room<'a, S: Shards, D: Stripes>(
     for attempt in 0.. {
         if reserve() {
             let memory = Taking { counter, bytes };
-            let drives = fe.room_for(&node.state.lock(), bytes);
+            let mut drives = fe.room_for(&node.state.lock(), bytes, false);
+            if drives.is_none() && is_reserved(fe, request).await {
+                drives = fe.room_for(&node.state.lock(), bytes, true);
+            }
             if let Some(drives) = drives {
                 return Ok((memory, drives));
             }
@@ -98,6 +105,15 @@ async fn make_room<'a, S: Shards, D: Stripes>(
         }
     }
     Err(FsError::Delay)
+}
+
+/// Whether all of what is to be written was reserved, and not written since.
+async fn is_reserved<S: Shards, D: Stripes>(fe: &Frontend<S, D>, request: &Write) -> bool {
+    let WriteOffset::At(offset) = request.offset else { return false };
+    let range = ByteRange::new(offset, request.data.len() as u64);
+    let look = || fe.look(|map| held(map, request.file, range, EXTENTS));
+    // What else is wrong is told by the write itself.
+    fe.unlocked(look).await.is_ok_and(|held| held.reserved == range.len())
 }
 
 enum Taken {

@@ -57,7 +57,9 @@ pub(crate) fn clone_range(work: &mut Work<'_>, args: &CloneRange) -> Step<Reply>
         }
     }
     work.punch(to, &mut target, target_range, EXTENTS)?;
-    for run in runs.iter().filter_map(|run| run.clip(source_range)) {
+    // What was never written is not reserved a second time: it reads as zeros all the same.
+    let written = |run: &Run| run.extent.source != Source::Unwritten;
+    for run in runs.iter().filter_map(|run| run.clip(source_range)).filter(written) {
         work.refer(&run.extent.source)?;
         let moved = Run { offset: run.offset - from_offset + to_offset, extent: run.extent };
         work.add_run(to, &mut target, &moved);

@@ -7,7 +7,7 @@
 use crate::command::Reply;
 use crate::inodes::{Step, Work};
 use crate::keys::{self, kind};
-use crate::records::{Counters, Filesystem, Inode, Record, Removal, Stripe, Unfolded};
+use crate::records::{Counters, Filesystem, Inode, Record, Removal, Reserved, Stripe, Unfolded};
 use bytes::Bytes;
 use map::MapError;
 use types::{FsError, FsId, Slot, StripeId};
@@ -85,7 +85,7 @@ fn gather(work: &Work<'_>, from: &[u8], to: &[u8], found: &mut Vec<(Vec<u8>, Byt
         return Ok(());
     }
     work.map.scan(from, to, &mut |key, value| {
-        let needed = matches!(kind_of(key), kind::INODE | kind::UNFOLDED | kind::STRIPE);
+        let needed = matches!(kind_of(key), kind::INODE | kind::UNFOLDED | kind::RESERVED | kind::STRIPE);
         found.push((key.to_vec(), if needed { Bytes::copy_from_slice(value) } else { Bytes::new() }));
         found.len() < RECORDS
     })?;
@@ -119,6 +119,10 @@ fn remove_record(work: &mut Work<'_>, slot: Slot, key: &[u8], value: &Bytes) -> 
             let lost = work.lose(slot);
             lost.unfolded += 1;
             lost.unfolded_bytes += u64::from(Unfolded::decode(value)?.bytes);
+        }
+        kind::RESERVED => {
+            let lost = work.lose(slot);
+            lost.reserved = lost.reserved.saturating_add(Reserved::decode(value)?.bytes);
         }
         kind::STRIPE => {
             let id =

@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crate::keys::{self, kind};
-use crate::records::{Account, Counters, Inode, Record, Stripe, Unfolded};
+use crate::records::{Account, Counters, Inode, Record, Reserved, Stripe, Unfolded};
 use map::{MapError, OrderedMap};
 use types::{FsId, Slot, StripeId};
 
@@ -144,7 +144,7 @@ pub struct Recount {
 }
 
 /// Kinds of records that are counted, in the order of their keys.
-const COUNTED: [u8; 4] = [kind::INODE, kind::UNFOLDED, kind::STRIPE, kind::GARBAGE];
+const COUNTED: [u8; 5] = [kind::INODE, kind::UNFOLDED, kind::RESERVED, kind::STRIPE, kind::GARBAGE];
 
 impl Recount {
     /// From the beginning of `slot`.
@@ -213,6 +213,10 @@ impl Recount {
                 self.counted.unfolded += 1;
                 self.counted.unfolded_bytes += u64::from(Unfolded::decode(value)?.bytes);
             }
+            kind::RESERVED => {
+                let bytes = Reserved::decode(value)?.bytes;
+                self.counted.reserved = self.counted.reserved.saturating_add(bytes);
+            }
             kind::STRIPE => self.counted.add_live(&Stripe::decode(value)?),
             _ => self.counted.add_garbage(&Stripe::decode(value)?),
         }
@@ -275,6 +279,7 @@ mod tests {
             for fs in [FsId(3), FsId(u32::MAX)] {
                 let file = FileId { fs, ino: id(n) };
                 map.put(&keys::unfolded(file, 7), Unfolded { bytes: n as u32 }.encode());
+                map.put(&keys::reserved(file, 9), Reserved { bytes: n << 33 }.encode());
                 map.put(&keys::stripe(fs, StripeId(id(n).0)), stripe(n as u32).encode());
                 map.put(&keys::garbage(fs, StripeId(id(n + 100).0)), stripe(n as u32).encode());
                 map.put(&keys::extent(file, 7), "not counted".into());
@@ -282,6 +287,7 @@ mod tests {
             }
             account.unfolded += 1;
             account.unfolded_bytes += n;
+            account.reserved += n << 33;
             account.add_live(&stripe(n as u32));
             account.add_garbage(&stripe(n as u32));
         }

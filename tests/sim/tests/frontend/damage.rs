@@ -9,7 +9,7 @@ use map::{MemoryMap, OrderedMap, OrderedMapMut};
 use namespace::keys;
 use namespace::records::{
     Account, Body, Buried, Client, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan,
-    Piece, Record, Replay, Source, Stripe, Unfolded, Xattr,
+    Piece, Record, Replay, Reserved, Source, Stripe, Unfolded, Xattr,
 };
 use sim::checked::{checked, checked_shards, parted};
 use std::collections::BTreeMap;
@@ -414,6 +414,13 @@ const PLANTS: &[Plant] = &[
     }),
     ("bytes to be folded that are in a stripe", Kind::Unfolded, "holds no bytes", |good| {
         good.put(&keys::unfolded(good.big, 0), &Unfolded { bytes: 1 });
+    }),
+    ("space that nobody holds", Kind::Reserved, "not known to be", |good| {
+        good.put(&keys::extent(good.big, 40_000), &Extent { length: 1, source: Source::Unwritten });
+        good.inode(good.big, |inode| inode.used += 1);
+    }),
+    ("space for what was written", Kind::Reserved, "said to be reserved", |good| {
+        good.put(&keys::reserved(good.big, 0), &Reserved { bytes: 1 });
     }),
     ("a chunk that is gone", Kind::Lost, "chunk 0 on drive 0", |good| {
         let (_, stripe, _) = good.extent();

@@ -96,6 +96,65 @@ async fn small_writes_count_until_they_are_in_stripes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_reserved_can_be_written_on_a_full_drive() {
+    const RESERVED: u64 = 300_000;
+    let mut rig = Rig::new(64 << 10);
+    rig.stripes = rig.stripes.of_size(2_000_000);
+    let (real, top) = rig.start().await;
+    let (one, big) = (file(&real, top, "one").await, file(&real, top, "big").await);
+    let allocate = async |real: &crate::rig::Real, offset, length, how| {
+        let range = types::ByteRange::new(offset, length);
+        real.allocate(&root(), Allocate { file: one, open: None, range, how }).await
+    };
+    let free =
+        async |real: &crate::rig::Real| real.statfs(&root(), StatFs { fs: top.fs }).await.unwrap().free;
+    refused(allocate(&real, 0, 1 << 40, AllocateHow::Reserve).await, FsError::NoSpace);
+    refused(allocate(&real, 0, 1_900_000, AllocateHow::Reserve).await, FsError::NoSpace);
+    let before = free(&real).await;
+    allocate(&real, 0, RESERVED, AllocateHow::ReserveKeepSize).await.unwrap();
+    allocate(&real, 0, RESERVED, AllocateHow::Reserve).await.unwrap();
+    assert_eq!((free(&real).await, attr(&real, one).await.unwrap().used), (before - RESERVED, RESERVED));
+    rig.audit_of(&real).await;
+
+    let fill = async |real: &crate::rig::Real| {
+        let mut at = attr(real, big).await.unwrap().size;
+        while write(real, big, at, &[1; 60_000]).await.is_ok() {
+            commit(real, big).await.unwrap();
+            at += 60_000;
+        }
+    };
+    fill(&real).await;
+    refused(allocate(&real, 1 << 30, 100_000, AllocateHow::Reserve).await, FsError::NoSpace);
+    // Also in the next life.
+    drop(real);
+    let (real, _) = rig.start().await;
+    fill(&real).await;
+    let mut at = 0;
+    for length in [20_000u64, 4_000, 60_000, 9_000, 100_000, 17_000].into_iter().cycle() {
+        let length = length.min(RESERVED - at);
+        write(&real, one, at, &vec![2; length as usize]).await.unwrap();
+        commit(&real, one).await.unwrap();
+        at += length;
+        if at == RESERVED {
+            break;
+        }
+    }
+    assert_eq!(read(&real, one, 0, 1 << 20).await, vec![2; RESERVED as usize]);
+    // What is punched is given back, as what is cut off is.
+    truncate(&real, big, 100_000).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+    allocate(&real, RESERVED, RESERVED, AllocateHow::Reserve).await.unwrap();
+    let before = free(&real).await;
+    allocate(&real, RESERVED, RESERVED / 2, AllocateHow::Punch).await.unwrap();
+    truncate(&real, one, RESERVED).await.unwrap();
+    real.taken().await.unwrap();
+    assert_eq!(free(&real).await, before + RESERVED);
+    rig.audit_of(&real).await;
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_logs_and_maps_have_no_room_only_what_frees_space_is_taken() {
     let mut rig = Rig::new(64 << 10);
     let (real, top) = rig.start().await;

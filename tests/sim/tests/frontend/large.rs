@@ -106,14 +106,16 @@ async fn the_largest_file_has_all_its_ends() {
     assert_eq!(attr(&real, big).await.unwrap().size, end);
     assert_eq!(&read(&real, big, end - 5, 100).await[..], b"\0\0end");
     write(&real, big, 0, &[7; 20_000]).await.unwrap();
-    let punch = ByteRange { offset: 1, end: FILE_BYTES_MAX };
-    for how in [AllocateHow::Zero, AllocateHow::Punch] {
-        real.allocate(&root(), Allocate { file: big, open: None, range: punch, how }).await.unwrap();
+    let some = ByteRange { offset: 1, end: 1 << 30 };
+    let all = ByteRange { offset: 1, end: FILE_BYTES_MAX };
+    for (range, how) in [(some, AllocateHow::Zero), (all, AllocateHow::Punch)] {
+        real.allocate(&root(), Allocate { file: big, open: None, range, how }).await.unwrap();
         rig.audit().await;
     }
-    let how = AllocateHow::Reserve;
-    let more_than_there_is = Allocate { file: big, open: None, range: punch, how };
-    refused(real.allocate(&root(), more_than_there_is).await, FsError::NoSpace);
+    for how in [AllocateHow::Reserve, AllocateHow::Zero] {
+        let more_than_there_is = Allocate { file: big, open: None, range: all, how };
+        refused(real.allocate(&root(), more_than_there_is).await, FsError::NoSpace);
+    }
     let seek = |what| Seek { file: big, offset: 0, what };
     assert_eq!(real.seek(&root(), seek(SeekWhat::Hole)).await.unwrap().offset, 1);
     truncate(&real, big, 0).await.unwrap();
