@@ -7,6 +7,7 @@ pub mod directory;
 pub mod inode;
 pub mod pending;
 pub mod sparse;
+pub mod system;
 pub mod unfolded;
 pub mod xattr;
 

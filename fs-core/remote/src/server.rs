@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use types::Cred;
+use types::{Cred, FsError};
 use vfs::{ClientId, Ctx, EndClient, Vfs};
 
 /// How the daemon serves.
@@ -79,6 +79,9 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
     async fn handle(&self, peer: &Peer, ask: Ask, payload: Bytes) -> (Tell, Bytes) {
         match ask {
             Ask::Hello { client } => (self.hello(peer, client), Bytes::new()),
+            Ask::Do { request, .. } if request.is_of_heads() => {
+                (Tell::Done(Err(FsError::NotSupported)), Bytes::new())
+            }
             Ask::Do { ctx, request } => {
                 let reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
                 let (reply, data) = wire::split_reply(reply);

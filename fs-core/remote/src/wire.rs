@@ -8,7 +8,7 @@ use types::limits::IO_BYTES_MAX;
 use vfs::{ClientId, Ctx, LockKind, Reply, Request};
 
 /// Name and version of what is spoken; a daemon of another version refuses.
-pub(crate) const SERVICE: &str = "vfs/2";
+pub(crate) const SERVICE: &str = "vfs/3";
 
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a greeting comes once a connection")]
