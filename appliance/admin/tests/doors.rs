@@ -29,6 +29,7 @@ impl Control for Small {
             background: Background::default(),
             version: "test".to_owned(),
             nfs: None,
+            s3: None,
             uptime_seconds: 1,
         })
     }

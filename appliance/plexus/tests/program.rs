@@ -33,6 +33,7 @@ impl Control for Damaged {
             background: Background::default(),
             version: "v".to_owned(),
             nfs: None,
+            s3: None,
             uptime_seconds: 0,
         })
     }

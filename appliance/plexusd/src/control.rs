@@ -8,10 +8,11 @@ use crate::exports::Exports;
 use crate::fsck::Checker;
 use crate::headrooms::Headrooms;
 use crate::rebuild;
+use crate::s3_keys::S3Keys;
 use admin::{
-    Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState,
-    ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted, Scrubbed,
-    SetExport, Status,
+    Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, CreateS3Key,
+    DriveState, ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted,
+    S3KeyReport, Scrubbed, SetExport, Status,
 };
 use drive::ChunkKey;
 use drive::footprint::metadata_bytes;
@@ -23,6 +24,12 @@ use types::limits::BLOCK_BYTES;
 use types::{ChunkId, Cred, FileId, FsError, Name};
 use vfs::{Ctx, Lookup, Vfs};
 
+/// Where heads listen.
+pub(crate) struct Doors {
+    pub(crate) nfs: String,
+    pub(crate) s3: Option<String>,
+}
+
 /// The daemon as the administration interface sees it.
 pub(crate) struct Daemon {
     files: Arc<Files>,
@@ -30,7 +37,8 @@ pub(crate) struct Daemon {
     headrooms: Arc<Headrooms>,
     exports: Arc<Exports<Files>>,
     random: Arc<dyn Random>,
-    nfs: String,
+    keys: Arc<S3Keys>,
+    doors: Doors,
     started: Instant,
     checker: Checker,
     rebuilt: Arc<rebuild::Progress>,
@@ -40,7 +48,8 @@ impl Daemon {
     pub(crate) fn new(
         core: &Core,
         exports: Arc<Exports<Files>>,
-        nfs: String,
+        keys: Arc<S3Keys>,
+        doors: Doors,
         random: Arc<dyn Random>,
     ) -> Daemon {
         Daemon {
@@ -49,7 +58,8 @@ impl Daemon {
             headrooms: core.headrooms.clone(),
             exports,
             random,
-            nfs,
+            keys,
+            doors,
             started: Instant::now(),
             checker: Checker::new(core.drives.clone()),
             rebuilt: core.rebuilt.clone(),
@@ -178,7 +188,8 @@ impl Control for Daemon {
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
             background,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            nfs: Some(self.nfs.clone()),
+            nfs: Some(self.doors.nfs.clone()),
+            s3: self.doors.s3.clone(),
             uptime_seconds: self.started.elapsed().as_secs(),
         })
     }
@@ -283,5 +294,17 @@ impl Control for Daemon {
 
     async fn export_remove(&self, path: String) -> Result<(), ControlError> {
         self.exports.remove(&path).await
+    }
+
+    async fn s3_keys(&self) -> Result<admin::S3Keys, ControlError> {
+        Ok(admin::S3Keys { keys: self.keys.list().await })
+    }
+
+    async fn s3_key_create(&self, request: CreateS3Key) -> Result<S3KeyReport, ControlError> {
+        self.keys.create(request).await
+    }
+
+    async fn s3_key_delete(&self, access_key: String) -> Result<(), ControlError> {
+        self.keys.delete(&access_key).await
     }
 }

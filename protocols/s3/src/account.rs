@@ -1,9 +1,21 @@
 //! Accounts and their access keys.
 
+use crate::sums::hex;
 use parking_lot::RwLock;
+use s3s::crypto::{Checksum as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use types::Cred;
+
+/// The canonical id of an account of a cluster, the same for ever.
+#[must_use]
+pub fn canonical_id(cluster: &[u8; 16], name: &str) -> String {
+    let mut digest = Sha256::new();
+    digest.update(b"plexus s3 account");
+    digest.update(cluster);
+    digest.update(name.as_bytes());
+    hex(digest.finalize().as_ref())
+}
 
 /// Who owns buckets and objects.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -33,6 +33,6 @@ mod uploads;
 mod versions;
 mod walk;
 
-pub use account::{AccessKey, Account, Accounts};
+pub use account::{AccessKey, Account, Accounts, canonical_id};
 pub use head::S3Config;
 pub use server::Server;

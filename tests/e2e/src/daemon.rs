@@ -66,6 +66,7 @@ pub struct Daemon {
     options: DaemonOptions,
     nfs: SocketAddr,
     admin: SocketAddr,
+    s3: SocketAddr,
 }
 
 impl Daemon {
@@ -75,11 +76,12 @@ impl Daemon {
     /// # Errors
     /// See [`DaemonError`].
     pub fn start(folder: &Path, options: &DaemonOptions) -> Result<Daemon, DaemonError> {
-        // Both ports are held together, so that they differ; then given up for the daemon to take.
-        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-        let [nfs, admin] = [free[0].local_addr()?, free[1].local_addr()?];
+        // All ports are held together, so that they differ; then given up for the daemon to take.
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let free = [bind()?, bind()?, bind()?];
+        let [nfs, admin, s3] = [free[0].local_addr()?, free[1].local_addr()?, free[2].local_addr()?];
         drop(free);
-        Daemon::start_at(folder, options, nfs, admin)
+        Daemon::start_at(folder, options, nfs, admin, s3)
     }
 
     fn start_at(
@@ -87,10 +89,14 @@ impl Daemon {
         options: &DaemonOptions,
         nfs: SocketAddr,
         admin: SocketAddr,
+        s3: SocketAddr,
     ) -> Result<Daemon, DaemonError> {
         std::fs::create_dir_all(folder)?;
         let configuration = folder.join("plexus.toml");
-        let text = format!("nfs.listen = \"{nfs}\"\nadmin.listen = \"{admin}\"\n{}\n", options.configuration);
+        let text = format!(
+            "nfs.listen = \"{nfs}\"\nadmin.listen = \"{admin}\"\ns3.listen = \"{s3}\"\n{}\n",
+            options.configuration
+        );
         std::fs::write(&configuration, text)?;
         let log = File::options().create(true).append(true).open(folder.join("log"))?;
         let program = options.program.clone().map_or_else(|| program("plexusd"), Ok)?;
@@ -109,7 +115,8 @@ impl Daemon {
         }
         let mut child = command.spawn()?;
         let ready = ready(&mut child);
-        let mut daemon = Daemon { child, folder: folder.to_owned(), options: options.clone(), nfs, admin };
+        let mut daemon =
+            Daemon { child, folder: folder.to_owned(), options: options.clone(), nfs, admin, s3 };
         match ready.recv_timeout(READY_LIMIT) {
             Ok(()) => Ok(daemon),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(DaemonError::Late { log: daemon.log() }),
