@@ -80,7 +80,7 @@ impl Acl {
     /// `InvalidArgument` for other names.
     pub(crate) fn canned(name: &str, owner: Of<'_>, bucket: Of<'_>) -> S3Result<Acl> {
         use Permission::{FullControl, Read, ReadAcp, Write};
-        let mut acl = Acl::private(owner);
+        let mut acl = Acl::default();
         let mut grant = |who: Who, permission| acl.grants.push(Grant { who, permission });
         let bucket_owner = || Who::Account(bucket.id.to_owned(), bucket.name.to_owned());
         match name {
@@ -100,7 +100,11 @@ impl Acl {
             "bucket-owner-read" | "bucket-owner-full-control" => {}
             _ => return Err(s3_error!(InvalidArgument, "Invalid canned ACL")),
         }
-        Ok(acl)
+        // Groups before the owner, as clients are used to see them.
+        let groups = acl.is_public();
+        let own = Acl::private(owner).grants;
+        let grants = if groups { [acl.grants, own].concat() } else { [own, acl.grants].concat() };
+        Ok(Acl { grants })
     }
 
     /// The list of an XML document.

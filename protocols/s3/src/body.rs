@@ -55,6 +55,26 @@ impl<V: Vfs> Received<V> {
         }
     }
 
+    /// What is here as a whole.
+    pub(crate) fn small(content: &[u8], md5: [u8; 16], sums: Vec<Sum>) -> Received<V> {
+        let size = content.len() as u64;
+        Received { content: Content::Small(Bytes::copy_from_slice(content)), size, md5, sums }
+    }
+
+    /// As the content of a directory, which is kept with its record.
+    ///
+    /// # Errors
+    /// `EntityTooLarge`: it is over 4 KiB.
+    pub(crate) fn of_directory(&self) -> S3Result<Vec<u8>> {
+        match &self.content {
+            Content::Small(data) => Ok(data.to_vec()),
+            Content::Staged(_) => Err(s3_error!(
+                EntityTooLarge,
+                "What a key with a slash at its end names has at most 4096 bytes of content here."
+            )),
+        }
+    }
+
     /// What is already a file.
     pub(crate) fn staged(held: Held<V>, size: u64, md5: [u8; 16], sums: Vec<Sum>) -> Received<V> {
         Received { content: Content::Staged(held), size, md5, sums }

@@ -20,6 +20,8 @@ pub(crate) struct Asked {
     origin: String,
     host: String,
     path: String,
+    /// That it is asked for, where it is not that of the request.
+    method: Option<String>,
 }
 
 impl Asked {
@@ -28,7 +30,12 @@ impl Asked {
         let text =
             |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let origin = text(ORIGIN).or_else(|| (request.method() == Method::OPTIONS).then(String::new))?;
-        Some(Asked { origin, host: text(HOST).unwrap_or_default(), path: request.uri().path().to_owned() })
+        Some(Asked {
+            origin,
+            host: text(HOST).unwrap_or_default(),
+            path: request.uri().path().to_owned(),
+            method: text(ACCESS_CONTROL_REQUEST_METHOD),
+        })
     }
 
     async fn rules<V: Vfs>(&self, head: &Head<V>) -> Option<Vec<CORSRule>> {
@@ -85,7 +92,8 @@ pub(crate) async fn decorate<V: Vfs>(
     response: &mut Response<Body>,
 ) {
     let Some(rules) = asked.rules(head).await else { return };
-    if let Some(rule) = rule_for(&rules, &asked.origin, method.as_str(), &[]) {
+    let method = asked.method.as_deref().unwrap_or(method.as_str());
+    if let Some(rule) = rule_for(&rules, &asked.origin, method, &[]) {
         add(response, rule, &asked.origin);
     }
 }

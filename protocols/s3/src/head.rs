@@ -2,12 +2,15 @@
 
 use crate::account::{Account, Accounts};
 use crate::files::Files;
+use crate::key::ObjectPath;
 use env::{Clock, Random};
 use parking_lot::Mutex;
 use s3s::auth::Credentials;
 use s3s::{S3Result, s3_error};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use types::{Cred, FileId, Time};
 use vfs::Vfs;
 
@@ -49,7 +52,12 @@ pub(crate) struct Inner<V> {
     pub(crate) random: Arc<dyn Random>,
     /// The directory that buckets are in, once it was found.
     pub(crate) buckets: Mutex<Option<FileId>>,
+    /// Changes of one key come one after the other; a lock is of many keys.
+    pub(crate) keys: Vec<AsyncMutex<()>>,
 }
+
+/// Locks of keys.
+pub(crate) const KEY_LOCKS: usize = 1024;
 
 /// Serves one file system as S3. Cheap to clone.
 pub(crate) struct Head<V>(pub(crate) Arc<Inner<V>>);
@@ -89,6 +97,15 @@ impl<V: Vfs> Head<V> {
     /// The present.
     pub(crate) fn now(&self) -> Time {
         self.0.clock.now()
+    }
+
+    /// Until it is dropped, nobody else changes what stands at a key.
+    pub(crate) async fn lock_key(&self, dir: &FileId, path: &ObjectPath) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        dir.hash(&mut hasher);
+        path.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % KEY_LOCKS as u64).unwrap_or(0);
+        self.0.keys[at].lock().await
     }
 
     /// Bits that nobody can guess.

@@ -97,7 +97,7 @@ pub(crate) fn headers(base: Headers, meta: Option<Metadata>, class: Option<&str>
 pub(crate) fn without_chunks(encoding: String) -> Option<String> {
     let rest: Vec<&str> =
         encoding.split(',').map(str::trim).filter(|part| !part.eq_ignore_ascii_case("aws-chunked")).collect();
-    (!rest.is_empty() && !encoding.is_empty()).then(|| rest.join(","))
+    (!rest.is_empty() && !encoding.is_empty()).then(|| rest.join(", "))
 }
 
 /// The `x-amz-grant-` headers.
@@ -128,11 +128,11 @@ impl<V: Vfs> Head<V> {
         grants: &Grants,
     ) -> S3Result<Option<Acl>> {
         let headers = [
-            (Permission::FullControl, grants.full.as_ref()),
             (Permission::Read, grants.read.as_ref()),
             (Permission::Write, grants.write.as_ref()),
             (Permission::ReadAcp, grants.read_acp.as_ref()),
             (Permission::WriteAcp, grants.write_acp.as_ref()),
+            (Permission::FullControl, grants.full.as_ref()),
         ];
         let acl = match (canned, Acl::from_headers(headers, &self.0.accounts)?) {
             (Some(_), Some(_)) => {

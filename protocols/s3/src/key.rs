@@ -9,7 +9,7 @@ const ESCAPES: std::ops::RangeInclusive<u32> = 0xf780..=0xf7ff;
 const ESCAPE_BASE: u32 = 0xf700;
 
 /// Where an object is, below its bucket.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct ObjectPath {
     /// The directories on the way.
     pub(crate) dirs: Vec<Name>,

@@ -7,6 +7,7 @@
 
 mod account;
 mod acl;
+mod answers;
 mod body;
 mod bucket;
 mod cors;
@@ -15,6 +16,7 @@ mod files;
 mod head;
 mod incoming;
 mod key;
+mod lifecycle;
 mod lock;
 mod object;
 mod ops;

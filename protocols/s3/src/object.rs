@@ -51,7 +51,12 @@ impl Object {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        if self.is_directory() { 0 } else { self.attr.size }
+        if self.is_directory() { self.content().len() as u64 } else { self.attr.size }
+    }
+
+    /// What a directory that is an object has.
+    pub(crate) fn content(&self) -> &[u8] {
+        self.record.as_ref().map_or(&[], |record| &record.content)
     }
 
     pub(crate) fn etag(&self) -> ETag {

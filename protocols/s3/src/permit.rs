@@ -48,6 +48,10 @@ impl Bucket {
     /// `AccessDenied`.
     pub(crate) fn permit(&self, caller: &Caller, facts: &Facts<'_>, act: &Act<'_>) -> S3Result<()> {
         let caller = caller.as_deref();
+        let expected = facts.headers.get("x-amz-expected-bucket-owner");
+        if expected.is_some_and(|expected| expected.as_bytes() != self.record.owner.as_bytes()) {
+            return Err(access_denied());
+        }
         let owner = self.is_owned_by(caller);
         let public = PublicAccess::of(self);
         match self.policy_says(caller, facts, act) {

@@ -73,6 +73,7 @@ impl<V: Vfs> Head<V> {
         let Some(file) = &path.file else {
             return self.put_directory(files, bucket, path, &new, conditions).await;
         };
+        let _one = self.lock_key(&bucket.dir, path).await;
         for _ in 0..TRIES {
             let dir = make_dirs(files, bucket.dir, &path.dirs).await?;
             let there = match files.find(dir, file).await? {

@@ -114,6 +114,8 @@ pub(crate) struct ObjectRecord {
     /// Of an old version: it says that the key was deleted. Of a directory: it was made on the way to a key, is no
     /// object, and goes when nothing is in it any more.
     pub(crate) marker: bool,
+    /// The content of a directory that is an object, which no other head sees.
+    pub(crate) content: Vec<u8>,
 }
 
 impl ObjectRecord {
@@ -159,6 +161,18 @@ pub(crate) struct UploadRecord {
     pub(crate) algorithm: Option<crate::sums::Algorithm>,
     /// The checksum is of the whole object, not of the parts' checksums.
     pub(crate) full_object: bool,
+    /// What became of it: whoever asks again hears it again.
+    pub(crate) done: Option<DoneRecord>,
+}
+
+/// The object that an upload has become.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct DoneRecord {
+    pub(crate) etag: String,
+    pub(crate) version: Option<String>,
+    pub(crate) sums: Vec<Sum>,
+    /// Seconds since 1970.
+    pub(crate) at: i64,
 }
 
 /// A part of an upload.

@@ -1,8 +1,9 @@
 //! From connections to requests, and back.
 
 use crate::account::Accounts;
+use crate::answers;
 use crate::cors;
-use crate::head::{Head, Inner, Origin, S3Config};
+use crate::head::{Head, Inner, KEY_LOCKS, Origin, S3Config};
 use env::{Clock, Random};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -55,6 +56,7 @@ impl<V: Vfs> Server<V> {
             clock,
             random,
             buckets: parking_lot::Mutex::new(None),
+            keys: (0..KEY_LOCKS).map(|_| tokio::sync::Mutex::default()).collect(),
         };
         let head = Head(Arc::new(inner));
         let mut wire = WireConfig::default();
@@ -71,6 +73,7 @@ impl<V: Vfs> Server<V> {
 
     /// Serves until `shutdown`; requests under way come to their end.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) {
+        tokio::spawn(crate::lifecycle::run(self.head.clone(), shutdown.clone()));
         let limits = Limits { connections: self.head.0.config.connections, ..Limits::default() };
         let signal = shutdown.clone();
         serve::run(listener, limits, shutdown, move |stream, peer| {
@@ -109,14 +112,19 @@ impl<V: Vfs> Server<V> {
         request.extensions_mut().insert(Origin { address: peer, uri: uri.clone() });
         let asks = cors::Asked::of(&request);
         let method = request.method().clone();
+        let form = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_form =
+            method == Method::POST && form.is_some_and(|form| form.starts_with("multipart/form-data"));
         let id = format!("{:016X}", self.head.random());
         let mut response = match &asks {
             Some(asks) if method == Method::OPTIONS => cors::preflight(&self.head, asks, &request).await,
+            _ if !answers::may_last(&uri) => answers::lasts_too_long(),
             _ => self.service.call(request.map(Body::from)).await?,
         };
         if let Some(asks) = asks.filter(|_| method != Method::OPTIONS) {
             cors::decorate(&self.head, &asks, &method, &mut response).await;
         }
+        answers::complete(&mut response, &method, &id, is_form).await;
         let bodiless = matches!(response.status(), StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
         if bodiless || method == Method::HEAD && !response.status().is_success() {
             let headers = response.headers_mut();

@@ -3,7 +3,7 @@
 use crate::bucket::{Bucket, find};
 use crate::error::from_fs;
 use crate::head::Head;
-use crate::records::{PartRecord, UploadRecord, decode, name, of_object, of_upload};
+use crate::records::{DoneRecord, PartRecord, UploadRecord, decode, encode, name, of_object, of_upload};
 use s3s::{S3Result, s3_error};
 use types::limits::READDIR_ENTRIES_MAX;
 use types::{Attr, Cred, FileId, FsError, Name};
@@ -50,6 +50,12 @@ impl<V: Vfs> Head<V> {
     /// # Errors
     /// `NoSuchUpload`.
     pub(crate) async fn upload(&self, bucket: &Bucket, key: &str, id: &str) -> S3Result<Upload> {
+        let upload = self.upload_or_done(bucket, key, id).await?;
+        if upload.record.done.is_some() { Err(no_such_upload()) } else { Ok(upload) }
+    }
+
+    /// As [`Self::upload`], also one that has been completed a while ago.
+    pub(crate) async fn upload_or_done(&self, bucket: &Bucket, key: &str, id: &str) -> S3Result<Upload> {
         let uploads = self.kept_dir(bucket, b"uploads", false).await?.ok_or_else(no_such_upload)?;
         let well_formed = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let own =
@@ -96,6 +102,14 @@ impl<V: Vfs> Head<V> {
             }
         }
         Ok(found)
+    }
+
+    /// An upload has become an object: its parts go, and what it became is remembered for a while.
+    pub(crate) async fn finish_upload(&self, upload: &Upload, done: DoneRecord) -> S3Result<()> {
+        let root = self.files(Cred::root());
+        let record = UploadRecord { done: Some(done), ..upload.record.clone() };
+        root.keep(upload.dir, name(of_object::UPLOAD), Some(encode(&record))).await.map_err(from_fs)?;
+        empty(self, upload.dir).await
     }
 
     /// Removes an upload with all its parts.

@@ -1,7 +1,7 @@
 //! A daemon of one test: its own folder, free ports, ended by its own process id.
 
 use crate::programs::program;
-use admin::{Client, Status};
+use admin::{Client, S3KeyReport, Status};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -144,7 +144,7 @@ impl Daemon {
     pub fn revive(&mut self) -> Result<(), DaemonError> {
         self.kill()?;
         let (folder, options) = (self.folder.clone(), self.options.clone());
-        *self = Daemon::start_at(&folder, &options, self.nfs, self.admin)?;
+        *self = Daemon::start_at(&folder, &options, self.nfs, self.admin, self.s3)?;
         Ok(())
     }
 
@@ -152,6 +152,22 @@ impl Daemon {
     #[must_use]
     pub fn nfs(&self) -> SocketAddr {
         self.nfs
+    }
+
+/// Where S3 clients of this machine reach it.
+    #[must_use]
+    pub fn s3(&self) -> SocketAddr {
+        self.s3
+    }
+
+    /// A new S3 access key of an account.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub fn s3_key(&self, account: &str, more: &[&str]) -> io::Result<S3KeyReport> {
+        let output = self.plexus(&[&["--json", "s3", "key", "create", account], more].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice(&output.stdout).map_err(|_| io::Error::other(said))
     }
 
     /// Its process id.

@@ -196,8 +196,15 @@ async fn listings_are_in_the_order_of_paths<V: Vfs>(desk: &Desk<'_, V>) {
         limit: 1,
         value: None,
     };
-    for (at, past, first) in [("a", false, "a!"), ("a.", false, "a"), ("a/", false, "a"), ("a/", true, "a0")]
-    {
+    let bounds = [
+        ("a", false, "a!"),
+        ("a!\0", false, "a"),
+        ("a.", false, "a"),
+        ("a/", false, "a"),
+        ("a/", true, "a0"),
+        ("a/\0", false, "a0"),
+    ];
+    for (at, past, first) in bounds {
         let reply = must("list", desk.vfs.list(&desk.ctx, from(at, past)).await);
         assert_eq!(reply.entries[0].name, name(first), "from {at}");
     }

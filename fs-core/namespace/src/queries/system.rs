@@ -96,7 +96,8 @@ pub fn list(
     let (from, to) = keys::entry_names_from(dir, at.from);
     map.scan(&from, &to, &mut |key, record| {
         let listed = keys::listed_name(key).unwrap_or_default();
-        if at.past && listed == at.from {
+        // What ends where the bound goes on stands behind the bound among keys, and before it among names.
+        if listed < at.from || at.past && listed == at.from {
             return true;
         }
         if entries.len() == at.limit {

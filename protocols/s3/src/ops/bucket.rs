@@ -31,6 +31,9 @@ pub(crate) async fn create_bucket<V: Vfs>(
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let (parts, input) = parts!(request);
     let caller = head.caller(parts.credentials.as_ref())?.ok_or_else(access_denied)?;
+    if input.bucket.contains(".-") || input.bucket.contains("-.") {
+        return Err(s3_error!(InvalidBucketName, "The specified bucket is not valid."));
+    }
     let cred = caller.cred.clone().ok_or_else(access_denied)?;
     let location =
         input.create_bucket_configuration.as_ref().and_then(|config| config.location_constraint.as_ref());
@@ -71,7 +74,9 @@ pub(crate) async fn create_bucket<V: Vfs>(
     };
     if !made {
         if let Some(there) = head.bucket_at(&input.bucket, attr.file).await? {
-            return again(&there, &caller, canned, &grants);
+            let of = Of { id: &record.owner, name: &record.owner_name };
+            let asked = acl_of(head, &record, of, canned, &grants)?;
+            return again(&there, &caller, asked.unwrap_or_else(|| Acl::private(of)));
         }
         // Somebody's directory becomes a bucket for its owner only.
         let owns = cred.uid == 0 || cred.uid == attr.uid;
@@ -100,18 +105,11 @@ pub(crate) async fn create_bucket<V: Vfs>(
 fn again(
     there: &Bucket,
     caller: &crate::account::Account,
-    canned: Option<&str>,
-    grants: &Grants,
+    asked: Acl,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
-    if !there.is_owned_by(Some(caller)) {
-        return Err(s3_error!(BucketAlreadyExists, "The requested bucket name is not available."));
-    }
-    let same = canned.is_none() && grants.is_empty();
-    if same {
-        return Err(s3_error!(
-            BucketAlreadyOwnedByYou,
-            "Your previous request to create the named bucket succeeded."
-        ));
+    // As in the region us-east-1: asked for once more, it is as it was.
+    if there.is_owned_by(Some(caller)) && there.acl() == asked {
+        return reply(CreateBucketOutput { location: Some(format!("/{}", there.name)) });
     }
     Err(s3_error!(BucketAlreadyExists, "The requested bucket name is not available."))
 }
@@ -124,11 +122,11 @@ fn acl_of<V: Vfs>(
     grants: &Grants,
 ) -> S3Result<Option<Acl>> {
     let headers = [
-        (Permission::FullControl, grants.full.as_ref()),
         (Permission::Read, grants.read.as_ref()),
         (Permission::Write, grants.write.as_ref()),
         (Permission::ReadAcp, grants.read_acp.as_ref()),
         (Permission::WriteAcp, grants.write_acp.as_ref()),
+        (Permission::FullControl, grants.full.as_ref()),
     ];
     let granted = Acl::from_headers(headers, &head.0.accounts)?;
     let acl = match canned {
@@ -179,7 +177,10 @@ pub(crate) async fn list_buckets<V: Vfs>(
     request: Request<ListBucketsInput>,
 ) -> S3Result<S3Response<ListBucketsOutput>> {
     let (parts, input) = parts!(request);
-    let caller = head.caller(parts.credentials.as_ref())?.ok_or_else(access_denied)?;
+    let Some(caller) = head.caller(parts.credentials.as_ref())? else {
+        // Nobody in particular owns no buckets.
+        return reply(ListBucketsOutput { buckets: Some(Vec::new()), ..ListBucketsOutput::default() });
+    };
     let prefix = input.prefix.clone().unwrap_or_default();
     let most = match input.max_buckets {
         None => BUCKETS_MAX,

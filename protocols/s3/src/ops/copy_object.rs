@@ -72,8 +72,12 @@ pub(crate) async fn hash<V: Vfs>(
     object: &Object,
     algorithm: Option<Algorithm>,
 ) -> S3Result<([u8; 16], Vec<crate::sums::Sum>)> {
-    let held = files.open(object.attr.file).await.map_err(from_fs)?;
     let mut hashing = Hashing::new(algorithm);
+    if object.is_directory() {
+        hashing.update(object.content());
+        return Ok(hashing.finish());
+    }
+    let held = files.open(object.attr.file).await.map_err(from_fs)?;
     let mut offset = 0;
     loop {
         let read = files.read(&held, offset, IO_BYTES_MAX as u32).await.map_err(from_fs)?;
@@ -179,9 +183,23 @@ pub(crate) async fn copy_object<V: Vfs>(
     };
     headers.storage_class.clone_from(&own.storage_class);
     headers.redirect.clone_from(&own.redirect);
-    let record = ObjectRecord { md5, sums: sums.clone(), headers, owner, ..ObjectRecord::default() };
     let files = head.acting(&bucket)?;
-    let received = clone_of(&from, &files, bucket.dir, &object, sums.clone(), md5).await?;
+    let received = match object.is_directory() {
+        true => Received::small(object.content(), md5, sums.clone()),
+        false => clone_of(&from, &files, bucket.dir, &object, sums.clone(), md5).await?,
+    };
+    let content = match path.file {
+        Some(_) => Vec::new(),
+        None if object.is_directory() => object.content().to_vec(),
+        None if object.size() == 0 => Vec::new(),
+        None => {
+            return Err(s3_error!(
+                InvalidRequest,
+                "What a key with a slash at its end names is no copy of a file here."
+            ));
+        }
+    };
+    let record = ObjectRecord { md5, sums: sums.clone(), headers, owner, content, ..ObjectRecord::default() };
     let new = New { record: record.clone(), values };
     let done = head.put_at(&files, &bucket, &path, received.source(), new, &Conditions::default()).await?;
     let sums = dto(&sums);

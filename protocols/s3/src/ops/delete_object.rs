@@ -149,6 +149,7 @@ async fn remove<V: Vfs>(
     // What no file can be called was never there.
     let Ok(path) = ObjectPath::of(key) else { return Ok(Removed::default()) };
     let files = head.acting(bucket)?;
+    let _one = head.lock_key(&bucket.dir, &path).await;
     let there = files.object(bucket.dir, key).await?;
     match version {
         None => {

@@ -205,7 +205,9 @@ pub(crate) async fn get_object<V: Vfs>(
     }
     let slice = slice(&object, input.range.as_ref(), input.part_number)?;
     let body = if object.is_directory() {
-        None
+        let (from, to) = (slice.offset as usize, (slice.offset + slice.length) as usize);
+        let part = object.content().get(from..to).unwrap_or_default();
+        Some(StreamingBlob::from(s3s::Body::from(bytes::Bytes::copy_from_slice(part))))
     } else {
         // An old version is in a directory of the head's.
         let files = if object.attr.uid == files.ctx.cred.uid { files } else { files.clone() };

@@ -73,6 +73,10 @@ fn check<V: Vfs>(head: &Head<V>, rules: &mut [LifecycleRule]) -> S3Result<()> {
         if !matches!(rule.status.as_str(), ExpirationStatus::ENABLED | ExpirationStatus::DISABLED) {
             return Err(s3_error!(MalformedXML));
         }
+        let mut dates = rule.transitions.iter().flatten().filter_map(|transition| transition.date.as_ref());
+        if dates.any(|date| crate::object::seconds(date) % 86_400 != 0) {
+            return Err(s3_error!(InvalidArgument, "'Date' must be at midnight GMT"));
+        }
         if rule.transitions.as_ref().is_some_and(|all| !all.is_empty())
             || rule.noncurrent_version_transitions.as_ref().is_some_and(|all| !all.is_empty())
         {

@@ -144,7 +144,8 @@ fn objects(
             let fresh = found.entry.value.as_ref().is_some_and(|value| value.fresh);
             let attr = &found.entry.attr;
             let own = record.as_ref().filter(|_| fresh);
-            let size = if found.is_directory() { 0 } else { attr.size };
+            let content = record.as_ref().map_or(0, |record| record.content.len() as u64);
+            let size = if found.is_directory() { content } else { attr.size };
             let owner = record.as_ref().map(|record| record.owner.as_str()).filter(|owner| !owner.is_empty());
             let class = record.as_ref().and_then(|record| record.headers.storage_class.clone());
             Object {
@@ -196,7 +197,8 @@ pub(crate) async fn list_objects<V: Vfs>(
     let next = listed.next.as_deref().map(text_of).filter(|_| !page.delimiter.is_empty());
     reply(ListObjectsOutput {
         name: Some(bucket.name.clone()),
-        prefix: Some(show(input.prefix).unwrap_or_default()),
+        // Clients take it as it is here, unlike in the second version.
+        prefix: Some(input.prefix.unwrap_or_default()),
         marker: Some(show(input.marker).unwrap_or_default()),
         max_keys: Some(i32::try_from(page.most).unwrap_or(i32::MAX)),
         is_truncated: Some(listed.next.is_some()),
@@ -221,6 +223,7 @@ pub(crate) async fn list_objects_v2<V: Vfs>(
     let url = encoding(input.encoding_type.as_ref())?;
     let page = Page::new(input.prefix.as_deref(), input.delimiter.as_deref(), input.max_keys)?;
     let after = match &input.continuation_token {
+        Some(token) if token.is_empty() => Vec::new(),
         Some(token) => token_of(token)?,
         None => bytes_of(input.start_after.as_deref().unwrap_or_default()).unwrap_or_default(),
     };

@@ -122,13 +122,15 @@ pub(crate) async fn list_object_versions<V: Vfs>(
         let fresh = found.entry.value.as_ref().is_some_and(|value| value.fresh);
         let own = record.as_ref().filter(|_| fresh);
         let class = record.as_ref().and_then(|record| record.headers.storage_class.clone());
+        let content = record.as_ref().map_or(0, |record| record.content.len() as u64);
+        let size = if found.is_directory() { content } else { attr.size };
         versions.push(ObjectVersion {
             e_tag: Some(ETag::Strong(etag_of(attr, own))),
             is_latest: Some(is_latest),
             key,
             last_modified,
             owner,
-            size: i64::try_from(if found.is_directory() { 0 } else { attr.size }).ok(),
+            size: i64::try_from(size).ok(),
             storage_class: Some(class.unwrap_or_else(|| "STANDARD".to_owned()).into()),
             version_id,
             checksum_algorithm: own

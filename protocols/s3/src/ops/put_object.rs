@@ -13,7 +13,7 @@ use crate::records::ObjectRecord;
 use crate::sums::{Algorithm, Claimed, dto};
 use crate::tags;
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
-use s3s::{S3Response, S3Result, s3_error};
+use s3s::{S3Response, S3Result};
 use vfs::Vfs;
 
 /// See the S3 reference.
@@ -35,7 +35,12 @@ pub(crate) async fn put_object<V: Vfs>(
     let grants = Grants {
         full: input.grant_full_control.take(),
         read: input.grant_read.take(),
-        write: None,
+        // The wire does not know it of objects.
+        write: parts
+            .headers
+            .get("x-amz-grant-write")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
         read_acp: input.grant_read_acp.take(),
         write_acp: input.grant_write_acp.take(),
     };
@@ -72,14 +77,10 @@ pub(crate) async fn put_object<V: Vfs>(
         patience: head.0.config.patience,
     };
     let received = receive(&files, bucket.dir, input.body.take(), expected).await?;
-    if path.file.is_none() && received.size > 0 {
-        return Err(s3_error!(
-            InvalidArgument,
-            "What a key with a slash at its end names has no content here."
-        ));
-    }
+    let content = if path.file.is_none() { received.of_directory()? } else { Vec::new() };
     let record = ObjectRecord {
         md5: received.md5,
+        content,
         sums: received.sums.clone(),
         headers: headers_of!(input)?,
         owner,

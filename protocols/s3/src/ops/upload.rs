@@ -74,6 +74,7 @@ pub(crate) async fn create<V: Vfs>(
         values: values.into_iter().map(|(name, value)| (name.to_string(), value.to_vec())).collect(),
         algorithm,
         full_object,
+        done: None,
     };
     let root = head.files(Cred::root());
     let uploads = head.kept_dir(&bucket, b"uploads", true).await?.ok_or_else(|| s3_error!(InternalError))?;

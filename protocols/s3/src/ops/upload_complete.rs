@@ -11,7 +11,7 @@ use crate::object::etag_of;
 use crate::ops::{Request, parts, reply};
 use crate::permit::Act;
 use crate::place::{Conditions, New};
-use crate::records::{ObjectRecord, PartOf};
+use crate::records::{DoneRecord, ObjectRecord, PartOf};
 use crate::sums::{Claimed, Sum, decode, dto, encode, hex, md5_of_md5s, of_sums};
 use crate::uploads::{Part, Upload};
 use bytes::Bytes;
@@ -37,7 +37,10 @@ pub(crate) async fn complete<V: Vfs>(
     let mut act = Act::bucket("s3:PutObject", Some(Permission::Write));
     act.key = Some(&input.key);
     bucket.permit(&caller, &parts.facts(&[]), &act)?;
-    let upload = head.upload(&bucket, &input.key, &input.upload_id).await?;
+    let upload = head.upload_or_done(&bucket, &input.key, &input.upload_id).await?;
+    if let Some(done) = upload.record.done {
+        return reply(output(&input.bucket, &input.key, done));
+    }
     let asked = input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
     if asked.is_empty() {
         return Err(s3_error!(MalformedXML, "The request names no parts."));
@@ -91,13 +94,19 @@ pub(crate) async fn complete<V: Vfs>(
     let new = New { record: record.clone(), values: values.collect() };
     let path = ObjectPath::of(&input.key)?;
     let done = head.put_at(&files, &bucket, &path, PutSource::Staged(whole.file), new, &conditions).await?;
-    head.forget_upload(&bucket, &upload.id).await?;
-    let sums = dto(&sums);
-    reply(CompleteMultipartUploadOutput {
-        bucket: Some(input.bucket.clone()),
-        key: Some(input.key.clone()),
-        location: Some(format!("/{}/{}", input.bucket, crate::text::escape(&input.key))),
-        e_tag: Some(ETag::Strong(etag_of(&done.attr, Some(&record)))),
+    let etag = etag_of(&done.attr, Some(&record));
+    let done = DoneRecord { etag, version: done.version, sums, at: head.now().seconds };
+    head.finish_upload(&upload, done.clone()).await?;
+    reply(output(&input.bucket, &input.key, done))
+}
+
+fn output(bucket: &str, key: &str, done: DoneRecord) -> CompleteMultipartUploadOutput {
+    let sums = dto(&done.sums);
+    CompleteMultipartUploadOutput {
+        bucket: Some(bucket.to_owned()),
+        key: Some(key.to_owned()),
+        location: Some(format!("/{}/{}", bucket, crate::text::escape(key))),
+        e_tag: Some(ETag::Strong(done.etag)),
         version_id: done.version,
         checksum_crc32: sums.checksum_crc32,
         checksum_crc32c: sums.checksum_crc32c,
@@ -106,7 +115,7 @@ pub(crate) async fn complete<V: Vfs>(
         checksum_sha256: sums.checksum_sha256,
         checksum_type: sums.checksum_type,
         ..CompleteMultipartUploadOutput::default()
-    })
+    }
 }
 
 /// The parts that the request names, in its order, which has to be theirs.
@@ -119,13 +128,17 @@ async fn choose<V: Vfs>(head: &Head<V>, upload: &Upload, asked: &[CompletedPart]
     };
     let mut there = head.parts(upload, 0, crate::uploads::PARTS_MAX as usize).await?.into_iter().peekable();
     let mut chosen: Vec<Part> = Vec::with_capacity(asked.len());
-    for part in asked {
+    for (at, part) in asked.iter().enumerate() {
         let number = part.part_number.ok_or_else(|| s3_error!(MalformedXML))?;
-        if chosen.last().is_some_and(|last| last.number >= number) {
+        if chosen.last().is_some_and(|last| last.number > number) {
             return Err(s3_error!(
                 InvalidPartOrder,
                 "The list of parts was not in ascending order. The parts list must be specified in order by part number."
             ));
+        }
+        // Of several of one number the last counts.
+        if asked.get(at + 1).is_some_and(|next| next.part_number == Some(number)) {
+            continue;
         }
         while there.next_if(|own| own.number < number).is_some() {}
         let own = there.next_if(|own| own.number == number).ok_or_else(invalid)?;

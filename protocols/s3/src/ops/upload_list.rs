@@ -156,6 +156,7 @@ async fn first<V: Vfs>(
     while let Some(next) = walk.next().await? {
         walk.skip();
         let record = next.entry.value.and_then(|value| decode::<UploadRecord>(&value.value));
+        let record = record.filter(|record| record.done.is_none());
         let Some(record) = record.filter(|record| record.key.as_bytes().starts_with(&page.prefix)) else {
             continue;
         };

@@ -1,0 +1,94 @@
+//! What is common to all answers, and what the wire leaves to be said of them.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, LOCATION};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
+use s3s::{Body, s3_error};
+
+/// Bytes of an error.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Seconds that a presigned request may be good for: a week.
+const EXPIRES_MAX: i64 = 604_800;
+
+/// Whether a presigned request is good for a time that it can be.
+pub(crate) fn may_last(uri: &Uri) -> bool {
+    let mut pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let asked = pairs.find(|(key, _)| *key == "X-Amz-Expires");
+    asked
+        .is_none_or(|(_, value)| value.parse().is_ok_and(|seconds: i64| (0..=EXPIRES_MAX).contains(&seconds)))
+}
+
+/// The answer where it cannot.
+pub(crate) fn lasts_too_long() -> Response<Body> {
+    let error = s3_error!(AccessDenied, "X-Amz-Expires must be between 0 and 604800 seconds");
+    error.to_http_response().unwrap_or_else(|_| Response::new(Body::empty()))
+}
+
+/// Completes an answer: errors name the request, and forms are refused with the codes that browsers know.
+pub(crate) async fn complete(response: &mut Response<Body>, method: &Method, id: &str, is_form: bool) {
+    if is_form {
+        quote_etag(response);
+    }
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) || method == Method::HEAD {
+        return;
+    }
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    let Ok(whole) = Limited::new(body, ERROR_BYTES_MAX).collect().await else { return };
+    let mut text = String::from_utf8_lossy(&whole.to_bytes()).into_owned();
+    if is_form && text.contains("<Code>InvalidPolicyDocument</Code>") && text.contains("Policy condition") {
+        // The policy is one; the form is not what it allows.
+        text = text.replace("<Code>InvalidPolicyDocument</Code>", "<Code>AccessDenied</Code>");
+        *response.status_mut() = StatusCode::FORBIDDEN;
+    }
+    if !text.contains("<RequestId>") {
+        text = text.replace("</Error>", &format!("<RequestId>{id}</RequestId><HostId>{id}</HostId></Error>"));
+    }
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    *response.body_mut() = Body::from(Bytes::from(text));
+}
+
+/// The ETag that a form's page is told is in quotes.
+fn quote_etag(response: &mut Response<Body>) {
+    let Some(location) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()) else {
+        return;
+    };
+    let Some((before, etag)) = location.rsplit_once("etag=") else { return };
+    if etag.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        && let Ok(quoted) = HeaderValue::from_str(&format!("{before}etag=%22{etag}%22"))
+    {
+        response.headers_mut().insert(LOCATION, quoted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presigned_requests_are_good_for_a_week_at_most() {
+        for (query, may) in [
+            ("/b/k", true),
+            ("/b/k?X-Amz-Expires=604800&a=b", true),
+            ("/b/k?X-Amz-Expires=604801", false),
+            ("/b/k?a=b&X-Amz-Expires=-5", false),
+            ("/b/k?X-Amz-Expires=soon", false),
+        ] {
+            assert_eq!(may_last(&query.parse().unwrap()), may, "{query}");
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_name_their_request() {
+        let mut response = lasts_too_long();
+        complete(&mut response, &Method::GET, "ID", false).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            text.contains("<Code>AccessDenied</Code>") && text.contains("<RequestId>ID</RequestId>"),
+            "{text}"
+        );
+    }
+}
