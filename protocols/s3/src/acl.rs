@@ -100,11 +100,7 @@ impl Acl {
             "bucket-owner-read" | "bucket-owner-full-control" => {}
             _ => return Err(s3_error!(InvalidArgument, "Invalid canned ACL")),
         }
-        // Groups before the owner, as clients are used to see them.
-        let groups = acl.is_public();
-        let own = Acl::private(owner).grants;
-        let grants = if groups { [acl.grants, own].concat() } else { [own, acl.grants].concat() };
-        Ok(Acl { grants })
+        Ok(Acl { grants: [Acl::private(owner).grants, acl.grants].concat() })
     }
 
     /// The list of an XML document.
@@ -189,8 +185,12 @@ impl Acl {
     }
 
     pub(crate) fn dto(&self) -> Vec<GrantDto> {
-        self.grants
-            .iter()
+        let (people, groups): (Vec<_>, Vec<_>) =
+            self.grants.iter().partition(|grant| matches!(grant.who, Who::Account(..)));
+        // Groups before people, as clients are used to see them.
+        groups
+            .into_iter()
+            .chain(people)
             .map(|grant| {
                 let group = |uri: &str| Grantee {
                     display_name: None,

@@ -1,13 +1,18 @@
 //! What is common to all answers, and what the wire leaves to be said of them.
 
+use crate::object::seconds;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, LOCATION};
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
-use s3s::{Body, s3_error};
+use hyper::body::Incoming;
+use s3s::dto::{Timestamp, TimestampFormat};
+use s3s::{Body, S3Error, s3_error};
 
 /// Bytes of an error.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Seconds that the clock of a client may be off.
+const SKEW_MAX: i64 = 900;
 /// Seconds that a presigned request may be good for: a week.
 const EXPIRES_MAX: i64 = 604_800;
 
@@ -21,8 +26,53 @@ pub(crate) fn may_last(uri: &Uri) -> bool {
 
 /// The answer where it cannot.
 pub(crate) fn lasts_too_long() -> Response<Body> {
-    let error = s3_error!(AccessDenied, "X-Amz-Expires must be between 0 and 604800 seconds");
+    said(s3_error!(AccessDenied, "X-Amz-Expires must be between 0 and 604800 seconds"))
+}
+
+/// An error as an answer.
+pub(crate) fn said(error: S3Error) -> Response<Body> {
     error.to_http_response().unwrap_or_else(|_| Response::new(Body::empty()))
+}
+
+/// What is wrong with a request before anybody looks at what it asks for: a path that is no text, or a signature of the
+/// second version that is not of now.
+pub(crate) fn refused(request: &Request<Incoming>, now: i64) -> Option<S3Error> {
+    if !is_text(request.uri().path()) {
+        return Some(s3_error!(InvalidURI, "Couldn't parse the specified URI."));
+    }
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if text("authorization").is_none_or(|own| !own.starts_with("AWS ")) {
+        return None;
+    }
+    let date = text("x-amz-date").or_else(|| text("date")).unwrap_or_default();
+    match Timestamp::parse(TimestampFormat::HttpDate, date).map(|date| seconds(&date)) {
+        Ok(date) if date > 0 && (date - now).abs() <= SKEW_MAX => None,
+        Ok(date) if date > 0 => Some(s3_error!(
+            RequestTimeTooSkewed,
+            "The difference between the request time and the server's time is too large."
+        )),
+        _ => Some(s3_error!(AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")),
+    }
+}
+
+/// Whether a path is UTF-8 once its escapes are read.
+fn is_text(path: &str) -> bool {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(value) if byte == b'%' => {
+                bytes.push(value);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 /// Completes an answer: errors name the request, and forms are refused with the codes that browsers know.
@@ -37,7 +87,10 @@ pub(crate) async fn complete(response: &mut Response<Body>, method: &Method, id:
     let body = std::mem::replace(response.body_mut(), Body::empty());
     let Ok(whole) = Limited::new(body, ERROR_BYTES_MAX).collect().await else { return };
     let mut text = String::from_utf8_lossy(&whole.to_bytes()).into_owned();
-    if is_form && text.contains("<Code>InvalidPolicyDocument</Code>") && text.contains("Policy condition") {
+    if is_form
+        && text.contains("<Code>InvalidPolicyDocument</Code>")
+        && ["Policy condition", "does not match", "not covered"].iter().any(|why| text.contains(why))
+    {
         // The policy is one; the form is not what it allows.
         text = text.replace("<Code>InvalidPolicyDocument</Code>", "<Code>AccessDenied</Code>");
         *response.status_mut() = StatusCode::FORBIDDEN;
@@ -77,6 +130,12 @@ mod tests {
         ] {
             assert_eq!(may_last(&query.parse().unwrap()), may, "{query}");
         }
+    }
+
+    #[test]
+    fn paths_are_text() {
+        assert!(is_text("/b/%C3%A4%2") && is_text("/b/100%"));
+        assert!(!is_text("/b/%AE%8A-"));
     }
 
     #[tokio::test]

@@ -145,7 +145,7 @@ impl<V: Vfs> Head<V> {
             (None, acl) => acl,
         };
         if acl.is_some() && !acl::counts(&bucket.record) {
-            if canned != Some(ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL) && canned != Some("private") {
+            if canned != Some(ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL) {
                 return Err(s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs"));
             }
             return Ok(None);

@@ -40,7 +40,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn facts<'a>(&'a self, tags: &'a [(String, String)]) -> crate::permit::Facts<'a> {
-        crate::permit::Facts { headers: &self.headers, extensions: &self.extensions, tags }
+        crate::permit::Facts { headers: &self.headers, extensions: &self.extensions, tags, prefix: None }
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) extensions: &'a Extensions,
     /// Tags that the object is to have.
     pub(crate) tags: &'a [(String, String)],
+    /// What is listed, where the request does not say so itself.
+    pub(crate) prefix: Option<&'a str>,
 }
 
 /// An action and what it is done to.
@@ -88,8 +90,8 @@ impl Bucket {
         public: bool,
     ) -> bool {
         let Some(object) = object else {
-            // Who may list may know that it is not there.
-            return self.acl().grants(caller, Permission::Read, public);
+            // Who may list hears that it is not there.
+            return true;
         };
         let owner = object.owner_id(self);
         if caller.is_some_and(|caller| caller.canonical_id == owner) {
@@ -141,6 +143,9 @@ fn fact(key: &str, caller: Option<&Account>, facts: &Facts<'_>, object: Option<&
     let query = |name: &str| origin.map_or_else(Vec::new, |origin| query_values(&origin.uri, name));
     match key {
         "s3:requestobjecttagkeys" => facts.tags.iter().map(|(key, _)| key.clone()).collect(),
+        "s3:prefix" if facts.prefix.is_some() => {
+            facts.prefix.iter().map(|prefix| (*prefix).to_owned()).collect()
+        }
         "s3:prefix" | "s3:delimiter" | "s3:max-keys" => query(key.trim_start_matches("s3:")),
         "s3:versionid" => query("versionId"),
         "s3:signatureversion" => vec!["AWS4-HMAC-SHA256".to_owned()],

@@ -116,9 +116,8 @@ impl<V: Vfs> Head<V> {
                         self.forget_null(bucket, path).await?;
                     }
                     let version = match bucket.record.versioning {
-                        Versioning::Never => None,
                         Versioning::Enabled => Some(version),
-                        Versioning::Suspended => Some("null".to_owned()),
+                        Versioning::Never | Versioning::Suspended => None,
                     };
                     return Ok(Done { attr, version });
                 }

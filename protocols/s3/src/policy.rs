@@ -147,6 +147,9 @@ impl Statement {
             Ok(Matching { patterns: patterns.ok_or_else(|| malformed(what))?, none })
         };
         let principals = either("Principal", "NotPrincipal", principals, "Invalid principal in policy")?;
+        if allow && principals.none {
+            return Err(malformed("Allow with NotPrincipal is not allowed."));
+        }
         let actions = either("Action", "NotAction", texts, "Policy has invalid action")?;
         let resources = either("Resource", "NotResource", texts, "Policy has invalid resource")?;
         let is_action = |text: &String| text == "*" || text.starts_with("s3:");
@@ -279,11 +282,11 @@ mod tests {
 
     #[test]
     fn conditions_and_negations_are_obeyed() {
-        let policy = r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"eve"},"NotAction":"s3:Delete*",
+        let policy = r#"{"Statement":{"Effect":"Deny","NotPrincipal":{"AWS":"eve"},"NotAction":"s3:Delete*",
             "Resource":"arn:aws:s3:::b*","Condition":{"StringLike":{"s3:prefix":["a/*","b"]},
             "IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}}"#;
         let facts = [("s3:prefix", "a/x"), ("aws:sourceip", "10.1.2.3")];
-        assert_eq!(decide(policy, "s3:ListBucket", "", "ann", &facts), Decision::Allow);
+        assert_eq!(decide(policy, "s3:ListBucket", "", "ann", &facts), Decision::Deny);
         assert_eq!(decide(policy, "s3:ListBucket", "", "eve", &facts), Decision::Silent);
         assert_eq!(decide(policy, "s3:DeleteObject", "", "ann", &facts), Decision::Silent);
         assert_eq!(decide(policy, "s3:ListBucket", "", "ann", &facts[..1]), Decision::Silent);
@@ -301,6 +304,7 @@ mod tests {
             r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"ec2:*","Resource":"*"}}"#,
             r#"{"Statement":{"Effect":"Maybe","Principal":"*","Action":"s3:*","Resource":"*"}}"#,
             r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#,
+            r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"a"},"Action":"s3:*","Resource":"*"}}"#,
             r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"*","Condition":{"Odd":{"a":"b"}}}}"#,
             r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"*","More":1}}"#,
         ] {

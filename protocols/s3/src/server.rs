@@ -116,8 +116,9 @@ impl<V: Vfs> Server<V> {
         let is_form =
             method == Method::POST && form.is_some_and(|form| form.starts_with("multipart/form-data"));
         let id = format!("{:016X}", self.head.random());
-        let mut response = match &asks {
-            Some(asks) if method == Method::OPTIONS => cors::preflight(&self.head, asks, &request).await,
+        let refused = answers::refused(&request, self.head.now().seconds);
+        let mut response = match (&asks, refused) {
+            (Some(asks), _) if method == Method::OPTIONS => cors::preflight(&self.head, asks, &request).await,
             _ if !answers::may_last(&uri) => answers::lasts_too_long(),
             _ => self.service.call(request.map(Body::from)).await?,
         };

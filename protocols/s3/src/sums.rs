@@ -113,7 +113,7 @@ impl Claimed {
                 Algorithm::Sha256 => 32,
             };
             if decode(value).is_none_or(|bytes| bytes.len() != length) {
-                return Err(s3_error!(InvalidRequest, "Value for {} header is invalid.", algorithm.header()));
+                return Err(s3_error!(BadDigest, "Value for {} header is invalid.", algorithm.header()));
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use crate::error::custom;
 use http::StatusCode;
 use s3s::dto::{Tag, Tagging};
+use s3s::xml::{Deserialize, Deserializer};
 use s3s::{S3Result, s3_error};
 
 /// Tags of an object, and of a bucket.
@@ -17,7 +18,7 @@ pub(crate) type Tags = Vec<(String, String)>;
 fn check(tags: Tags, most: usize) -> S3Result<Tags> {
     if tags.len() > most {
         return Err(if most == OBJECT_TAGS_MAX {
-            custom("BadRequest", StatusCode::BAD_REQUEST, "Object tags cannot be greater than 10")
+            s3_error!(InvalidTag, "Object tags cannot be greater than 10")
         } else {
             custom("BadRequest", StatusCode::BAD_REQUEST, "Bucket tag count cannot be greater than 50")
         });
@@ -33,6 +34,8 @@ fn check(tags: Tags, most: usize) -> S3Result<Tags> {
             return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
         }
     }
+    let mut tags = tags;
+    tags.sort();
     Ok(tags)
 }
 
@@ -43,10 +46,16 @@ pub(crate) fn from_header(text: &str) -> S3Result<Tags> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (crate::text::unescape(key), crate::text::unescape(value))
     });
-    check(tags.collect(), OBJECT_TAGS_MAX).map_err(|error| match error.code() {
-        s3s::S3ErrorCode::Custom(_) => s3_error!(InvalidTag, "Object tags cannot be greater than 10"),
-        _ => error,
-    })
+    check(tags.collect(), OBJECT_TAGS_MAX)
+}
+
+/// Of the field of a form, which is a document, as a header.
+pub(crate) fn header_of_form(text: &str) -> S3Result<String> {
+    let tagging =
+        Tagging::deserialize(&mut Deserializer::new(text.as_bytes())).map_err(|_| s3_error!(MalformedXML))?;
+    let escape = |text: &Option<String>| crate::text::escape(text.as_deref().unwrap_or_default());
+    let pairs = tagging.tag_set.iter().map(|tag| format!("{}={}", escape(&tag.key), escape(&tag.value)));
+    Ok(pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// Of a document.

@@ -154,7 +154,7 @@ impl Daemon {
         self.nfs
     }
 
-/// Where S3 clients of this machine reach it.
+    /// Where S3 clients of this machine reach it.
     #[must_use]
     pub fn s3(&self) -> SocketAddr {
         self.s3

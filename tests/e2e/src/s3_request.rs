@@ -102,8 +102,7 @@ impl S3Request {
             .filter(|pair| !pair.is_empty())
             .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
             .collect();
-        let canonical =
-            format!("{}\n{path}\n{}\n{lines}\n{names}\n{payload}", self.method, query.join("&"));
+        let canonical = format!("{}\n{path}\n{}\n{lines}\n{names}\n{payload}", self.method, query.join("&"));
         let day = at.get(..8).unwrap_or_default();
         let scope = format!("{day}/{REGION}/s3/aws4_request");
         let to_sign =
@@ -191,7 +190,8 @@ pub fn answer(stream: &mut TcpStream) -> io::Result<S3Answer> {
 fn unchunked(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(line) = rest.windows(2).position(|window| window == b"\r\n") {
-        let size = std::str::from_utf8(&rest[..line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size =
+            std::str::from_utf8(&rest[..line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
         let Some(size) = size.filter(|size| *size > 0) else { break };
         body.extend_from_slice(rest.get(line + 2..line + 2 + size).unwrap_or_default());
         rest = rest.get(line + 2 + size + 2..).unwrap_or_default();

@@ -38,18 +38,17 @@ pub(crate) struct Only {
 }
 
 impl Only {
+    /// What is not there need not be removed; a marker is there.
     fn check(&self, there: Option<&Object>) -> S3Result<()> {
-        let Some(object) = there else {
-            // What is not there cannot be another.
-            return if self.conditions.if_match.as_ref().is_some_and(|condition| !condition.is_any()) {
-                self.conditions.check(None)
-            } else if self.conditions.if_match.is_some() {
-                Err(crate::error::precondition_failed())
-            } else {
-                Ok(())
-            };
-        };
-        self.conditions.check(Some(object))?;
+        let Some(object) = there else { return Ok(()) };
+        if object.is_marker()
+            && self.conditions.if_match.as_ref().is_some_and(|condition| !condition.is_any())
+        {
+            return Err(crate::error::precondition_failed());
+        }
+        if !object.is_marker() {
+            self.conditions.check(Some(object))?;
+        }
         let size = self.size.is_none_or(|size| u64::try_from(size) == Ok(object.size()));
         let modified = self
             .modified
@@ -153,7 +152,8 @@ async fn remove<V: Vfs>(
     let there = files.object(bucket.dir, key).await?;
     match version {
         None => {
-            only.check(there.as_ref())?;
+            let (_, marker) = crate::ops::get_object::look(head, &files, bucket, key, None).await?;
+            only.check(there.as_ref().or(marker.as_ref()))?;
             if bucket.record.versioning == Versioning::Never || path.file.is_none() {
                 let now = head.now().seconds;
                 if there.as_ref().is_some_and(|there| there.lock().holds(now, bypass)) {

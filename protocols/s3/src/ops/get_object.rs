@@ -11,7 +11,7 @@ use crate::object::{DEFAULT_TYPE, Object};
 use crate::ops::{Parts, Request, parts};
 use crate::permit::Act;
 use crate::records::{Headers, Versioning};
-use crate::sums::dto;
+use crate::sums::{Sum, dto};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Response, S3Result, s3_error};
@@ -39,6 +39,11 @@ pub(crate) async fn find<V: Vfs>(
         of_object: true,
     };
     bucket.permit(caller, &parts.facts(&[]), &act)?;
+    if object.is_none() {
+        // Only who may list hears what is not there.
+        let facts = crate::permit::Facts { prefix: Some(key), ..parts.facts(&[]) };
+        bucket.permit(caller, &facts, &Act::bucket("s3:ListBucket", Some(Permission::Read)))?;
+    }
     match object {
         Some(object) if object.is_marker() => Err(of_marker(S3ErrorCode::MethodNotAllowed, &object)),
         Some(object) => Ok((files, object)),
@@ -136,6 +141,8 @@ struct Slice {
     /// `Content-Range`, when it is not all.
     range: Option<String>,
     parts_count: Option<i32>,
+    /// The checksum of the part that it is.
+    sum: Option<Sum>,
 }
 
 fn slice(object: &Object, range: Option<&Range>, part: Option<i32>) -> S3Result<Slice> {
@@ -146,6 +153,7 @@ fn slice(object: &Object, range: Option<&Range>, part: Option<i32>) -> S3Result<
         length,
         range: (length > 0).then(|| format!("bytes {offset}-{}/{size}", offset + length - 1)),
         parts_count: None,
+        sum: None,
     };
     if let Some(part) = part {
         if range.is_some() {
@@ -164,10 +172,13 @@ fn slice(object: &Object, range: Option<&Range>, part: Option<i32>) -> S3Result<
         let at = of_parts.iter().position(|own| i32::from(own.number) == part).ok_or_else(invalid)?;
         let offset = of_parts[..at].iter().map(|part| part.size).sum();
         let count = i32::try_from(of_parts.len()).ok();
-        return Ok(Slice { parts_count: count, ..part_of(offset, of_parts[at].size) });
+        let whole = record.and_then(|record| record.sums.first());
+        let sum = whole.zip(of_parts[at].sum.clone());
+        let sum = sum.map(|(whole, value)| Sum { value, ..whole.clone() });
+        return Ok(Slice { parts_count: count, sum, ..part_of(offset, of_parts[at].size) });
     }
     match range {
-        None => Ok(Slice { offset: 0, length: size, range: None, parts_count: None }),
+        None => Ok(Slice { offset: 0, length: size, range: None, parts_count: None, sum: None }),
         Some(range) => {
             let range = range.check(size).map_err(|_| unsatisfiable())?;
             if range.is_empty() && size == 0 {
@@ -216,7 +227,11 @@ pub(crate) async fn get_object<V: Vfs>(
     };
     let whole = slice.range.is_none() || slice.length == object.size();
     let wants_sums = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
-    let sums = if wants_sums && whole { dto(object.sums()) } else { Checksum::default() };
+    let sums = match &slice.sum {
+        Some(sum) if wants_sums => of_part(sum),
+        None if wants_sums && whole => dto(object.sums()),
+        _ => Checksum::default(),
+    };
     let seen = seen_headers(&object);
     let lock = object.lock();
     let tags = object.tags().len();
@@ -253,6 +268,12 @@ pub(crate) async fn get_object<V: Vfs>(
     Ok(S3Response::new(output))
 }
 
+/// The checksum of a part, of the type of the whole.
+fn of_part(sum: &Sum) -> Checksum {
+    let own = Sum { parts: 0, ..sum.clone() };
+    Checksum { checksum_type: Some(sum.dto_type()), ..dto(&[own]) }
+}
+
 fn has_overrides(input: &GetObjectInput) -> bool {
     input.response_cache_control.is_some()
         || input.response_content_disposition.is_some()
@@ -283,7 +304,11 @@ pub(crate) async fn head_object<V: Vfs>(
     conditions.check(&object, not_modified)?;
     let slice = slice(&object, input.range.as_ref(), input.part_number)?;
     let wants_sums = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
-    let sums = if wants_sums { dto(object.sums()) } else { Checksum::default() };
+    let sums = match &slice.sum {
+        Some(sum) if wants_sums => of_part(sum),
+        None if wants_sums => dto(object.sums()),
+        _ => Checksum::default(),
+    };
     let seen = seen_headers(&object);
     let lock = object.lock();
     let output = HeadObjectOutput {
@@ -314,7 +339,12 @@ pub(crate) async fn head_object<V: Vfs>(
         checksum_type: sums.checksum_type,
         ..HeadObjectOutput::default()
     };
-    Ok(S3Response::new(output))
+    let mut headers = HeaderMap::new();
+    if !object.tags().is_empty() {
+        headers
+            .insert(HeaderName::from_static("x-amz-tagging-count"), HeaderValue::from(object.tags().len()));
+    }
+    Ok(S3Response::with_headers(output, headers))
 }
 
 /// What a client said of the object, as it hears it again.
@@ -350,7 +380,9 @@ pub(crate) async fn get_object_attributes<V: Vfs>(
     let at = (&bucket, input.key.as_str(), input.version_id.as_deref());
     let actions = ("s3:GetObjectAttributes", "s3:GetObjectVersionAttributes");
     let (_, object) = find(head, &parts, &caller, at, actions, Permission::Read).await?;
-    let wants = |what: &str| input.object_attributes.iter().any(|attribute| attribute.as_str() == what);
+    let asked: Vec<&str> =
+        input.object_attributes.iter().flat_map(|own| own.as_str().split(',')).map(str::trim).collect();
+    let wants = |what: &str| asked.contains(&what);
     let record = object.record.as_ref().filter(|_| object.fresh);
     let mut output = GetObjectAttributesOutput {
         last_modified: Some(object.last_modified()),
@@ -368,18 +400,7 @@ pub(crate) async fn get_object_attributes<V: Vfs>(
         output.storage_class = Some(class.into());
     }
     if wants(ObjectAttributes::CHECKSUM) && !object.sums().is_empty() {
-        let mut sums = dto(object.sums());
-        // Without the number of parts, unlike headers.
-        for sum in [
-            &mut sums.checksum_crc32,
-            &mut sums.checksum_crc32c,
-            &mut sums.checksum_crc64nvme,
-            &mut sums.checksum_sha1,
-            &mut sums.checksum_sha256,
-        ] {
-            *sum = sum.take().map(|text| text.split('-').next().unwrap_or_default().to_owned());
-        }
-        output.checksum = Some(sums);
+        output.checksum = Some(dto(object.sums()));
     }
     if wants(ObjectAttributes::OBJECT_PARTS)
         && let Some(record) = record.filter(|record| record.parts > 0)
@@ -413,8 +434,7 @@ pub(crate) async fn get_object_attributes<V: Vfs>(
             max_parts: i32::try_from(most).ok(),
             next_part_number_marker: shown.last().and_then(|part| part.part_number),
             part_number_marker: Some(after),
-            // Parts are listed where they have checksums of their own.
-            parts: Some(shown).filter(|_| algorithm.is_some()),
+            parts: Some(shown),
             total_parts_count: i32::try_from(record.parts).ok(),
         });
     }

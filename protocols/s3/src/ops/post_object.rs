@@ -3,6 +3,7 @@
 use crate::head::Head;
 use crate::ops::Request;
 use crate::ops::put_object::put_object;
+use crate::tags::header_of_form;
 use s3s::dto::{PostObjectInput, PostObjectOutput, PutObjectInput};
 use s3s::{S3Response, S3Result};
 use vfs::Vfs;
@@ -10,8 +11,11 @@ use vfs::Vfs;
 /// See the S3 reference. The form's policy has been checked before.
 pub(crate) async fn post_object<V: Vfs>(
     head: &Head<V>,
-    request: Request<PostObjectInput>,
+    mut request: Request<PostObjectInput>,
 ) -> S3Result<S3Response<PostObjectOutput>> {
+    if let Some(tagging) = request.input.tagging.as_mut() {
+        *tagging = header_of_form(tagging)?;
+    }
     let request = request.map_input(|form: PostObjectInput| PutObjectInput {
         acl: form.acl,
         body: form.body,

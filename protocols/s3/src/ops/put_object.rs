@@ -13,7 +13,7 @@ use crate::records::ObjectRecord;
 use crate::sums::{Algorithm, Claimed, dto};
 use crate::tags;
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
-use s3s::{S3Response, S3Result};
+use s3s::{S3Response, S3Result, s3_error};
 use vfs::Vfs;
 
 /// See the S3 reference.
@@ -29,6 +29,9 @@ pub(crate) async fn put_object<V: Vfs>(
     act.key = Some(&input.key);
     bucket.permit(&caller, &parts.facts(&tagging), &act)?;
     refuse_encryption(&parts.headers)?;
+    if parts.headers.get("content-md5").is_some_and(http::HeaderValue::is_empty) {
+        return Err(s3_error!(InvalidDigest, "The Content-MD5 you specified is not valid."));
+    }
     let path = ObjectPath::of(&input.key)?;
     let canned = input.acl.as_ref().map(|acl| acl.as_str().to_owned());
     let (owner, owner_name) = head.owner_of_new(&bucket, &caller, canned.as_deref());

@@ -61,7 +61,8 @@ fn bodies_that_are_shorter_than_they_say_leave_nothing() {
         ("a size without end", &format!("{}\r\n", "1".repeat(10_000))),
         ("no last chunk", "5\r\n12345\r\n"),
     ] {
-        let put = S3Request::new("PUT", "/bucket/short").body(body).payload("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
+        let put =
+            S3Request::new("PUT", "/bucket/short").body(body).payload("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
         let put = put.header("x-amz-decoded-content-length", "5").header("content-encoding", "aws-chunked");
         let answer = exchange(host, &put.signed(host, &scene.key, &now())).unwrap();
         assert_eq!(answer.status, 400, "{what}: {}", answer.code());

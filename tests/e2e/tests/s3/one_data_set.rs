@@ -16,7 +16,8 @@ impl Mounted {
     fn new(scene: &Scene) -> Mounted {
         let at = scene.scratch.path().join("mnt");
         fs::create_dir(&at).unwrap();
-        let output = scene.daemon.plexus(&["mount", "default", at.to_str().unwrap(), "--background"]).unwrap();
+        let output =
+            scene.daemon.plexus(&["mount", "default", at.to_str().unwrap(), "--background"]).unwrap();
         assert!(output.status.success(), "{output:?}");
         Mounted(at)
     }
@@ -102,7 +103,9 @@ fn a_put_that_is_cut_off_by_a_crash_leaves_the_old_object_whole() {
     let host = scene.daemon.s3();
     let mut halves = Vec::new();
     for _ in 0..3 {
-        let put = S3Request::new("PUT", "/bucket/key").payload("UNSIGNED-PAYLOAD").header("content-length", "8000000");
+        let put = S3Request::new("PUT", "/bucket/key")
+            .payload("UNSIGNED-PAYLOAD")
+            .header("content-length", "8000000");
         let mut stream = TcpStream::connect(host).unwrap();
         stream.write_all(&put.signed(host, &scene.key, &now())).unwrap();
         stream.write_all(&vec![b'n'; 4_000_000]).unwrap();
