@@ -1,6 +1,7 @@
 //! What is common to all answers, and what the wire leaves to be said of them.
 
 use crate::object::seconds;
+use crate::server::XML_BYTES_MAX;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -11,6 +12,22 @@ use s3s::{Body, S3Error, s3_error};
 
 /// Bytes of an error.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the attributes of an object, with a page of parts.
+const ATTRIBUTES_BYTES: usize = 4 * 1024 * 1024;
+/// What is asked with a document.
+const DOCUMENTS: [&str; 11] = [
+    "acl",
+    "cors",
+    "delete",
+    "legal-hold",
+    "lifecycle",
+    "object-lock",
+    "policy",
+    "publicAccessBlock",
+    "retention",
+    "tagging",
+    "versioning",
+];
 /// Seconds that the clock of a client may be off.
 const SKEW_MAX: i64 = 900;
 /// Seconds that a presigned request may be good for: a week.
@@ -34,11 +51,14 @@ pub(crate) fn said(error: S3Error) -> Response<Body> {
     error.to_http_response().unwrap_or_else(|_| Response::new(Body::empty()))
 }
 
-/// What is wrong with a request before anybody looks at what it asks for: a path that is no text, or a signature of the
-/// second version that is not of now.
+/// What is wrong with a request before anybody looks at what it asks for: a path that is no text, a document that is too
+/// long, or a signature of the second version that is not of now.
 pub(crate) fn refused(request: &Request<Incoming>, now: i64) -> Option<S3Error> {
     if !is_text(request.uri().path()) {
         return Some(s3_error!(InvalidURI, "Couldn't parse the specified URI."));
+    }
+    if is_document_too_long(request) {
+        return Some(s3_error!(MalformedXML, "The document is longer than this server reads."));
     }
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     if text("authorization").is_none_or(|own| !own.starts_with("AWS ")) {
@@ -53,6 +73,15 @@ pub(crate) fn refused(request: &Request<Incoming>, now: i64) -> Option<S3Error> 
         )),
         _ => Some(s3_error!(AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")),
     }
+}
+
+/// Whether the body is a document that is read as a whole, and longer than is read.
+fn is_document_too_long(request: &Request<Incoming>) -> bool {
+    let mut asked = request.uri().query().unwrap_or_default().split('&');
+    let asks = asked.any(|pair| pair.split('=').next().is_some_and(|key| DOCUMENTS.contains(&key)));
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length = length.and_then(|length| length.parse::<u64>().ok());
+    asks && length.is_some_and(|length| length > XML_BYTES_MAX as u64)
 }
 
 /// Whether a path is UTF-8 once its escapes are read.
@@ -98,6 +127,22 @@ pub(crate) async fn complete(response: &mut Response<Body>, method: &Method, id:
     if !text.contains("<RequestId>") {
         text = text.replace("</Error>", &format!("<RequestId>{id}</RequestId><HostId>{id}</HostId></Error>"));
     }
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    *response.body_mut() = Body::from(Bytes::from(text));
+}
+
+/// The ETag among the attributes of an object has no quotes, unlike everywhere else.
+pub(crate) async fn bare_etag(response: &mut Response<Body>) {
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    let Ok(whole) = Limited::new(body, ATTRIBUTES_BYTES).collect().await else { return };
+    let text = String::from_utf8_lossy(&whole.to_bytes()).into_owned();
+    let text = match (text.find("<ETag>"), text.find("</ETag>")) {
+        (Some(begin), Some(end)) if begin < end => {
+            let etag = text[begin..end].replace("&quot;", "").replace('"', "");
+            format!("{}{etag}{}", &text[..begin], &text[end..])
+        }
+        _ => text,
+    };
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     *response.body_mut() = Body::from(Bytes::from(text));
 }

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use vfs::Vfs;
 
 /// Largest body of a request that is read as a whole: XML of a thousand keys.
-const XML_BYTES_MAX: usize = 4 << 20;
+pub(crate) const XML_BYTES_MAX: usize = 4 << 20;
 /// Largest file of a form, which is held in memory.
 const FORM_BYTES_MAX: u64 = 16 << 20;
 /// Bytes of the head of a request.
@@ -115,15 +115,20 @@ impl<V: Vfs> Server<V> {
         let form = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_form =
             method == Method::POST && form.is_some_and(|form| form.starts_with("multipart/form-data"));
+        let waits = request.headers().contains_key(http::header::EXPECT);
         let id = format!("{:016X}", self.head.random());
         let refused = answers::refused(&request, self.head.now().seconds);
         let mut response = match (&asks, refused) {
             (Some(asks), _) if method == Method::OPTIONS => cors::preflight(&self.head, asks, &request).await,
+            (_, Some(error)) => answers::said(error),
             _ if !answers::may_last(&uri) => answers::lasts_too_long(),
             _ => self.service.call(request.map(Body::from)).await?,
         };
         if let Some(asks) = asks.filter(|_| method != Method::OPTIONS) {
             cors::decorate(&self.head, &asks, &method, &mut response).await;
+        }
+        if method == Method::GET && asks_for_attributes(&uri) && response.status().is_success() {
+            answers::bare_etag(&mut response).await;
         }
         answers::complete(&mut response, &method, &id, is_form).await;
         let bodiless = matches!(response.status(), StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
@@ -133,11 +138,20 @@ impl<V: Vfs> Server<V> {
             headers.remove(http::header::CONTENT_LENGTH);
             *response.body_mut() = Body::empty();
         }
+        if waits && !response.status().is_success() {
+            // The body may never have been asked for, and clients differ in what they then do with the connection.
+            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(HeaderName::from_static("x-amz-request-id"), id);
         }
         Ok(response)
     }
+}
+
+fn asks_for_attributes(uri: &http::Uri) -> bool {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    pairs.any(|pair| pair.split('=').next() == Some("attributes"))
 }
 
 /// The secrets of access keys.

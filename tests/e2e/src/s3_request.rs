@@ -151,7 +151,6 @@ pub fn exchange(host: SocketAddr, request: &[u8]) -> io::Result<S3Answer> {
     stream.set_write_timeout(Some(PATIENCE))?;
     // Who is refused early may find that nobody reads on.
     let _ = stream.write_all(request);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
     answer(&mut stream)
 }
 

@@ -38,6 +38,10 @@ pub(crate) struct Only {
 }
 
 impl Only {
+    fn is_some(&self) -> bool {
+        self.conditions.if_match.is_some() || self.size.is_some() || self.modified.is_some()
+    }
+
     /// What is not there need not be removed; a marker is there.
     fn check(&self, there: Option<&Object>) -> S3Result<()> {
         let Some(object) = there else { return Ok(()) };
@@ -154,6 +158,9 @@ async fn remove<V: Vfs>(
         None => {
             let (_, marker) = crate::ops::get_object::look(head, &files, bucket, key, None).await?;
             only.check(there.as_ref().or(marker.as_ref()))?;
+            if only.is_some() && there.is_none() && marker.is_none() {
+                return Ok(Removed::default());
+            }
             if bucket.record.versioning == Versioning::Never || path.file.is_none() {
                 let now = head.now().seconds;
                 if there.as_ref().is_some_and(|there| there.lock().holds(now, bypass)) {

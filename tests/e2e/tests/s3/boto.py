@@ -8,7 +8,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-path_style = Config(s3={"addressing_style": "path"})
+path_style = Config(signature_version="s3v4", s3={"addressing_style": "path"})
 s3 = boto3.client("s3", endpoint_url=os.environ["ENDPOINT"], config=path_style)
 
 

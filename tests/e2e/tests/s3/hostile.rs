@@ -51,7 +51,10 @@ fn bodies_that_are_shorter_than_they_say_leave_nothing() {
         let put = S3Request::new("PUT", "/bucket/short").body("12345").payload("UNSIGNED-PAYLOAD");
         let bytes = put.header("content-length", length).signed(host, &scene.key, &now());
         // Either it is told so, or the connection ends.
-        if let Ok(answer) = exchange(host, &bytes) {
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        if let Ok(answer) = answer(&mut stream) {
             assert_eq!((answer.status, answer.code().as_str()), (400, "IncompleteBody"), "{length}");
         }
     }
@@ -143,14 +146,15 @@ fn a_connection_serves_one_request_after_the_other() {
     let host = scene.daemon.s3();
     scene.put("/bucket", "");
     let mut stream = TcpStream::connect(host).unwrap();
-    for _ in 0..3 {
+    for number in 0..3 {
         let mut bytes = S3Request::new("PUT", "/bucket/k").body("x").signed(host, &scene.key, &now());
         let close = b"connection: close\r\n";
         let close_at = bytes.windows(close.len()).position(|window| window == close).unwrap();
-        bytes.drain(close_at..close_at + close.len());
+        if number < 2 {
+            bytes.drain(close_at..close_at + close.len());
+        }
         stream.write_all(&bytes).unwrap();
     }
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
     let first = answer(&mut stream).unwrap();
     assert_eq!(first.status, 200);
     let rest = String::from_utf8_lossy(&first.body).matches("HTTP/1.1 200").count();
