@@ -13,6 +13,7 @@ mod option;
 mod protection;
 mod reference;
 mod size;
+mod transport;
 mod value;
 
 pub use exports::{Given, change_export, read_exports, write_exports};
@@ -22,6 +23,7 @@ pub use option::{EXPORT_OPTIONS, OPTIONS, OptionSpec, Reload};
 pub use protection::Protection;
 pub use reference::{describe, reference_page};
 pub use size::Size;
+pub use transport::Transport;
 
 use serve::Export;
 use std::net::SocketAddr;
@@ -65,6 +67,8 @@ pub struct Config {
     pub fold_age: Duration,
     /// Within which everything is read again from the drives; zero is never.
     pub scrub_period: Duration,
+    /// How roles reach each other.
+    pub fabric_transport: Transport,
     /// What NFS clients may mount, by path.
     pub exports: Vec<Export>,
 }

@@ -1,7 +1,7 @@
 //! The table of options.
 
 use crate::value::Value;
-use crate::{Config, GroupSource, Protection, Size};
+use crate::{Config, GroupSource, Protection, Size, Transport};
 use serve::{ClientPorts, ClientRule, Export, ExportAccess, Squash};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -93,6 +93,7 @@ impl Default for Config {
             memory_dirty: Size(64 << 20),
             fold_age: Duration::from_secs(10),
             scrub_period: Duration::from_secs(7 * 86_400),
+            fabric_transport: Transport::Local,
             exports: vec![Export::default_filesystem()],
         }
     }
@@ -353,6 +354,22 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| config.scrub_period.as_secs().to_string(),
+    },
+    OptionSpec {
+        key: "fabric.transport",
+        flag: None,
+        default: "\"local\"",
+        unit: "",
+        meaning: "How the roles of this daemon reach each other, and mounts the daemon: as calls and through a Unix \
+                  socket, or all through TCP on 127.0.0.1, behind a secret that only this user can read. tcp is \
+                  for tests: it is slower, and does nothing else that local does not.",
+        fits: "\"local\" or \"tcp\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.fabric_transport = value.one_of(&Transport::NAMES)?;
+            Some(())
+        },
+        show: |config| format!("\"{}\"", config.fabric_transport),
     },
 ];
 

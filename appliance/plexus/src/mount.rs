@@ -37,7 +37,7 @@ pub(crate) async fn mount(request: &Request) -> Result<(), Failure> {
     SystemRandom.fill(&mut session);
     let options = RemoteOptions::new(u128::from_be_bytes(session));
     let client = options.client();
-    let vfs = Arc::new(RemoteVfs::connect(Address::Unix(data.join(remote::SOCKET)), options).await?);
+    let vfs = Arc::new(RemoteVfs::connect(Address::Folder(data.clone()), options).await?);
     let name = filesystem.clone();
     let found = vfs.filesystem(&Ctx::new(Cred::root()), Filesystem { name }).await;
     let root = found.map_err(|error| Failure::Mount(format!("filesystem {filesystem}: {error}")))?.root;

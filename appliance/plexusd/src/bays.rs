@@ -3,6 +3,7 @@
 //! A drive's id is never used again, while folder and number of its bay stay: the id is the bay's number
 //! and, in steps of [`LIVES`], which life of the bay it is. A bay is a failure domain.
 
+use crate::wires::{Served, Wires};
 use cluster::{ClusterMap, DomainId, DriveInfo, DriveState};
 use data::ChunkPeer;
 use drive::headroom::{self, Headroom};
@@ -59,6 +60,7 @@ impl Bay {
 pub(crate) struct OpenDrive {
     pub(crate) chunks: Arc<ChunkStore>,
     pub(crate) peer: Arc<dyn ChunkPeer>,
+    served: Served,
     pub(crate) map: DriveMap,
     log: Mutex<Option<DriveLog>>,
     /// The log or the map fell out of a shard: not used again before the drive is opened anew.
@@ -108,6 +110,7 @@ impl OpenDrive {
         if let Some(log) = log {
             log.close().await;
         }
+        self.served.stop().await;
         self.chunks.close().await;
     }
 }
@@ -119,6 +122,7 @@ pub(crate) struct DriveSettings {
     pub(crate) bytes: u64,
     pub(crate) cache_bytes: u64,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) wires: Wires,
 }
 
 /// Why there is no drive.
@@ -196,15 +200,17 @@ impl DriveSettings {
             ..MapOptions::default()
         };
         let opening = move || {
-            let log = DriveLog::open(&directory.log(), LogOptions::default()).map_err(|e| e.to_string())?;
+            let log = directory.open_log(LogOptions::default()).map_err(|e| e.to_string())?;
             let map = directory.open_map(&map_options).map_err(|e| e.to_string())?;
             Ok::<_, String>((log, map))
         };
         let opened = tokio::task::spawn_blocking(opening).await;
         let (log, map) = opened.unwrap_or_else(|error| Err(error.to_string()))?;
         let chunks = Arc::new(chunks);
+        let (peer, served) = self.wires.drive(&chunks, &self.cluster).await.map_err(|e| e.to_string())?;
         Ok(OpenDrive {
-            peer: Arc::new(chunks.clone()),
+            peer,
+            served,
             chunks,
             map,
             log: Mutex::new(Some(log)),
@@ -270,7 +276,8 @@ mod tests {
 
     fn settings(folder: &Path, cluster: u8) -> DriveSettings {
         let (folder, random) = (folder.to_owned(), Arc::new(SeededRandom::new(u64::from(cluster))));
-        DriveSettings { folder, cluster: [cluster; 16], bytes: 8 << 20, cache_bytes: 1 << 20, random }
+        let (cluster, wires) = ([cluster; 16], Wires::Local);
+        DriveSettings { folder, cluster, bytes: 8 << 20, cache_bytes: 1 << 20, random, wires }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::bays::{Bay, BayError, bay_of};
 use crate::capacity::Sums;
-use crate::core::{Core, Files};
+use crate::core::{Core, Files, Shared};
 use crate::drives::{DriveChangeError, Drives, Now};
 use crate::exports::Exports;
 use crate::fsck::Checker;
@@ -35,7 +35,7 @@ pub(crate) struct Daemon {
     files: Arc<Files>,
     drives: Arc<Drives>,
     headrooms: Arc<Headrooms>,
-    exports: Arc<Exports<Files>>,
+    exports: Arc<Exports<Shared>>,
     random: Arc<dyn Random>,
     keys: Arc<S3Keys>,
     doors: Doors,
@@ -47,7 +47,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) fn new(
         core: &Core,
-        exports: Arc<Exports<Files>>,
+        exports: Arc<Exports<Shared>>,
         keys: Arc<S3Keys>,
         doors: Doors,
         random: Arc<dyn Random>,
@@ -68,7 +68,7 @@ impl Daemon {
 
     async fn capacity(&self, now: &Now, degraded: bool) -> Result<Capacity, ControlError> {
         // First the map and then the drives: chunks are there before the map says so, and gone before.
-        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+        let taken = self.files.taken().await.map_err(|e| failed("accounts", e))?;
         let open = || now.bays.iter().filter_map(|bay| bay.open.as_ref().ok().map(|open| (bay, open)));
         let (mut total, mut chunks, mut held_back) = (0, 0, 0);
         for stat in open().map(|(_, open)| open.chunks.stat()) {
@@ -94,8 +94,8 @@ impl Daemon {
         })
     }
 
-    fn background(&self) -> Result<Background, ControlError> {
-        let taken = self.files.taken().map_err(|e| failed("accounts", e))?;
+    async fn background(&self) -> Result<Background, ControlError> {
+        let taken = self.files.taken().await.map_err(|e| failed("accounts", e))?;
         let frontend::Background { freed, folded, cleaned, checks, scrubbed } = self.files.background();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let job = |bytes, left| Job { bytes, left: Some(left) };
@@ -168,7 +168,7 @@ impl Control for Daemon {
         let parity = now.recorded.map.scheme.parity();
         let damage = now.worst_damage();
         let metadata = self.drives.metadata_left();
-        let background = self.background()?;
+        let background = self.background().await?;
         let health = match (damage, metadata) {
             _ if background.scrubbed.lost > 0 => Health::Lost,
             (0, Some(left)) if left >= parity => Health::Healthy,
@@ -261,18 +261,19 @@ impl Control for Daemon {
     }
 
     async fn filesystems(&self) -> Result<Filesystems, ControlError> {
-        let found = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
-        let report = |(name, id): (String, types::FsId)| {
-            let usage = self.files.usage_of(id).ok();
+        let found = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
+        let mut filesystems = Vec::with_capacity(found.len());
+        for (name, id) in found {
+            let usage = self.files.usage_of(id).await.ok();
             let (used, inodes) = (usage.map(|usage| usage.used), usage.map(|usage| usage.inodes));
-            FilesystemReport { id: id.0, name, used, inodes }
-        };
-        Ok(Filesystems { filesystems: found.into_iter().map(report).collect() })
+            filesystems.push(FilesystemReport { id: id.0, name, used, inodes });
+        }
+        Ok(Filesystems { filesystems })
     }
 
     async fn filesystem_create(&self, request: CreateFilesystem) -> Result<FilesystemReport, ControlError> {
         let name = request.name;
-        let known = self.files.filesystems().map_err(|e| failed("filesystems", e))?;
+        let known = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
         if known.iter().any(|(other, _)| *other == name) {
             return Err(ControlError::new(
                 ErrorKind::Conflict,

@@ -8,6 +8,7 @@ use crate::folder::Folder;
 use crate::headrooms::{self, Headrooms};
 use crate::rebuild;
 use crate::shards::{OneShard, Shards};
+use crate::wires::Wires;
 use config::Config;
 use data::{StripeStore, StripeStoreConfig};
 use drive::Writer;
@@ -27,6 +28,9 @@ pub(crate) const DEFAULT_FILESYSTEM: &str = "default";
 /// The file system of this daemon.
 pub(crate) type Files = Frontend<Shards, DataPlane>;
 
+/// The same, as all heads see it.
+pub(crate) type Shared = remote::Coherent<Files>;
+
 /// Everything below the heads.
 pub(crate) struct Core {
     pub(crate) files: Arc<Files>,
@@ -41,6 +45,7 @@ impl Core {
     pub(crate) async fn open(
         folder: &mut Folder,
         config: &Config,
+        wires: &Wires,
         random: Arc<dyn Random>,
     ) -> Result<Core, Box<dyn Error>> {
         let recorded = cluster_map::load_or_plan(folder, config)?;
@@ -50,6 +55,7 @@ impl Core {
             bytes: config.drive_size.0,
             cache_bytes: config.memory_cache.0,
             random: random.clone(),
+            wires: wires.clone(),
         };
         let now = Now::open(recorded, &settings, folder.state.drives, folder.state.complete).await?;
         if !folder.state.complete {
@@ -58,7 +64,7 @@ impl Core {
         let clock = Arc::new(SystemClock::new());
         // One frontend so far; its life is this start of the daemon.
         let starts = u32::try_from(folder.state.starts)?;
-        let shards = open_shards(&now, starts, clock.clone(), &*random).await?;
+        let shards = open_shards(&now, &settings, starts, clock.clone()).await?;
         let writer = Writer { id: 1, epoch: folder.state.starts };
         for open in now.bays.iter().filter_map(|bay| bay.open.as_ref().ok()) {
             open.chunks.fence(writer).await?;
@@ -113,13 +119,14 @@ impl Core {
 /// Opens all shards side by side, and ends what a former life has left between them.
 async fn open_shards(
     now: &Now,
+    settings: &DriveSettings,
     epoch: u32,
     clock: Arc<SystemClock>,
-    random: &dyn Random,
 ) -> Result<Shards, Box<dyn Error>> {
     let mut opening = JoinSet::new();
     for config in now.shard_configs()? {
-        opening.spawn(async move { (config.id, OneShard::open(config).await) });
+        let (wires, cluster) = (settings.wires.clone(), settings.cluster);
+        opening.spawn(async move { (config.id, OneShard::open(config, &wires, &cluster).await) });
     }
     let mut members = BTreeMap::new();
     while let Some(opened) = opening.join_next().await {
@@ -128,5 +135,5 @@ async fn open_shards(
     }
     let slots = Arc::new(now.recorded.slots.clone());
     let config = ShardSetConfig { slots, members, machine: Arc::new(Namespace), executor: 1, epoch, clock };
-    Ok(ShardSet::open(config, random).await?)
+    Ok(ShardSet::open(config, &*settings.random).await?)
 }

@@ -7,21 +7,25 @@ use crate::descriptors;
 use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
 use crate::s3_keys::S3Keys;
+use crate::wires::Wires;
 use admin::AdminDoors;
 use config::{Config, GroupSource};
 use env::{Random, SystemClock, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
-use remote::ServeOptions;
+use remote::{Coherent, ServeOptions, TcpDoor};
 use s3::S3Config;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 /// Runs until told to stop.
 pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -36,7 +40,8 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     };
     let keys = Arc::new(S3Keys::read(&config.data, folder.cluster(), random.clone())?);
     let exports = Loaded::read(&config.data, config.exports.clone())?;
-    let core = Core::open(&mut folder, &config, random.clone()).await?;
+    let wires = Wires::new(config.fabric_transport, &*random);
+    let core = Core::open(&mut folder, &config, &wires, random.clone()).await?;
 
     let mut nfs = NfsConfig::new(exports.table(), random.next());
     nfs.connections = descriptors::connections(nfs.connections, descriptors::raise());
@@ -44,14 +49,16 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     nfs.courtesy = config.nfs_lease;
     nfs.groups = (config.nfs_groups == GroupSource::Server).then(|| Arc::new(LocalFiles::system()));
     nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
-    let server = Server::open(core.files.clone(), nfs).await?;
+    // What everybody changes goes through here, so that mounts may trust what they have heard.
+    let shared = Arc::new(Coherent::new(core.files.clone(), begun));
+    let server = Server::open(shared.clone(), nfs).await?;
     let address = listener.local_addr()?;
     let (trigger, shutdown) = serve::shutdown();
     let serving = server.serve(listener, shutdown);
     tokio::pin!(serving);
 
     let paths = exports.paths();
-    let exports = Arc::new(exports.served(server.clone(), core.files.clone()));
+    let exports = Arc::new(exports.served(server.clone(), shared.clone()));
     let s3_address = s3_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let doors_of = Doors { nfs: address.to_string(), s3: s3_address.map(|address| address.to_string()) };
     let control = Arc::new(Daemon::new(&core, exports.clone(), keys.clone(), doors_of, random.clone()));
@@ -60,16 +67,12 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));
 
     let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
-    let mounts = mounts_door(&config.data)?;
-    let (stop_mounts, mut mounts_stopped) = serve::shutdown();
-    let files = core.files.clone();
-    let mounts = tokio::spawn(remote::serve_unix(files, mounts, options_of_mounts, async move {
-        mounts_stopped.fired().await
-    }));
+    let (stop_mounts, mounts_stopped) = serve::shutdown();
+    let mounts =
+        serve_mounts(&config.data, &wires, shared.clone(), options_of_mounts, mounts_stopped).await?;
 
     let (stop_s3, s3_stopped) = serve::shutdown();
-    let s3 =
-        tokio::spawn(serve_s3(s3_listener, &config, core.files.clone(), &keys, random.clone(), s3_stopped));
+    let s3 = tokio::spawn(serve_s3(s3_listener, &config, shared.clone(), &keys, random.clone(), s3_stopped));
 
     announce(&config, &paths, address, s3_address);
     loop {
@@ -132,16 +135,32 @@ async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Er
         .map_err(|error| format!("nfs.listen = {address}: {error}; another program may have the port").into())
 }
 
-/// The socket that mounts on this machine connect to; what a former life left there is removed.
-fn mounts_door(data: &Path) -> Result<UnixListener, Box<dyn Error>> {
+/// Serves mounts of this machine: through a Unix socket, or through TCP where all roles use it. What a former life has
+/// left of either is removed.
+async fn serve_mounts<V: vfs::Vfs>(
+    data: &Path,
+    wires: &Wires,
+    files: Arc<Coherent<V>>,
+    options: ServeOptions,
+    mut stopped: serve::Shutdown,
+) -> Result<JoinHandle<()>, Box<dyn Error>> {
+    TcpDoor::none(data)?;
     let path = data.join(remote::SOCKET);
+    let socket = |error| format!("{}: {error}", path.display());
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(format!("{}: {error}", path.display()).into());
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(socket(error).into()),
         _ => {}
     }
-    UnixListener::bind(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+    let Some((listener, token)) = wires.listen().await? else {
+        let listener = UnixListener::bind(&path).map_err(socket)?;
+        let shutdown = async move { stopped.fired().await };
+        return Ok(tokio::spawn(remote::serve_unix(files, listener, options, shutdown)));
+    };
+    let door = TcpDoor::open(data, listener.local_addr()?, &token)?;
+    Ok(tokio::spawn(async move {
+        remote::serve_tcp(files, listener, token, options, stopped.fired()).await;
+        drop(door);
+    }))
 }
 
 /// Says how each door is entered.

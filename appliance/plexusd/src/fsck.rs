@@ -1,6 +1,7 @@
 //! `plexus fsck`: has the independent reader look at this daemon's drives and map while they are in use.
 
 use crate::drives::Drives;
+use crate::shards::OneShard;
 use admin::{ControlError, ErrorKind, FsckReport};
 use bytes::Bytes;
 use drive::service::LIST_MAX;
@@ -11,7 +12,7 @@ use metadata::View;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use types::DriveId;
+use types::{DriveId, ShardId};
 
 /// How often chunks in doubt are looked at again, and how long after the last time: longer in all than a
 /// stripe may take from its first chunk to its commit.
@@ -65,7 +66,7 @@ impl Checker {
 }
 
 /// The map of a shard as it is stored.
-struct Stored(Arc<View>);
+struct Stored(View);
 
 impl OrderedMap for Stored {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
@@ -84,10 +85,10 @@ impl OrderedMap for Stored {
 /// All shards at one moment. Blocks until transactions under way have ended.
 fn snapshot(parts: &Drives) -> Result<fsck::Shards<Stored>, MapError> {
     let away = |error: metadata::MetadataError| MapError::Away(error.to_string());
-    let views = tokio::runtime::Handle::current().block_on(parts.shards().still_view()).map_err(away)?;
-    let slots = parts.now().recorded.slots.clone();
-    let stored = |shard| Ok((shard, Stored(views.of(shard).map_err(away)?)));
-    fsck::Shards::new(slots.clone(), slots.shards().into_iter().map(stored).collect::<Result<_, MapError>>()?)
+    let view = |(id, shard): (ShardId, &OneShard)| Ok((id, Stored(shard.view_here()?)));
+    let still = parts.shards().still(|| parts.shards().members().map(view).collect());
+    let stored = tokio::runtime::Handle::current().block_on(still).map_err(away)?;
+    fsck::Shards::new(parts.now().recorded.slots.clone(), stored)
 }
 
 fn has(parts: &Drives, drive: DriveId, key: ChunkKey) -> bool {

@@ -355,7 +355,7 @@ mod tests {
     /// As a device does that is about to die. Whoever asks does not wait for it, and in the end it does not count.
     #[test]
     fn a_file_system_that_hangs_stops_nobody() {
-        let (answer, answers) = mpsc::channel();
+        let (answer, answers) = mpsc::sync_channel(1);
         let watch = Watch::start(move || answers.recv().unwrap_or(Seen::NOTHING)).unwrap();
         let headrooms = Headrooms {
             watches: Mutex::new(BTreeMap::from([(DriveId(0), watch)])),

@@ -21,6 +21,7 @@ mod headrooms;
 mod rebuild;
 mod s3_keys;
 mod shards;
+mod wires;
 
 use args::{Arguments, Command};
 use clap::Parser;

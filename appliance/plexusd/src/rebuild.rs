@@ -98,10 +98,10 @@ async fn pass(
     let mut lacking = Lacking::new();
     let most = map.groups.iter().map(|group| not_serving(&group.cells)).max().unwrap_or(0);
     for damage in (1..=most).rev() {
-        for (_, fs) in files.filesystems()? {
+        for (_, fs) in files.filesystems().await? {
             let mut from = Some(StripeId(0));
             while let Some(at) = from {
-                let (page, next) = page(files, fs, at)?;
+                let (page, next) = page(files, fs, at).await?;
                 from = next;
                 let in_turn = |stripe: &PlacedStripe| {
                     lacks(&map, stripe, &cells) > 0 && damage_of(&map, stripe) == damage
@@ -116,8 +116,12 @@ async fn pass(
 }
 
 /// Stripes from `at` on, and where to go on.
-fn page(files: &Files, fs: FsId, at: StripeId) -> Result<(Vec<PlacedStripe>, Option<StripeId>), FsError> {
-    let page = files.live_stripes(fs, at, PAGE)?;
+async fn page(
+    files: &Files,
+    fs: FsId,
+    at: StripeId,
+) -> Result<(Vec<PlacedStripe>, Option<StripeId>), FsError> {
+    let page = files.live_stripes(fs, at, PAGE).await?;
     let next = match page.last() {
         Some(last) if page.len() == PAGE => last.stripe.0.checked_add(1).map(StripeId),
         _ => None,
@@ -128,10 +132,10 @@ fn page(files: &Files, fs: FsId, at: StripeId) -> Result<(Vec<PlacedStripe>, Opt
 /// Bytes that the cells lack, of all stripes.
 async fn left(map: &ClusterMap, files: &Files, cells: &BTreeSet<(GroupId, usize)>) -> Result<u64, FsError> {
     let mut left = 0;
-    for (_, fs) in files.filesystems()? {
+    for (_, fs) in files.filesystems().await? {
         let mut from = Some(StripeId(0));
         while let Some(at) = from {
-            let (stripes, next) = page(files, fs, at)?;
+            let (stripes, next) = page(files, fs, at).await?;
             from = next;
             left += stripes.iter().map(|stripe| lacks(map, stripe, cells) * chunk_bytes(stripe)).sum::<u64>();
             tokio::task::yield_now().await;
@@ -223,7 +227,7 @@ async fn repair(store: &StripeStore, files: &Files, fs: FsId, stripe: PlacedStri
         }
     };
     let result = store.repair(&at).await;
-    let known = files.knows_stripe(fs, stripe.stripe).unwrap_or(true);
+    let known = files.knows_stripe(fs, stripe.stripe).await.unwrap_or(true);
     match result {
         Ok(report) if known || report.repaired.is_empty() => {
             Repaired { written: report.repaired.len() as u64, away: report.away }

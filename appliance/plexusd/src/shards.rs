@@ -1,9 +1,11 @@
 //! The shards of this daemon: Raft groups that hold the slots between them, and can be opened anew on other
 //! homes and maps.
 
+use crate::wires::{Served, Wires};
 use bytes::Bytes;
 use metadata::{
-    Answer, Board, Locking, Member, MetadataError, Record, Shard, ShardConfig, ShardSet, Standing, View,
+    Answer, AnyView, Anywhere, Locking, Member, MetadataError, Record, Shard, ShardConfig, ShardSet,
+    Standing, TxId, UnderWay, View,
 };
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -13,9 +15,67 @@ use tokio::task::JoinSet;
 /// All of them, and transactions over them.
 pub(crate) type Shards = ShardSet<OneShard>;
 
-/// A shard that can be opened anew while it is in use.
+/// A shard of this daemon, and the way to it that the other roles take.
 #[derive(Clone)]
-pub(crate) struct OneShard(Arc<Inner>);
+pub(crate) struct OneShard {
+    here: ShardHere,
+    way: Anywhere<ShardHere>,
+    served: Arc<Served>,
+}
+
+impl OneShard {
+    /// Opens a shard of `cluster`, and serves it where roles reach each other through `wires`.
+    pub(crate) async fn open(
+        config: ShardConfig,
+        wires: &Wires,
+        cluster: &[u8; 16],
+    ) -> Result<OneShard, MetadataError> {
+        let id = config.id;
+        let here = ShardHere::open(config).await?;
+        let way = wires.shard(here.clone(), cluster, id).await;
+        let (way, served) = way.map_err(|error| MetadataError::Config(format!("no port for it: {error}")))?;
+        Ok(OneShard { here, way, served: Arc::new(served) })
+    }
+
+    /// A view of what is stored, for checking.
+    pub(crate) fn view_here(&self) -> Result<View, MetadataError> {
+        self.here.view(Locking::Nobody)
+    }
+
+    /// Ends the shard, its map durable.
+    async fn close(self) -> Result<(), MetadataError> {
+        self.served.stop().await;
+        self.here.close().await
+    }
+}
+
+impl Member for OneShard {
+    type View = AnyView<View>;
+
+    async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
+        self.way.submit(command).await
+    }
+
+    async fn tell(&self, record: Record) -> Result<Answer, MetadataError> {
+        self.way.tell(record).await
+    }
+
+    fn view(&self, locking: Locking) -> Result<AnyView<View>, MetadataError> {
+        self.way.view(locking)
+    }
+
+    async fn under_way(&self) -> Result<UnderWay, MetadataError> {
+        self.way.under_way().await
+    }
+
+    async fn ended(&self, tx: TxId) -> Result<(), MetadataError> {
+        self.way.ended(tx).await
+    }
+}
+
+/// A shard in this process that can be opened anew while it is in use.
+#[derive(Clone)]
+pub(crate) struct ShardHere(Arc<Inner>);
 
 struct Inner {
     /// Held by commands on their way, so that none is cut off when homes or maps change.
@@ -24,10 +84,10 @@ struct Inner {
     shard: RwLock<Result<Arc<Shard>, String>>,
 }
 
-impl OneShard {
-    pub(crate) async fn open(config: ShardConfig) -> Result<OneShard, MetadataError> {
+impl ShardHere {
+    async fn open(config: ShardConfig) -> Result<ShardHere, MetadataError> {
         let shard = Arc::new(Shard::open(config).await?);
-        Ok(OneShard(Arc::new(Inner { commands: AsyncRwLock::default(), shard: RwLock::new(Ok(shard)) })))
+        Ok(ShardHere(Arc::new(Inner { commands: AsyncRwLock::default(), shard: RwLock::new(Ok(shard)) })))
     }
 
     /// Closes the shard and opens it as `config` says; who reads or writes meanwhile waits.
@@ -65,7 +125,7 @@ impl OneShard {
     }
 }
 
-impl Member for OneShard {
+impl Member for ShardHere {
     type View = View;
 
     async fn submit(&self, command: Bytes) -> Result<Bytes, MetadataError> {
@@ -82,8 +142,14 @@ impl Member for OneShard {
         self.current()?.view_as(locking)
     }
 
-    fn board(&self) -> Result<Arc<Board>, MetadataError> {
-        Ok(self.current()?.board())
+    async fn under_way(&self) -> Result<UnderWay, MetadataError> {
+        Ok(self.current()?.board().under_way())
+    }
+
+    async fn ended(&self, tx: TxId) -> Result<(), MetadataError> {
+        let board = self.current()?.board();
+        board.until_ended(tx).await;
+        Ok(())
     }
 }
 
@@ -92,7 +158,7 @@ pub(crate) async fn reopen(shards: &Shards, configs: Vec<ShardConfig>) -> Result
     let mut opening = JoinSet::new();
     for config in configs {
         if let Some((_, shard)) = shards.members().find(|(id, _)| *id == config.id) {
-            opening.spawn(shard.clone().reopen(config));
+            opening.spawn(shard.here.clone().reopen(config));
         }
     }
     let mut result = Ok(());
@@ -118,7 +184,7 @@ pub(crate) async fn close(shards: &Shards) -> Result<(), MetadataError> {
 /// Which copies of logs and maps take part, for each shard; `None` when one of them does not answer.
 pub(crate) fn standing(shards: &Shards) -> Option<Vec<Standing>> {
     let standing = |shard: &OneShard| {
-        let shard = shard.current().ok().filter(|shard| shard.answers())?;
+        let shard = shard.here.current().ok().filter(|shard| shard.answers())?;
         Some(shard.standing().borrow().clone())
     };
     shards.members().map(|(_, shard)| standing(shard)).collect()
@@ -128,7 +194,7 @@ pub(crate) fn standing(shards: &Shards) -> Option<Vec<Standing>> {
 pub(crate) fn standing_change(shards: &Shards) -> impl Future<Output = ()> + use<> {
     let mut changes = JoinSet::new();
     for (_, shard) in shards.members() {
-        if let Ok(shard) = shard.current() {
+        if let Ok(shard) = shard.here.current() {
             let mut standing = shard.standing();
             changes.spawn(async move { drop(standing.changed().await) });
         }

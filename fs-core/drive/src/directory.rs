@@ -2,6 +2,8 @@
 
 use crate::DriveError;
 use crate::chunk::{CHUNK_BLOCKS_MAX, Incarnation};
+use crate::headroom::Headroom;
+use crate::log::{DriveLog, LogError, LogOptions};
 use crate::map::{DriveMap, MapOpenError, MapOptions};
 use crate::store::ChunkStore;
 use env::durable::{self, FileLock};
@@ -132,6 +134,12 @@ pub struct DriveDirectory {
     lock: Arc<FileLock>,
 }
 
+/// What a drive's maps hold of it as long as anything of them is at work.
+pub(crate) struct Keeper {
+    _lock: Arc<FileLock>,
+    pub(crate) headroom: Headroom,
+}
+
 /// 32 hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8; 16]) -> String {
@@ -249,10 +257,16 @@ impl DriveDirectory {
         &self.identity
     }
 
-    /// For the log engine.
-    #[must_use]
-    pub fn log(&self) -> PathBuf {
-        self.path.join("log")
+    fn headroom(&self) -> Headroom {
+        Headroom::of(&self.path, self.identity.size)
+    }
+
+    /// The log. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Those of [`DriveLog::open`].
+    pub fn open_log(&self, options: LogOptions) -> Result<DriveLog, LogError> {
+        DriveLog::open_giving_way(&self.path.join("log"), options, self.headroom())
     }
 
     /// The maps, which keep the drive locked as long as anything of them is in use. Blocks on the disk.
@@ -260,7 +274,8 @@ impl DriveDirectory {
     /// # Errors
     /// Those of [`DriveMap::open`].
     pub fn open_map(&self, options: &MapOptions) -> Result<DriveMap, MapOpenError> {
-        DriveMap::open_locked(&self.path.join("map"), options, Some(self.lock.clone()))
+        let keeper = Keeper { _lock: self.lock.clone(), headroom: self.headroom() };
+        DriveMap::open_kept(&self.path.join("map"), options, Some(Arc::new(keeper)))
     }
 }
 

@@ -8,6 +8,7 @@ mod commit;
 #[cfg(test)]
 mod crashes;
 mod engine;
+mod giving_way;
 mod open;
 mod record;
 mod shard;

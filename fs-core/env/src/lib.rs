@@ -9,10 +9,12 @@ pub mod durable;
 pub mod random;
 pub mod sim;
 pub mod space;
+pub mod started;
 pub mod workers;
 
 pub use aligned::AlignedBuf;
 pub use block::{BlockError, BlockFile, Engine, IoFuture, OpenBlockFile};
 pub use clock::{Clock, SystemClock};
 pub use random::{Random, SeededRandom, SystemRandom};
+pub use started::start_here;
 pub use workers::{Running, Workers};

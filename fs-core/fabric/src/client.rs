@@ -1,6 +1,7 @@
 //! The calling end.
 
 use crate::frame::{Failure, Frame, Hello, Kind};
+use crate::outbox::{Outbox, Sink};
 use crate::{FabricError, Handler, Limits, Message, Peer, Query, Token, Who};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -11,15 +12,16 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 /// How long the first words may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-type Answer<A> = Result<(A, Bytes), FabricError>;
+/// A reply and its payload.
+pub type Answer<A> = Result<(A, Bytes), FabricError>;
 type Local<Q, A> = dyn Fn(Q, Bytes) -> Pin<Box<dyn Future<Output = (A, Bytes)> + Send>> + Send + Sync;
 
 /// Calls a peer. Clones share the connection, which ends with the last of them.
@@ -40,7 +42,7 @@ enum Way<Q, A> {
 }
 
 struct Wire<A> {
-    frames: mpsc::Sender<Frame>,
+    frames: Outbox,
     pending: Arc<Pending<A>>,
     next: AtomicU64,
     limits: Limits,
@@ -112,7 +114,7 @@ impl<Q: Query, A: Message> Client<Q, A> {
     async fn greet<R, W>(from: R, mut to: W, hello: Hello, limits: Limits) -> Result<Self, FabricError>
     where
         R: AsyncRead + Unpin + Send + 'static,
-        W: AsyncWrite + Unpin + Send + 'static,
+        W: AsyncWrite + Sink + Unpin,
     {
         let mut from = BufReader::with_capacity(64 * 1024, from);
         let welcome = async {
@@ -128,13 +130,20 @@ impl<Q: Query, A: Message> Client<Q, A> {
         };
         timeout(HANDSHAKE, welcome).await.map_err(|_| FabricError::TimedOut)??;
         let pending = Arc::new(Pending(Mutex::new(Some(HashMap::new()))));
-        let (frames, queue) = mpsc::channel(limits.in_flight.max(1));
+        let frames = Outbox::new(to, limits.in_flight);
         let (alive, gone) = watch::channel(());
+        let pending_end = pending.clone();
         let (reading, open) = watch::channel(());
-        tokio::spawn(write_all(to, queue));
+        tokio::spawn(frames.clone().run());
         let reader = read_all(from, pending.clone(), gone, limits.clone());
+        let ending = frames.clone();
         tokio::spawn(async move {
-            reader.await;
+            tokio::select! {
+                () = reader => {}
+                () = ending.closed() => {}
+            }
+            pending_end.close();
+            ending.close();
             drop(reading);
         });
         let room = Arc::new(Semaphore::new(limits.in_flight));
@@ -217,7 +226,7 @@ impl<A: Message> Wire<A> {
             None => return Err(FabricError::Closed),
         };
         let mut guard = Guard { wire: self, id, cancel: false };
-        self.frames.send(frame).await.map_err(|_| FabricError::Closed)?;
+        self.frames.send(frame).await?;
         guard.cancel = waits;
         let answer = answered.await;
         guard.cancel = false;
@@ -237,7 +246,7 @@ impl<A> Drop for Guard<'_, A> {
         self.wire.pending.take(self.id);
         if self.cancel {
             let (frames, frame) = (self.wire.frames.clone(), Frame::bare(Kind::Cancel, self.id));
-            if let Err(mpsc::error::TrySendError::Full(frame)) = frames.try_send(frame) {
+            if let Err(Some(frame)) = frames.offer(frame) {
                 // Only from a task of a runtime; elsewhere nobody is left to wait for room.
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     runtime.spawn(async move { frames.send(frame).await });
@@ -245,17 +254,6 @@ impl<A> Drop for Guard<'_, A> {
             }
         }
     }
-}
-
-async fn write_all<W: AsyncWrite + Unpin>(mut to: W, mut queue: mpsc::Receiver<Frame>) {
-    while let Some(frame) = queue.recv().await {
-        if let Err(error) = frame.write(&mut to).await {
-            tracing::debug!(%error, "cannot send");
-            return;
-        }
-    }
-    // The peer sees the end of what we say; an error means that it has seen another end already.
-    let _ = to.shutdown().await;
 }
 
 async fn read_all<R: AsyncRead + Unpin, A: Message>(
@@ -282,7 +280,6 @@ async fn read_all<R: AsyncRead + Unpin, A: Message>(
             }
         }
     }
-    pending.close();
 }
 
 fn open<A: Message>(frame: Frame) -> Answer<A> {

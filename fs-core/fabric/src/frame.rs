@@ -79,7 +79,7 @@ impl Frame {
         Frame { kind, id, meta: Bytes::new(), payload: Bytes::new() }
     }
 
-    fn header(&self) -> [u8; HEADER_BYTES] {
+    pub(crate) fn header(&self) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
         let mut rest = &mut header[..];
         rest.put_slice(&MAGIC);

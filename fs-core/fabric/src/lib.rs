@@ -12,10 +12,13 @@ mod client;
 mod frame;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod link;
+mod outbox;
 mod server;
 mod token;
 
-pub use client::Client;
+pub use client::{Answer, Client};
+pub use link::{Address, Link};
 pub use server::{Peer, Who, serve_tcp, serve_unix};
 pub use token::Token;
 

@@ -1,8 +1,10 @@
 //! The answering end.
 
 use crate::frame::{Failure, Frame, Hello, Kind};
+use crate::outbox::{Outbox, Sink};
 use crate::{FabricError, Handler, Limits, Message, Query, Token};
 use bytes::Bytes;
+use env::start_here;
 use std::collections::HashMap;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -22,6 +24,8 @@ use tokio::time::{sleep, timeout};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to leave a listener alone that has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Requests with a larger payload are not begun by the task that reads the next ones.
+const LIGHT_BYTES: usize = 64 << 10;
 
 /// Who calls, through which connection.
 #[derive(Clone, Debug)]
@@ -47,6 +51,12 @@ pub enum Who {
 }
 
 impl Peer {
+    /// A connection within this process, for who gives a handler requests himself.
+    #[must_use]
+    pub fn of_this_process() -> Peer {
+        Peer::new(Who::InProcess)
+    }
+
     pub(crate) fn new(who: Who) -> Peer {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Peer { connection: NEXT.fetch_add(1, Ordering::Relaxed), who }
@@ -171,7 +181,7 @@ impl<H> House<H> {
         A: Message,
         H: Handler<Q, A>,
         R: AsyncRead + Unpin + Send + 'static,
-        W: AsyncWrite + Unpin + Send + 'static,
+        W: AsyncWrite + Sink + Unpin,
     {
         let door = self.door.clone();
         self.connections.spawn(async move {
@@ -196,7 +206,7 @@ impl<H> Door<H> {
         A: Message,
         H: Handler<Q, A>,
         R: AsyncRead + Unpin + Send + 'static,
-        W: AsyncWrite + Unpin + Send + 'static,
+        W: AsyncWrite + Sink + Unpin,
     {
         let mut from = BufReader::with_capacity(64 * 1024, from);
         let greeting = timeout(HANDSHAKE, self.greet(&mut from)).await.map_err(|_| FabricError::TimedOut)?;
@@ -206,11 +216,11 @@ impl<H> Door<H> {
         }
         let _gone = Gone { handler: &*self.handler, peer, form: PhantomData::<(Q, A)> };
         Frame::bare(Kind::Welcome, 0).write(&mut to).await?;
-        let (replies, queue) = mpsc::channel(self.limits.in_flight.max(1));
-        // Dropped with this function: writer and handlers end with their connection.
+        // Closed and dropped with this function: the stream, its writer and handlers that wait end together.
+        let replies = Closing(Outbox::new(to, self.limits.in_flight));
         let mut tasks = JoinSet::new();
-        tasks.spawn(write_all(to, queue));
-        self.requests::<Q, A>(peer, from, replies, &mut tasks).await
+        tasks.spawn(replies.0.clone().run());
+        self.requests::<Q, A>(peer, from, &replies.0, &mut tasks).await
     }
 
     async fn greet(&self, from: &mut (impl AsyncRead + Unpin)) -> Result<(), String> {
@@ -235,7 +245,7 @@ impl<H> Door<H> {
         &self,
         peer: &Peer,
         mut from: BufReader<impl AsyncRead + Unpin>,
-        replies: mpsc::Sender<Frame>,
+        replies: &Outbox,
         tasks: &mut JoinSet<()>,
     ) -> Result<(), FabricError>
     where
@@ -263,8 +273,9 @@ impl<H> Door<H> {
                 _ => return Err(FabricError::Protocol("not a request")),
             }
             let id = frame.id;
+            let is_light = from.buffer().is_empty() && frame.payload.len() <= LIGHT_BYTES;
             let Ok(query) = postcard::from_bytes::<Q>(&frame.meta) else {
-                fail(&replies, id, &Failure::Form, &self.limits).await?;
+                fail(replies, id, &Failure::Form, &self.limits).await?;
                 continue;
             };
             let waits = query.waits();
@@ -272,7 +283,7 @@ impl<H> Door<H> {
                 match waiting.clone().try_acquire_owned() {
                     Ok(permit) => permit,
                     Err(_) => {
-                        fail(&replies, id, &Failure::Busy, &self.limits).await?;
+                        fail(replies, id, &Failure::Busy, &self.limits).await?;
                         continue;
                     }
                 }
@@ -286,7 +297,7 @@ impl<H> Door<H> {
                 let mut lost = Lost { replies: Some((replies.clone(), limits.clone())), id };
                 let (answer, payload) = handler.handle(&peer, query, frame.payload).await;
                 let sent = match Frame::new(Kind::Reply, id, &answer, payload, &limits) {
-                    Ok(frame) => replies.send(frame).await.map_err(|_| FabricError::Closed),
+                    Ok(frame) => replies.send(frame).await,
                     Err(error) => {
                         tracing::warn!(%error, "a reply cannot be sent");
                         fail(&replies, id, &Failure::TooLarge, &limits).await
@@ -301,17 +312,28 @@ impl<H> Door<H> {
             if waits {
                 cancellable.retain(|_, task| !task.is_finished());
                 cancellable.insert(id, tasks.spawn(work));
+            } else if is_light {
+                // What was received is carried out, also when the connection ends. Nobody else is kept waiting.
+                start_here(&Handle::current(), work);
             } else {
-                // What was received is carried out, also when the connection ends.
                 tokio::spawn(work);
             }
         }
     }
 }
 
+/// Ends what is sent with the connection.
+struct Closing(Outbox);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Tells the caller when a handler goes down without an answer.
 struct Lost {
-    replies: Option<(mpsc::Sender<Frame>, Limits)>,
+    replies: Option<(Outbox, Limits)>,
     id: u64,
 }
 
@@ -325,21 +347,7 @@ impl Drop for Lost {
     }
 }
 
-async fn fail(
-    replies: &mpsc::Sender<Frame>,
-    id: u64,
-    failure: &Failure,
-    limits: &Limits,
-) -> Result<(), FabricError> {
+async fn fail(replies: &Outbox, id: u64, failure: &Failure, limits: &Limits) -> Result<(), FabricError> {
     let frame = Frame::new(Kind::Failure, id, failure, Bytes::new(), limits)?;
-    replies.send(frame).await.map_err(|_| FabricError::Closed)
-}
-
-async fn write_all<W: AsyncWrite + Unpin>(mut to: W, mut queue: mpsc::Receiver<Frame>) {
-    while let Some(frame) = queue.recv().await {
-        if let Err(error) = frame.write(&mut to).await {
-            tracing::debug!(%error, "cannot reply");
-            return;
-        }
-    }
+    replies.send(frame).await
 }

@@ -14,6 +14,26 @@ impl Token {
         Token(secret)
     }
 
+    /// The secret in 64 hexadecimal digits, to be kept where only peers can read it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What [`Token::text`] gave.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Token> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let mut secret = [0; 32];
+        for (byte, digits) in secret.iter_mut().zip(digits.chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Token(secret))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -16,7 +16,7 @@ pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
 pub use scrub::ScrubReport;
 
-use crate::look::answer;
+use crate::look::read;
 use crate::nodes::{Held, Node, State};
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use crate::{forgetting, grace};
@@ -47,11 +47,11 @@ pub(crate) enum Work {
 }
 
 /// Starts the tasks; they end with the frontend.
-pub(crate) fn start<S: Shards, D: Stripes>(
+pub(crate) async fn start<S: Shards, D: Stripes>(
     frontend: &Frontend<S, D>,
     receiver: mpsc::Receiver<Work>,
 ) -> Result<(), FsError> {
-    leftovers::take_over(frontend)?;
+    leftovers::take_over(frontend).await?;
     let (weak, options) = (Arc::downgrade(&frontend.0), &frontend.0.options);
     tokio::spawn(work(weak.clone(), receiver));
     tokio::spawn(age(weak.clone(), options.dirty_age));
@@ -116,8 +116,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         self.0.shards.settled().await;
         {
             let view = self.past_view();
-            for fs in answer(inode::filesystems(&view))? {
-                intents.extend(answer(pending::intents(&view, fs.id))?);
+            for fs in read(&view, inode::filesystems).await? {
+                intents.extend(read(&view, |map| pending::intents(map, fs.id)).await?);
             }
         }
         for file in intents {

@@ -1,8 +1,9 @@
 //! Who has something here: remembered before it gets it, owed it after a restart.
 
-use crate::look::answer;
-use crate::{Frontend, Shards, Stripes};
+use crate::look::read;
+use crate::{Frontend, Shards, ShardsView, Stripes};
 use locking::{Client, Grace, Holds, ShareAccess};
+use map::OrderedMap;
 use namespace::Action;
 use namespace::queries::client;
 use namespace::records::Kept;
@@ -43,12 +44,16 @@ struct Table {
 
 impl Clients {
     /// With what a former life has left.
-    pub(crate) fn recall(view: &dyn map::OrderedMap) -> Result<Clients, FsError> {
-        let mut holds = HashMap::new();
-        answer(client::clients(view, None, &mut |id, client| {
-            holds.insert(ClientId(id), client.holds);
-            true
-        }))?;
+    pub(crate) async fn recall(view: &impl ShardsView) -> Result<Clients, FsError> {
+        let all = |map: &dyn OrderedMap| {
+            let mut holds = HashMap::new();
+            client::clients(map, None, &mut |id, client| {
+                holds.insert(ClientId(id), client.holds);
+                true
+            })?;
+            Ok(holds)
+        };
+        let holds = read(view, all).await?;
         let grace = Grace::new(holds.iter().map(|(client, holds)| (Client(client.0), *holds)));
         Ok(Clients {
             in_grace: AtomicBool::new(!grace.is_over()),

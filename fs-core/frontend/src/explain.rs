@@ -1,6 +1,5 @@
 //! Where data are: for people who ask, and for rebuilding.
 
-use crate::look::answer;
 use crate::{Frontend, PlacedStripe, Shards, Stripes};
 use namespace::queries::content::{Place, locate};
 use namespace::queries::inode;
@@ -47,8 +46,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ///
     /// # Errors
     /// Those of reading the metadata.
-    pub fn live_stripes(&self, fs: FsId, from: StripeId, limit: usize) -> Result<Vec<PlacedStripe>, FsError> {
-        let found = answer(pending::live_stripes(&self.past_view(), fs, from, limit))?;
+    pub async fn live_stripes(
+        &self,
+        fs: FsId,
+        from: StripeId,
+        limit: usize,
+    ) -> Result<Vec<PlacedStripe>, FsError> {
+        let found = self.past(|map| pending::live_stripes(map, fs, from, limit)).await?;
         Ok(found.iter().map(|(stripe, record)| PlacedStripe::of(*stripe, record)).collect())
     }
 
@@ -56,7 +60,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ///
     /// # Errors
     /// Those of reading the metadata.
-    pub fn knows_stripe(&self, fs: FsId, stripe: StripeId) -> Result<bool, FsError> {
-        answer(pending::knows_stripe(&self.past_view(), fs, stripe))
+    pub async fn knows_stripe(&self, fs: FsId, stripe: StripeId) -> Result<bool, FsError> {
+        self.past(|map| pending::knows_stripe(map, fs, stripe)).await
     }
 }

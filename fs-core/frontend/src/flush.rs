@@ -74,6 +74,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let result = self.write_back(node.file, &taken, change_at_least).await;
         self.0.written_back.fetch_add(1, Ordering::AcqRel);
         let mut state = node.state.lock();
+        state.left += 1;
         match result {
             Ok(change) => {
                 // Nothing when the file was removed meanwhile, and what waited with it.
@@ -118,6 +119,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     fn forget_waiting(&self, state: &mut State) {
+        state.changes += 1;
         let taken = state.in_flight.take().map_or(0, |dirty| dirty.cost());
         let waiting = std::mem::take(&mut state.dirty).cost();
         self.0.dirty_bytes.fetch_sub(taken + waiting, Ordering::Relaxed);
@@ -130,6 +132,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// The file was cut or extended in the map: so are the data that wait. Only while nothing is under way.
     pub(crate) fn resize_waiting(&self, state: &mut State, size: u64) {
         self.gather(state);
+        state.changes += 1;
         let before = state.dirty.cost();
         state.dirty.resized(size);
         self.0.dirty_bytes.fetch_sub(before - state.dirty.cost().min(before), Ordering::Relaxed);

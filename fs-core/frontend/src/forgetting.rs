@@ -4,7 +4,7 @@
 //! all who have ended meanwhile go in one pass over the slots that are used. Until then a request of such a client waits,
 //! so that nobody sees a difference.
 
-use crate::look::answer;
+use crate::look::read;
 use crate::{Frontend, Inner, Shards, Stripes};
 use namespace::queries::{accounts, pending};
 use namespace::{Action, Channels, Reply};
@@ -168,7 +168,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let wanted: Vec<Channels> = all.iter().map(|(channels, _)| *channels).collect();
         let mut next = Some(Slot(0));
         while let Some(from) = next {
-            let (found, after) = self.replays_in_slots(from, &wanted)?;
+            let (found, after) = self.replays_in_slots(from, &wanted).await?;
             next = after;
             for (fs, slot, channels) in found {
                 self.forget_in(fs, slot, channels).await?;
@@ -184,8 +184,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// What is remembered in some slots from `from` on, and where to go on.
-    #[expect(clippy::type_complexity, reason = "it is used here alone")]
-    fn replays_in_slots(
+    async fn replays_in_slots(
         &self,
         from: Slot,
         wanted: &[Channels],
@@ -194,9 +193,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let (mut found, mut next) = (Vec::new(), Some(from));
         for _ in 0..SLOTS_AT_ONCE {
             let Some(from) = next else { break };
-            let Some(slot) = answer(accounts::used_slot(&view, from))? else { return Ok((found, None)) };
-            for fs in answer(accounts::filesystems_in(&view, slot))? {
-                let here = answer(pending::replays(&view, fs, slot, wanted))?;
+            let slot = read(&view, |map| accounts::used_slot(map, from)).await?;
+            let Some(slot) = slot else { return Ok((found, None)) };
+            for fs in read(&view, |map| accounts::filesystems_in(map, slot)).await? {
+                let here = read(&view, |map| pending::replays(map, fs, slot, wanted)).await?;
                 if !here.is_empty() {
                     found.push((fs, slot, here));
                 }

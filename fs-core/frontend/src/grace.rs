@@ -1,7 +1,7 @@
 //! The end of the time of grace, and of the inodes without a name that nobody has claimed in it.
 
 use crate::clients::Clients;
-use crate::look::answer;
+use crate::look::read;
 use crate::{Frontend, Inner, Shards, Stripes};
 use namespace::queries::{inode, pending};
 use std::sync::atomic::Ordering;
@@ -65,8 +65,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         self.0.shards.settled().await;
         {
             let view = self.past_view();
-            for fs in answer(inode::filesystems(&view))? {
-                orphans.extend(answer(pending::orphans(&view, fs.id))?);
+            for fs in read(&view, inode::filesystems).await? {
+                orphans.extend(read(&view, |map| pending::orphans(map, fs.id)).await?);
             }
         }
         let mut dropping = JoinSet::new();

@@ -1,20 +1,23 @@
 //! What files take, summed over all slots: read once, and from then on only where it has changed.
 
-use crate::look::answer;
+use crate::look::read;
 use crate::{Frontend, Shards, Stripes};
-use map::OrderedMap;
 use namespace::queries::accounts;
 use namespace::records::Account;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use tokio::sync::Mutex as AsyncMutex;
 use types::{FsError, Slot};
 
 const WORDS: usize = 65_536 / 64;
+/// Slots looked into in one step.
+const SLOTS: usize = 64;
 
 /// The sums of this frontend. Bounded by the number of slots.
 pub(crate) struct Ledger {
     stale: Mutex<Stale>,
-    sums: Mutex<Sums>,
+    /// Held while they are brought up to date.
+    sums: AsyncMutex<Sums>,
 }
 
 /// Slots whose accounts may have changed since they were read, one bit each.
@@ -38,7 +41,7 @@ impl Default for Ledger {
     fn default() -> Ledger {
         Ledger {
             stale: Mutex::new(Stale { any: true, all: true, bits: vec![0; WORDS] }),
-            sums: Mutex::default(),
+            sums: AsyncMutex::default(),
         }
     }
 }
@@ -72,11 +75,6 @@ impl Sums {
         };
         self.total = self.total.plus(&account).minus(&before.unwrap_or_default());
     }
-
-    fn read_all(&mut self, view: &dyn OrderedMap) -> Result<(), FsError> {
-        *self = Sums::default();
-        answer(accounts::of_all_slots(view, &mut |slot, account| self.set(slot, account)))
-    }
 }
 
 impl Ledger {
@@ -95,12 +93,33 @@ impl Ledger {
     }
 }
 
+/// Marks were taken off. Where what they stood for is not read, also because nobody waits for it any more, nobody
+/// knows what has changed.
+struct Unread<'a> {
+    ledger: &'a Ledger,
+    done: bool,
+}
+
+impl Unread<'_> {
+    fn has_been(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.ledger.mark_all();
+        }
+    }
+}
+
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Looks at the sums, which have in them every command that was acknowledged before; of a transaction the parts
     /// that have been finished.
-    pub(crate) fn with_ledger<T>(&self, look: impl FnOnce(&Sums) -> T) -> Result<T, FsError> {
+    pub(crate) async fn with_ledger<T>(&self, look: impl FnOnce(&Sums) -> T) -> Result<T, FsError> {
         let ledger = &self.0.ledger;
-        let mut sums = ledger.sums.lock();
+        let mut sums = ledger.sums.lock().await;
         // First the marks and then the view: what changes in between is in the view, and marked again.
         let (all, slots) = {
             let mut stale = ledger.stale.lock();
@@ -109,20 +128,34 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
             (stale.all, stale.take())
         };
+        let unread = Unread { ledger, done: false };
         // What is acknowledged and not finished yet is not in the view.
-        ledger.mark(&self.0.shards.held());
-        let view = self.past_view();
-        let read = match all {
-            true => sums.read_all(&view),
-            false => slots.into_iter().try_for_each(|slot| {
-                sums.set(slot, answer(accounts::of_slot(&view, slot))?);
-                Ok(())
-            }),
-        };
-        if read.is_err() {
-            ledger.mark_all();
+        let held = self.0.shards.held().await.map_err(|error| {
+            tracing::warn!(%error, "a shard cannot be read");
+            FsError::Delay
+        })?;
+        ledger.mark(&held);
+        if all {
+            self.read_sums(&mut sums).await?;
+        } else {
+            let view = self.past_view();
+            for slot in slots {
+                sums.set(slot, read(&view, |map| accounts::of_slot(map, slot)).await?);
+            }
         }
-        read.map(|()| look(&sums))
+        unread.has_been();
+        Ok(look(&sums))
+    }
+
+    async fn read_sums(&self, sums: &mut Sums) -> Result<(), FsError> {
+        *sums = Sums::default();
+        let mut from = Some(Slot(0));
+        while let Some(slot) = from {
+            let (found, next) = self.past(|map| accounts::of_slots(map, slot, SLOTS)).await?;
+            found.into_iter().for_each(|(slot, account)| sums.set(slot, account));
+            from = next;
+        }
+        Ok(())
     }
 }
 

@@ -45,7 +45,6 @@ use locks::LockTable;
 use metadata::Locking;
 use nodes::Nodes;
 use opens::Opens;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -121,7 +120,7 @@ struct Inner<S, D> {
     missed: AtomicBool,
     clients: Arc<Clients>,
     forgetting: Arc<Forgetting>,
-    counted: Mutex<Option<ops::Counted>>,
+    counted: AsyncMutex<Option<ops::Counted>>,
     /// What files take.
     ledger: Ledger,
     progress: Progress,
@@ -154,15 +153,15 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         clock: Arc<dyn Clock>,
         random: &dyn Random,
     ) -> Result<Self, FsError> {
-        Self::start_with(Parts { shards, stripes, options, clock }, random, false)
+        Self::start_with(Parts { shards, stripes, options, clock }, random, false).await
     }
 
-    fn start_with(parts: Parts<S, D>, random: &dyn Random, hasty: bool) -> Result<Self, FsError> {
+    async fn start_with(parts: Parts<S, D>, random: &dyn Random, hasty: bool) -> Result<Self, FsError> {
         let Parts { shards, stripes, options, clock } = parts;
         let (clients, forgetting) = {
             let view = shards.view(Locking::Nobody);
-            let ended = look::answer(namespace::queries::client::ended(&view))?;
-            (Arc::new(Clients::recall(&view)?), Arc::new(Forgetting::recall(ended)))
+            let ended = look::read(&view, namespace::queries::client::ended).await?;
+            (Arc::new(Clients::recall(&view).await?), Arc::new(Forgetting::recall(ended)))
         };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let mut fold_key = [0; 16];
@@ -184,7 +183,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             missed: AtomicBool::new(false),
             clients,
             forgetting,
-            counted: Mutex::default(),
+            counted: AsyncMutex::default(),
             ledger: Ledger::default(),
             progress: Progress::default(),
             laying: Laying::default(),
@@ -193,7 +192,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             hasty,
         };
         let frontend = Frontend(Arc::new(inner));
-        background::start(&frontend, receiver)?;
+        background::start(&frontend, receiver).await?;
         Ok(frontend)
     }
 
@@ -204,7 +203,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     pub async fn make_filesystem(&self, name: &str, random: &dyn Random) -> Result<types::FsId, FsError> {
         let mut hash_key = [0; 16];
         random.fill(&mut hash_key);
-        if let Some((_, fs)) = self.filesystems()?.into_iter().find(|(known, _)| known == name) {
+        if let Some((_, fs)) = self.filesystems().await?.into_iter().find(|(known, _)| known == name) {
             return Ok(fs);
         }
         let action = namespace::Action::MakeFilesystem { name: name.to_owned(), hash_key };
@@ -219,8 +218,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ///
     /// # Errors
     /// [`FsError::Io`].
-    pub fn filesystems(&self) -> Result<Vec<(String, types::FsId)>, FsError> {
-        let found = look::answer(namespace::queries::inode::filesystems(&self.past_view()))?;
+    pub async fn filesystems(&self) -> Result<Vec<(String, types::FsId)>, FsError> {
+        let found = self.past(namespace::queries::inode::filesystems).await?;
         Ok(found.into_iter().map(|fs| (fs.name, fs.id)).collect())
     }
 

@@ -1,5 +1,6 @@
 //! Reading metadata: over several shards at one moment, and never what a transaction is about to change.
 
+use crate::nodes::{Node, State};
 use crate::{Frontend, Shards, ShardsView, Stripes};
 use map::{Locked, MapError, OrderedMap, Recorder};
 use metadata::Locking;
@@ -60,29 +61,161 @@ pub(crate) fn answer<T>(answer: Answer<T>) -> Result<T, FsError> {
     })
 }
 
-impl<S: Shards, D: Stripes> Frontend<S, D> {
-    /// Asks all shards as they are at one moment, the newest that there is.
-    pub(crate) fn look<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
-        let view = self.0.shards.view(Locking::AllOthers(None));
-        let found = query(&view);
-        if view.asked() <= 1 {
-            return found.map_err(stop);
+/// A look at shards that may take several tries, all over the same views.
+pub(crate) struct Eyes<V> {
+    views: V,
+    /// Several shards are asked one after the other: the later views, in which what was read first must still be so.
+    far: Option<V>,
+    recorded: bool,
+    /// What is missing is missing of the later ones.
+    missing_far: bool,
+}
+
+impl<V: ShardsView> Eyes<V> {
+    fn new(views: V, recorded: bool) -> Eyes<V> {
+        Eyes { views, far: None, recorded, missing_far: false }
+    }
+
+    /// Fetches what was missing.
+    async fn fetch(&self) -> Result<(), Stop> {
+        let missing = self.far.as_ref().filter(|_| self.missing_far).unwrap_or(&self.views);
+        missing.fetch().await.map_err(|error| stop(error.into()))
+    }
+}
+
+/// What one try has shown.
+enum Glance<T> {
+    Found(T),
+    /// Something has to be fetched first.
+    Missing,
+    /// What was read is of no one moment.
+    Torn,
+}
+
+/// Asks a view until nothing of what is read has to be fetched any more. No lock is in the way, as views of
+/// [`Locking::Nobody`] have none.
+pub(crate) async fn read<T>(
+    view: &impl ShardsView,
+    query: impl Fn(&dyn OrderedMap) -> Answer<T>,
+) -> Result<T, FsError> {
+    loop {
+        match query(view) {
+            Err(QueryError::Map(MapError::Absent)) => {}
+            found => return answer(found),
         }
-        self.look_far(query)
+        answer(view.fetch().await.map_err(QueryError::from))?;
+    }
+}
+
+/// What waits of a file has changed when this has.
+pub(crate) type Turn = fn(&State) -> u64;
+
+impl<S: Shards, D: Stripes> Frontend<S, D> {
+    fn eyes(&self, recorded: bool) -> Eyes<S::View> {
+        Eyes::new(self.0.shards.view(Locking::AllOthers(None)), recorded)
+    }
+
+    /// One try, without waiting. An error of the query counts as an answer.
+    fn glance<T>(
+        &self,
+        eyes: &mut Eyes<S::View>,
+        query: impl Fn(&dyn OrderedMap) -> Answer<T>,
+    ) -> Result<Glance<T>, Stop> {
+        if !eyes.recorded {
+            let found = query(&eyes.views);
+            if let Err(QueryError::Map(MapError::Absent)) = found {
+                eyes.missing_far = false;
+                return Ok(Glance::Missing);
+            }
+            if eyes.views.asked() <= 1 {
+                return found.map(Glance::Found).map_err(stop);
+            }
+            *eyes = self.eyes(true);
+        }
+        let recorder = Recorder::new(&eyes.views);
+        let found = query(&recorder);
+        match found {
+            Err(QueryError::Map(MapError::Absent)) => {
+                eyes.missing_far = false;
+                return Ok(Glance::Missing);
+            }
+            Err(QueryError::Map(error @ MapError::Locked(_))) => return Err(stop(error.into())),
+            _ => {}
+        }
+        let Some(older) = eyes.views.older(recorder.into_reads()) else {
+            return found.map(Glance::Found).map_err(stop);
+        };
+        let later = eyes.far.get_or_insert_with(|| eyes.views.again());
+        match older.hold_in(later) {
+            Ok(true) => found.map(Glance::Found).map_err(stop),
+            Ok(false) => Ok(Glance::Torn),
+            Err(MapError::Absent) => {
+                eyes.missing_far = true;
+                Ok(Glance::Missing)
+            }
+            Err(error) => Err(stop(error.into())),
+        }
+    }
+
+    /// Asks all shards as they are at one moment, the newest that there is.
+    pub(crate) async fn look<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
+        self.look_through(self.eyes(false), query).await
     }
 
     /// As [`Self::look`], for what is likely to need several shards: they are asked one after the other, and what
     /// was read of the first must still be so when the last is asked, also where it led to an error.
-    pub(crate) fn look_far<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
-        for _ in 0..LOOKS_MAX {
-            let view = self.0.shards.view(Locking::AllOthers(None));
-            let recorder = Recorder::new(&view);
-            let found = query(&recorder);
-            if let Err(QueryError::Map(error @ MapError::Locked(_))) = found {
-                return Err(stop(error.into()));
+    pub(crate) async fn look_far<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, Stop> {
+        self.look_through(self.eyes(true), query).await
+    }
+
+    async fn look_through<T>(
+        &self,
+        mut eyes: Eyes<S::View>,
+        query: impl Fn(&dyn OrderedMap) -> Answer<T>,
+    ) -> Result<T, Stop> {
+        let mut looks = 0;
+        while looks < LOOKS_MAX {
+            match self.glance(&mut eyes, &query)? {
+                Glance::Found(found) => return Ok(found),
+                Glance::Missing => eyes.fetch().await?,
+                Glance::Torn => {
+                    looks += 1;
+                    eyes = self.eyes(true);
+                }
             }
-            if view.hold(recorder.into_reads()).map_err(|error| stop(error.into()))? {
-                return found.map_err(stop);
+        }
+        Err(FsError::Delay.into())
+    }
+
+    /// As [`Self::look`], together with what waits of the file: what is done with both is done while that stands
+    /// still. Where something had to be fetched, and `turn` tells that what waits is not any more as it was before
+    /// the look, it is in vain.
+    pub(crate) async fn look_with<T, U>(
+        &self,
+        node: &Node,
+        turn: Turn,
+        query: impl Fn(&dyn OrderedMap, &State) -> Answer<T>,
+        then: impl FnOnce(T, &mut State) -> Result<U, Stop>,
+    ) -> Result<U, Stop> {
+        let (mut looks, mut begun) = (0, None);
+        while looks < LOOKS_MAX {
+            let eyes = {
+                let mut state = node.state.lock();
+                let now = turn(&state);
+                let mut eyes = match begun.take() {
+                    Some((eyes, turn)) if turn == now => eyes,
+                    _ => self.eyes(false),
+                };
+                match self.glance(&mut eyes, |map| query(map, &state))? {
+                    Glance::Found(found) => return then(found, &mut state),
+                    Glance::Torn => None,
+                    Glance::Missing => Some((eyes, now)),
+                }
+            };
+            looks += 1;
+            if let Some((eyes, now)) = eyes {
+                eyes.fetch().await?;
+                begun = Some((eyes, now));
             }
         }
         Err(FsError::Delay.into())
@@ -93,10 +226,15 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         self.0.shards.view(Locking::Nobody)
     }
 
+    /// Asks a [past view](Self::past_view).
+    pub(crate) async fn past<T>(&self, query: impl Fn(&dyn OrderedMap) -> Answer<T>) -> Result<T, FsError> {
+        read(&self.past_view(), query).await
+    }
+
     /// As [`Self::past_view`], of all shards as they are now, and not when they are first asked.
-    pub(crate) fn view_of_all(&self) -> Result<S::View, FsError> {
+    pub(crate) async fn view_of_all(&self) -> Result<S::View, FsError> {
         let view = self.past_view();
-        match view.ask_all() {
+        match view.ask_all().await {
             Ok(()) => Ok(view),
             Err(error) => {
                 tracing::error!(%error, "shard cannot be read");
@@ -106,11 +244,14 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Looks until nothing of what is looked at is held by a transaction, nor away for a moment.
-    pub(crate) async fn unlocked<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, FsError> {
+    pub(crate) async fn unlocked<T, F>(&self, look: impl Fn() -> F) -> Result<T, FsError>
+    where
+        F: Future<Output = Result<T, Stop>>,
+    {
         let now = Instant::now();
         let (deadline, back) = (now + PATIENCE, now + ABSENCE);
         loop {
-            match look() {
+            match look().await {
                 Ok(found) => return Ok(found),
                 Err(Stop::Fs(error)) => return Err(error),
                 Err(Stop::Locked(_)) if Instant::now() > deadline => return Err(FsError::Delay),

@@ -40,6 +40,10 @@ pub(crate) struct State {
     pub(crate) change_seen: u64,
     /// The change attribute that the last write-back left in the map.
     pub(crate) change_kept: u64,
+    /// Counts what was added to what waits, or cut off it.
+    pub(crate) changes: u64,
+    /// Counts the ends of write-backs: what waited may be in the map since.
+    pub(crate) left: u64,
     /// Opens that hold the inode.
     pub(crate) opens: u32,
     /// It has lost its last name, and goes with its last open.
@@ -50,6 +54,16 @@ impl State {
     /// The end of what waits.
     pub(crate) fn end(&self) -> u64 {
         self.dirty.end.max(self.in_flight.as_ref().map_or(0, |dirty| dirty.end))
+    }
+
+    /// Changes with what waits.
+    pub(crate) fn turn(&self) -> u64 {
+        self.changes + self.left
+    }
+
+    /// Changes when what waited may have gone.
+    pub(crate) fn turn_of_write_backs(&self) -> u64 {
+        self.left
     }
 
     /// Whether nothing waits to be written back.

@@ -36,11 +36,14 @@ pub trait Shards: Send + Sync + 'static {
     fn shard_of(&self, slot: Slot) -> ShardId;
 
     /// Slots in which a transaction is about to write, also one that was acknowledged.
-    fn held(&self) -> Vec<Slot>;
+    ///
+    /// # Errors
+    /// Those of the shards.
+    fn held(&self) -> impl Future<Output = Result<Vec<Slot>, MetadataError>> + Send;
 }
 
 /// A view of all shards, each as it is when it is first asked.
-pub trait ShardsView: OrderedMap + Send + Sync {
+pub trait ShardsView: OrderedMap + Send + Sync + Sized + 'static {
     /// How many shards were asked.
     fn asked(&self) -> usize;
 
@@ -48,13 +51,23 @@ pub trait ShardsView: OrderedMap + Send + Sync {
     ///
     /// # Errors
     /// Those of the shards.
-    fn ask_all(&self) -> Result<(), MetadataError>;
+    fn ask_all(&self) -> impl Future<Output = Result<(), MetadataError>> + Send;
 
-    /// See [`Views::hold`].
+    /// See [`Views::fetch`].
     ///
     /// # Errors
-    /// Those of [`Views::hold`].
-    fn hold(&self, reads: Reads) -> Result<bool, MapError>;
+    /// Those of [`Views::fetch`].
+    fn fetch(&self) -> impl Future<Output = Result<(), MapError>> + Send;
+
+    /// See [`Views::forget`].
+    fn forget(&self);
+
+    /// See [`Views::older`].
+    fn older(&self, reads: Reads) -> Option<Reads>;
+
+    /// See [`Views::again`].
+    #[must_use]
+    fn again(&self) -> Self;
 }
 
 impl<M: Member> Shards for ShardSet<M> {
@@ -80,8 +93,8 @@ impl<M: Member> Shards for ShardSet<M> {
         ShardSet::shard_of(self, slot)
     }
 
-    fn held(&self) -> Vec<Slot> {
-        ShardSet::held(self)
+    async fn held(&self) -> Result<Vec<Slot>, MetadataError> {
+        ShardSet::held(self).await
     }
 }
 
@@ -90,12 +103,24 @@ impl<M: Member> ShardsView for Views<M> {
         Views::asked(self).len()
     }
 
-    fn ask_all(&self) -> Result<(), MetadataError> {
-        Views::ask_all(self)
+    async fn ask_all(&self) -> Result<(), MetadataError> {
+        Views::ask_all(self).await
     }
 
-    fn hold(&self, reads: Reads) -> Result<bool, MapError> {
-        Views::hold(self, reads)
+    async fn fetch(&self) -> Result<(), MapError> {
+        Views::fetch(self).await
+    }
+
+    fn forget(&self) {
+        Views::forget(self);
+    }
+
+    fn older(&self, reads: Reads) -> Option<Reads> {
+        Views::older(self, reads)
+    }
+
+    fn again(&self) -> Self {
+        Views::again(self)
     }
 }
 

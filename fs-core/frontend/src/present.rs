@@ -1,7 +1,7 @@
 //! The present of a file: what the map says, with what waits laid over it.
 
 use crate::look::Stop;
-use crate::nodes::Node;
+use crate::nodes::{Node, State};
 use crate::{Frontend, Shards, Stripes};
 use namespace::queries::inode::{attr_of, inode};
 use namespace::records::Inode;
@@ -13,8 +13,8 @@ const LOOKS_MAX: usize = 1000;
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// The inode as the map has it.
-    pub(crate) fn seen_inode(&self, file: FileId) -> Result<Inode, Stop> {
-        self.look(|map| inode(map, file))
+    pub(crate) async fn seen_inode(&self, file: FileId) -> Result<Inode, Stop> {
+        self.look(|map| inode(map, file)).await
     }
 
     /// The inode as the map has it, when no transaction holds it.
@@ -27,20 +27,22 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         self.unlocked(|| self.seen_attr(file)).await
     }
 
-    fn seen_attr(&self, file: FileId) -> Result<Attr, Stop> {
+    async fn seen_attr(&self, file: FileId) -> Result<Attr, Stop> {
         // The node first: data that leave it are in the map that is viewed afterwards.
         let node = self.0.nodes.find(file);
         match node {
-            Some(node) => self.attr_with(&node),
-            None => Ok(attr_of(file, &self.seen_inode(file)?)),
+            Some(node) => self.attr_with(&node).await,
+            None => Ok(attr_of(file, &self.seen_inode(file).await?)),
         }
     }
 
-    fn attr_with(&self, node: &Node) -> Result<Attr, Stop> {
-        let state = node.state.lock();
-        let mut attr = attr_of(node.file, &self.seen_inode(node.file)?);
-        lay_over(&mut attr, &state);
-        Ok(attr)
+    async fn attr_with(&self, node: &Node) -> Result<Attr, Stop> {
+        let present = |inode: Inode, state: &mut State| {
+            let mut attr = attr_of(node.file, &inode);
+            lay_over(&mut attr, state);
+            Ok(attr)
+        };
+        self.look_with(node, State::turn, |map, _| inode(map, node.file), present).await
     }
 
     /// The same attributes with what waits laid over them. What was read before may have been written back
@@ -54,14 +56,20 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Looks until no write-back has ended during the look, so that data are seen in the map or in
     /// memory, and never in neither; and until no transaction holds what is looked at.
-    pub(crate) async fn steady<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, FsError> {
+    pub(crate) async fn steady<T, F>(&self, look: impl Fn() -> F) -> Result<T, FsError>
+    where
+        F: Future<Output = Result<T, Stop>>,
+    {
         self.unlocked(|| self.steady_now(&look)).await
     }
 
-    fn steady_now<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Stop> {
+    async fn steady_now<T, F>(&self, look: impl Fn() -> F) -> Result<T, Stop>
+    where
+        F: Future<Output = Result<T, Stop>>,
+    {
         for _ in 0..LOOKS_MAX {
             let before = self.0.written_back.load(Ordering::Acquire);
-            let found = look()?;
+            let found = look().await?;
             if self.0.written_back.load(Ordering::Acquire) == before {
                 return Ok(found);
             }
@@ -79,7 +87,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
 /// Sizes, times and change only grow here, so that it does not matter whether the write-back that is under
 /// way has reached the map already.
-pub(crate) fn lay_over(attr: &mut Attr, state: &crate::nodes::State) {
+pub(crate) fn lay_over(attr: &mut Attr, state: &State) {
     attr.size = attr.size.max(state.end());
     attr.change = attr.change.max(state.change_seen);
     let in_flight = state.in_flight.as_ref().and_then(|dirty| dirty.written);

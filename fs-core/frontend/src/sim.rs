@@ -10,12 +10,12 @@ use types::FsError;
 ///
 /// # Errors
 /// Those of [`Frontend::start`].
-pub fn start_freeing_early<S: Shards, D: Stripes>(
+pub async fn start_freeing_early<S: Shards, D: Stripes>(
     shards: S,
     stripes: D,
     options: Options,
     clock: Arc<dyn Clock>,
     random: &dyn Random,
 ) -> Result<Frontend<S, D>, FsError> {
-    Frontend::start_with(Parts { shards, stripes, options, clock }, random, true)
+    Frontend::start_with(Parts { shards, stripes, options, clock }, random, true).await
 }

@@ -21,6 +21,10 @@ pub enum MapError {
     /// The map cannot be read now.
     #[error("{0}")]
     Away(String),
+    /// The map is somewhere else, and what was read of it is not here yet: it is known now what is missing; when it
+    /// has been fetched, the same is read again from the beginning.
+    #[error("it has to be fetched")]
+    Absent,
     /// Keys of this slot are in another map.
     #[error("slot {} is not here", .0.0)]
     Elsewhere(Slot),

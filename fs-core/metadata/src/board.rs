@@ -3,7 +3,7 @@
 //! It is written when the map has been, and before anybody is answered. So who begins to read after a
 //! transaction was acknowledged, and looks here first and then at the map, finds the lock or the new value.
 
-use crate::Pending;
+use crate::{Pending, TxId, UnderWay};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +42,17 @@ impl Board {
         self.pending.read().clone()
     }
 
+    /// What others need to know of it.
+    #[must_use]
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay::from(&*self.now())
+    }
+
+    /// Waits until a transaction is not prepared any more.
+    pub async fn until_ended(&self, tx: TxId) {
+        self.until(|pending| !pending.prepared.contains_key(&tx)).await;
+    }
+
     /// Waits until it is as told.
     pub async fn until(&self, told: impl Fn(&Pending) -> bool) {
         loop {
@@ -58,7 +69,7 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Decided, TxId};
+    use crate::Decided;
 
     #[tokio::test]
     async fn who_waits_sees_every_change() {

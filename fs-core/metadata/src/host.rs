@@ -14,6 +14,8 @@ mod stored;
 mod tests;
 
 pub(crate) use pending::Unlocked;
+#[cfg(test)]
+pub(crate) use pending::pending_of;
 pub use pending::{Decided, Held, Pending};
 pub(crate) use stored::OfMachine;
 

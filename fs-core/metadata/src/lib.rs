@@ -24,6 +24,7 @@ mod host;
 mod maps;
 mod member;
 mod raft;
+mod remote;
 mod roll;
 mod shard;
 mod shards;
@@ -36,7 +37,10 @@ pub use command::Command;
 pub use config::{Home, MapSeat, ShardConfig, ShardOptions};
 pub use error::{MetadataError, Refused};
 pub use host::{Decided, Held, Host, Pending, slot_of, slots_of_range};
-pub use member::Member;
+pub use member::{Member, ShardView, UnderWay};
+pub use remote::{
+    AnyView, Anywhere, RemoteShard, RemoteView, ShardAsk, ShardDoor, ShardLimits, ShardTell, serve_shard_tcp,
+};
 pub use roll::{HomeStanding, MapStanding, MapState, Standing};
 pub use shard::Shard;
 pub use shards::{ShardSet, ShardSetConfig, Views};

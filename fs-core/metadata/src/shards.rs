@@ -12,6 +12,7 @@ use active::Active;
 use bytes::Bytes;
 use cluster::SlotTable;
 use env::{Clock, Random};
+use futures_util::future::try_join_all;
 use map::{Locked, Machine};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -171,24 +172,26 @@ impl<M: Member> ShardSet<M> {
 
     /// Slots in which a transaction that is prepared is about to write. What was acknowledged before this is asked
     /// is in every later view, or its slots are among these.
-    #[must_use]
-    pub fn held(&self) -> Vec<Slot> {
-        let mut slots = Vec::new();
-        for board in self.inner.members.values().filter_map(|member| member.board().ok()) {
-            let held = board.now();
-            slots.extend(held.prepared.values().flat_map(|held| held.written_slots()));
-        }
-        slots.sort_unstable();
-        slots.dedup();
-        slots
-    }
-
-    /// A view of all shards at one moment, at which no transaction of this executor is under way: for checking.
-    /// What others have under way, or what could not be ended for some seconds, is in it as it is.
     ///
     /// # Errors
     /// Those of the shards.
-    pub async fn still_view(&self) -> Result<Views<M>, MetadataError> {
+    pub async fn held(&self) -> Result<Vec<Slot>, MetadataError> {
+        let under_way = try_join_all(self.inner.members.values().map(Member::under_way)).await?;
+        let mut slots: Vec<Slot> = under_way.into_iter().flat_map(|it| it.written).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        Ok(slots)
+    }
+
+    /// What `open` has of all shards at one moment, at which no transaction of this executor is under way: for
+    /// checking. What others have under way, or what could not be ended for some seconds, is in it as it is.
+    ///
+    /// # Errors
+    /// Those of the shards, and of `open`.
+    pub async fn still<T>(
+        &self,
+        open: impl Fn() -> Result<T, MetadataError> + Send,
+    ) -> Result<T, MetadataError> {
         let deadline = Instant::now() + STILL;
         loop {
             // Who waits here bars new transactions: those must not wait for the slowest that is under way.
@@ -197,12 +200,10 @@ impl<M: Member> ShardSet<M> {
             if none.is_ok() || is_late {
                 let mut left = false;
                 for member in self.inner.members.values() {
-                    left |= !member.board()?.now().is_empty();
+                    left |= !member.under_way().await?.is_empty();
                 }
                 if !left || is_late {
-                    let views = self.view(Locking::Nobody);
-                    views.ask_all()?;
-                    return Ok(views);
+                    return open();
                 }
             }
             drop(none);
@@ -220,8 +221,8 @@ impl<M: Member> ShardSet<M> {
     /// then in every view, whatever regard that has to locks.
     pub async fn settled(&self) {
         for (shard, member) in &self.inner.members {
-            let Ok(board) = member.board() else { continue };
-            for tx in board.now().prepared.keys() {
+            let Ok(under_way) = member.under_way().await else { continue };
+            for (tx, _) in under_way.prepared {
                 self.unlocked(Locked { shard: *shard, holder: tx.as_u128() }).await;
             }
         }
@@ -256,12 +257,11 @@ impl<M: Member> Inner<M> {
         /// A lock that is older may be nobody's any more.
         const SILENCE: Duration = Duration::from_millis(500);
         let tx = crate::TxId::from_u128(locked.holder);
-        let Ok(board) = self.member(locked.shard).and_then(Member::board) else {
-            return tokio::time::sleep(SILENCE / 10).await;
-        };
-        let gone = board.until(|pending| !pending.prepared.contains_key(&tx));
-        if tokio::time::timeout(SILENCE, gone).await.is_err() {
-            self.recovery.notify_one();
+        let Ok(member) = self.member(locked.shard) else { return };
+        match timeout(SILENCE, member.ended(tx)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tokio::time::sleep(SILENCE / 10).await,
+            Err(_) => self.recovery.notify_one(),
         }
     }
 }

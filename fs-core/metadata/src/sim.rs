@@ -1,9 +1,11 @@
 //! For simulations: a shard in memory, and what is wrong on purpose.
 
+pub use crate::remote::slowly::far_away;
+
 use crate::host::{Host, OfMachine, Unlocked};
 use crate::{
     Answer, Board, Command, Locking, Member, MetadataError, Pending, Record, Shard, ShardConfig, ShardSet,
-    ShardSetConfig, TxId,
+    ShardSetConfig, ShardView, TxId, UnderWay,
 };
 use bytes::Bytes;
 use cluster::SlotTable;
@@ -101,6 +103,12 @@ impl MemoryShard {
 }
 
 impl MemoryShard {
+    /// Where it shows what transactions have under way.
+    #[must_use]
+    pub fn board(&self) -> Arc<Board> {
+        self.0.board.clone()
+    }
+
     /// A board on which what is let go of stays for a while: for somebody who always comes late. It needs a
     /// runtime, and is kept up to date while it is there.
     #[must_use]
@@ -164,6 +172,8 @@ impl OrderedMap for MemoryView {
     }
 }
 
+impl ShardView for MemoryView {}
+
 impl Member for MemoryShard {
     type View = MemoryView;
 
@@ -185,8 +195,13 @@ impl Member for MemoryShard {
         Ok(MemoryView { shard: self.0.id, map: self.stored(), pending, own })
     }
 
-    fn board(&self) -> Result<Arc<Board>, MetadataError> {
-        Ok(self.0.board.clone())
+    async fn under_way(&self) -> Result<UnderWay, MetadataError> {
+        Ok(self.0.board.under_way())
+    }
+
+    async fn ended(&self, tx: TxId) -> Result<(), MetadataError> {
+        self.0.board.until_ended(tx).await;
+        Ok(())
     }
 }
 

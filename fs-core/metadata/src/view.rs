@@ -6,11 +6,12 @@ use crate::transaction::TxId;
 use bytes::Bytes;
 use drive::map::MapSnapshot;
 use map::{MapError, OrderedMap, Visit};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::ShardId;
 
 /// Whose locks a view respects.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Locking {
     /// All but those of this transaction: what is read is what was acknowledged.
     AllOthers(Option<TxId>),

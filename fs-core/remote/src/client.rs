@@ -6,9 +6,11 @@ use crate::link::{self, Address, Greeted, RemoteError, RemoteOptions};
 use crate::opens::{OpenFile, Opens};
 use crate::recover;
 use crate::retained::{Kept, Retained};
+use crate::trust;
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
 use fabric::{Client, FabricError};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
@@ -30,7 +32,7 @@ pub(crate) type Way = Option<Client<Ask, Tell>>;
 /// The contract over a connection to a daemon. Must be made and dropped within a tokio runtime.
 pub struct RemoteVfs {
     shared: Arc<Shared>,
-    tasks: [AbortHandle; 2],
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 /// What callers and background tasks share.
@@ -67,7 +69,7 @@ impl Pauses {
 
 impl Drop for RemoteVfs {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.tasks.lock().iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -85,7 +87,7 @@ impl RemoteVfs {
         let shared = Arc::new(Shared { address, options, link, opens, held, retained, channels, life });
         let keeper = tokio::spawn(recover::keep_connected(shared.clone(), instance)).abort_handle();
         let committer = tokio::spawn(commit_old(shared.clone())).abort_handle();
-        Ok(RemoteVfs { shared, tasks: [keeper, committer] })
+        Ok(RemoteVfs { shared, tasks: Mutex::new(vec![keeper, committer]) })
     }
 
     /// Makes everything durable that was written so far; for a clean unmount.
@@ -148,7 +150,7 @@ impl Shared {
     }
 
     /// The present connection, as soon as there is one.
-    async fn present(&self) -> FsResult<Client<Ask, Tell>> {
+    pub(crate) async fn present(&self) -> FsResult<Client<Ask, Tell>> {
         let mut link = self.link.subscribe();
         let present = link.wait_for(Option::is_some).await.map_err(|_| FsError::Io)?;
         present.clone().ok_or(FsError::Io)
@@ -334,9 +336,10 @@ pub(crate) async fn once(
     request: Request,
 ) -> Result<FsResult<Reply>, FabricError> {
     let (request, data): (Request, Bytes) = wire::split_request(request);
+    let asked = Instant::now();
     match client.call(Ask::Do { ctx, request }, data, None).await? {
-        (Tell::Done(reply), data) => Ok(wire::join_reply(reply, data)),
-        (Tell::Hello { .. }, _) => Err(FabricError::Protocol("a greeting in place of a reply")),
+        (Tell::Done(reply), data) => Ok(trust::since(asked, wire::join_reply(reply, data))),
+        _ => Err(FabricError::Protocol("something else than a reply")),
     }
 }
 
@@ -470,6 +473,15 @@ impl Vfs for RemoteVfs {
         // Before the answer: a restart in between must not claim them again.
         self.shared.held.release(file, owner);
         self.shared.ask(ctx, request.into()).await.map(drop)
+    }
+
+    fn listen<F, R>(&self, told: F)
+    where
+        F: Fn(FileId) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let listening = tokio::spawn(trust::listen(self.shared.clone(), Arc::new(told))).abort_handle();
+        self.tasks.lock().push(listening);
     }
 
     async fn end_client(&self, ctx: &Ctx, request: EndClient) -> FsResult<()> {

@@ -5,6 +5,9 @@
 //! try; in the daemon's next life opens are opened again, locks are claimed again and unstable writes
 //! that it has lost are written again before anything else happens. Callers see a pause.
 //!
+//! What others change goes through [`Coherent`], in the daemon: so a mount may trust for a moment what it has heard of a
+//! file, and is told before that is no longer so.
+//!
 //! Known limits: an append whose reply is lost with the daemon may be there twice (no reply, no identity:
 //! unstable data have none), and what another head overwrote since the daemon wrote our unstable data back,
 //! at most [`RemoteOptions::commit_after`] ago, may be overwritten again.
@@ -13,6 +16,8 @@
 
 mod channels;
 mod client;
+mod coherent;
+mod door;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod held;
@@ -21,11 +26,15 @@ mod opens;
 mod recover;
 mod retained;
 mod server;
+mod touches;
+mod trust;
 mod wire;
 
 /// Name of the Unix socket in a daemon's data folder.
 pub const SOCKET: &str = "vfs.sock";
 
 pub use client::RemoteVfs;
+pub use coherent::Coherent;
+pub use door::TcpDoor;
 pub use link::{Address, RemoteError, RemoteOptions};
 pub use server::{ServeOptions, serve_tcp, serve_unix};

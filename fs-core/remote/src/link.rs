@@ -1,5 +1,6 @@
 //! The way to the daemon: where it is, how the mount behaves, the present connection.
 
+use crate::door;
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
 use fabric::{Client, FabricError, Token};
@@ -15,6 +16,8 @@ pub enum Address {
     Unix(PathBuf),
     /// A TCP port, with the daemon's token.
     Tcp(SocketAddr, Token),
+    /// Where the daemon of this data folder says that it listens, looked up for each connection.
+    Folder(PathBuf),
 }
 
 /// How a mount deals with its daemon.
@@ -49,6 +52,9 @@ pub enum RemoteError {
     /// It does not listen, or refuses.
     #[error("cannot reach the daemon: {0}")]
     Unreachable(#[from] FabricError),
+    /// What it says about where it listens cannot be read.
+    #[error("cannot find the daemon: {0}")]
+    Unknown(#[from] std::io::Error),
     /// It answers something else than was asked.
     #[error("the daemon answers what was not asked")]
     Confused,
@@ -64,14 +70,14 @@ pub(crate) struct Greeted {
 }
 
 pub(crate) async fn connect(address: &Address, client: ClientId) -> Result<Greeted, RemoteError> {
-    let peer = match address {
-        Address::Unix(path) => Client::connect_unix(path, wire::SERVICE, wire::limits()).await?,
-        Address::Tcp(address, token) => {
-            Client::connect_tcp(*address, token, wire::SERVICE, wire::limits()).await?
-        }
+    let address = match address {
+        Address::Unix(path) => fabric::Address::Unix(path.clone()),
+        Address::Tcp(address, token) => fabric::Address::Tcp(*address, token.clone()),
+        Address::Folder(folder) => door::of(folder)?,
     };
+    let peer: Client<Ask, Tell> = address.connect(wire::SERVICE, wire::limits()).await?;
     match peer.call(Ask::Hello { client }, Bytes::new(), None).await?.0 {
         Tell::Hello { instance, known } => Ok(Greeted { client: peer, instance, known }),
-        Tell::Done(_) => Err(RemoteError::Confused),
+        _ => Err(RemoteError::Confused),
     }
 }

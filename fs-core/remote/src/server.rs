@@ -1,5 +1,6 @@
 //! The daemon's end: answers requests, and ends clients that have gone for good.
 
+use crate::coherent::{Coherent, TRUST};
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
 use fabric::{Handler, Peer, Token};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use types::{Cred, FsError};
-use vfs::{ClientId, Ctx, EndClient, Vfs};
+use vfs::{ClientId, Ctx, EndClient, GetAttrReply, LookupReply, Reply, Vfs};
 
 /// How the daemon serves.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ pub struct ServeOptions {
 
 /// Serves `vfs` to processes of this user and of the superuser until `shutdown`.
 pub async fn serve_unix<V: Vfs>(
-    vfs: Arc<V>,
+    vfs: Arc<Coherent<V>>,
     listener: UnixListener,
     options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
@@ -34,7 +35,7 @@ pub async fn serve_unix<V: Vfs>(
 
 /// Serves `vfs` to whoever knows `token` until `shutdown`.
 pub async fn serve_tcp<V: Vfs>(
-    vfs: Arc<V>,
+    vfs: Arc<Coherent<V>>,
     listener: TcpListener,
     token: Token,
     options: ServeOptions,
@@ -46,7 +47,7 @@ pub async fn serve_tcp<V: Vfs>(
 
 /// Shared with the tasks that end clients.
 struct Service<V> {
-    vfs: Arc<V>,
+    vfs: Arc<Coherent<V>>,
     options: ServeOptions,
     clients: Arc<Mutex<Clients>>,
 }
@@ -62,7 +63,7 @@ struct Clients {
 }
 
 impl<V: Vfs> Service<V> {
-    fn new(vfs: Arc<V>, options: ServeOptions) -> Arc<Service<V>> {
+    fn new(vfs: Arc<Coherent<V>>, options: ServeOptions) -> Arc<Service<V>> {
         Arc::new(Service { vfs, options, clients: Arc::default() })
     }
 
@@ -83,9 +84,27 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
                 (Tell::Done(Err(FsError::NotSupported)), Bytes::new())
             }
             Ask::Do { ctx, request } => {
-                let reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
+                let mark = self.vfs.mark();
+                let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
+                let heard = match &mut reply {
+                    Ok(
+                        Reply::GetAttr(GetAttrReply { attr, trust })
+                        | Reply::Lookup(LookupReply { attr, trust }),
+                    ) => Some((attr.file, trust)),
+                    _ => None,
+                };
+                if let Some((file, trust)) = heard
+                    && self.vfs.grant(ctx.client, file, mark)
+                {
+                    *trust = TRUST;
+                }
                 let (reply, data) = wire::split_reply(reply);
                 (Tell::Done(reply), data)
+            }
+            Ask::Changes { client } => (Tell::Changes(self.vfs.changes(client).await), Bytes::new()),
+            Ask::Forgotten { told } => {
+                self.vfs.forgotten(&told);
+                (Tell::Noted, Bytes::new())
             }
         }
     }
@@ -102,6 +121,7 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
         // Outside a runtime the process is ending, and everything of its clients with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         for client in lonely {
+            self.vfs.deaf(client);
             clients.turn += 1;
             let turn = clients.turn;
             clients.left.insert(client, turn);

@@ -1,5 +1,6 @@
 //! What travels: the contract's own requests and replies, bulk data beside them.
 
+use crate::coherent::Told;
 use bytes::Bytes;
 use fabric::{Limits, Query};
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,19 @@ pub(crate) enum Ask {
     Hello { client: ClientId },
     /// A request; data to write are the payload.
     Do { ctx: Ctx, request: Request },
+    /// Which files are about to change that the client trusts; waits until there are some.
+    Changes { client: ClientId },
+    /// The client trusts these no more.
+    Forgotten { told: Vec<Told> },
 }
 
 impl Query for Ask {
     fn waits(&self) -> bool {
-        matches!(self, Ask::Do { request: Request::Lock(lock), .. } if lock.wait && lock.kind != LockKind::Unlock)
+        match self {
+            Ask::Do { request: Request::Lock(lock), .. } => lock.wait && lock.kind != LockKind::Unlock,
+            Ask::Changes { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -31,6 +40,10 @@ pub(crate) enum Tell {
     Hello { instance: u64, known: bool },
     /// The outcome; data that were read are the payload.
     Done(Result<Reply, FsError>),
+    /// To [`Ask::Changes`].
+    Changes(Vec<Told>),
+    /// To [`Ask::Forgotten`].
+    Noted,
 }
 
 /// Groups of a caller and entries of a listing are the largest of the small parts.

@@ -1,21 +1,17 @@
 //! Answers at once where the file system has one, through the runtime where it must wait.
 
-use crate::caller::is_killed;
 use crate::head::UNTIL_DONE;
 use crate::status;
+use crate::waiters::Waiters;
+use env::start_here;
 use fuser::Errno;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use vfs::FsResult;
-
-/// How often to look whether a caller that waits has been killed.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// A reply that can carry an error instead.
 pub(crate) trait Fail: Send + 'static {
@@ -48,12 +44,13 @@ fails!(
 pub(crate) struct Desk {
     runtime: Handle,
     room: Arc<Semaphore>,
+    waiters: Waiters,
 }
 
 impl Desk {
     pub(crate) fn new(runtime: Handle, in_flight: usize) -> Desk {
         let in_flight = in_flight.clamp(1, Semaphore::MAX_PERMITS);
-        Desk { runtime, room: Arc::new(Semaphore::new(in_flight)) }
+        Desk { runtime, room: Arc::new(Semaphore::new(in_flight)), waiters: Waiters::default() }
     }
 
     /// Works and replies. Called on a thread of the session, never on one of the runtime.
@@ -64,14 +61,21 @@ impl Desk {
         work: impl Future<Output = FsResult<T>> + Send + 'static,
         done: impl FnOnce(R, T) + Send + 'static,
     ) {
-        if let Some((work, reply, done)) = self.at_once(reply, work, done) {
+        let permit = match self.room.clone().try_acquire_owned() {
+            Ok(permit) => Ok(permit),
             // No room: this thread waits, and the kernel keeps what it would have read.
-            let permit = self.runtime.block_on(self.room.clone().acquire_owned());
-            self.runtime.spawn(async move {
-                until_killed(caller, reply, work, done).await;
-                drop(permit);
-            });
-        }
+            Err(_) => self.runtime.block_on(self.room.clone().acquire_owned()),
+        };
+        let waiters = self.waiters.clone();
+        start_here(&self.runtime, async move {
+            let mut work = pin!(work);
+            let result = match at_once(work.as_mut()).await {
+                Some(result) => result,
+                None if caller == UNTIL_DONE => work.await,
+                None => return until_killed(&waiters, caller, reply, work, done, permit).await,
+            };
+            finish(reply, result, done);
+        });
     }
 
     /// As [`Desk::answer`] for what may wait for other requests, and so takes no room from them.
@@ -81,50 +85,35 @@ impl Desk {
         work: impl Future<Output = FsResult<T>> + Send + 'static,
         done: impl FnOnce(R, T) + Send + 'static,
     ) {
-        if let Some((work, reply, done)) = self.at_once(reply, work, done) {
-            self.runtime.spawn(async move { finish(reply, work.await, done) });
-        }
-    }
-
-    /// Polls once on this thread; gives back what was given, with the work begun, when that is not enough.
-    fn at_once<T, R: Fail, W, D>(&self, reply: R, work: W, done: D) -> Option<(Pin<Box<W>>, R, D)>
-    where
-        W: Future<Output = FsResult<T>> + Send + 'static,
-        D: FnOnce(R, T),
-    {
-        let _entered = self.runtime.enter();
-        let mut work = Box::pin(work);
-        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => {
-                finish(reply, result, done);
-                None
-            }
-            Poll::Pending => Some((work, reply, done)),
-        }
+        start_here(&self.runtime, async move { finish(reply, work.await, done) });
     }
 }
 
-/// Works and replies; a caller that is killed meanwhile is sent away, since the kernel holds it until then.
+/// What comes of `work` when it is polled once.
+async fn at_once<F: Future>(mut work: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Works and replies; a caller that is killed meanwhile is sent away, since the kernel holds it until then. What has
+/// been begun is brought to its end all the same.
 async fn until_killed<T, R: Fail>(
+    waiters: &Waiters,
     caller: u32,
     reply: R,
-    mut work: Pin<Box<impl Future<Output = FsResult<T>>>>,
+    work: Pin<&mut impl Future<Output = FsResult<T>>>,
     done: impl FnOnce(R, T),
+    _permit: impl Sized,
 ) {
-    if caller == UNTIL_DONE {
-        return finish(reply, work.await, done);
-    }
-    loop {
-        match timeout(LOOK, work.as_mut()).await {
-            Ok(result) => return finish(reply, result, done),
-            Err(_) if is_killed(caller) => {
-                reply.fail(Errno::EINTR);
-                // What has been begun is brought to its end; nobody asks how it ends.
-                let _ = work.await;
-                return;
-            }
-            Err(_) => {}
-        }
+    let reply = Arc::new(Mutex::new(Some(reply)));
+    let _waits = waiters.enter(caller, reply.clone());
+    let result = work.await;
+    let reply = reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(reply) = reply {
+        finish(reply, result, done);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::options::MountOptions;
 use crate::pages::{Orders, Pages};
 use crate::status;
 use crate::translate::Numbers;
+use crate::trusted::Trusted;
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags,
     IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
@@ -35,6 +36,7 @@ pub(crate) struct Head<V> {
     pub(crate) lockers: Lockers,
     pub(crate) gone: Arc<Gone>,
     pub(crate) pages: Arc<Pages>,
+    pub(crate) trusted: Arc<Trusted>,
     pub(crate) desk: Desk,
 }
 
@@ -51,7 +53,8 @@ impl<V: Vfs> Head<V> {
         let (callers, lockers, gone) = (Callers::default(), Lockers::default(), Arc::default());
         let (pages, orders) = Pages::new();
         let pages = Arc::new(pages);
-        (Head { vfs, numbers, options, callers, lockers, gone, pages, desk }, orders)
+        let trusted = Arc::default();
+        (Head { vfs, numbers, options, callers, lockers, gone, pages, trusted, desk }, orders)
     }
 
     pub(crate) fn ctx(&self, request: &Request) -> Ctx {

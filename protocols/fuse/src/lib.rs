@@ -2,7 +2,8 @@
 //!
 //! A request is answered by the thread that read it when the file system answers at once; only what
 //! has to wait goes to the runtime. The kernel's write-back cache is not used (it would own sizes and
-//! times), and by default nothing is cached beyond a call, because other heads change the same files.
+//! times). Names are not cached beyond a call, because other heads change the same folders; attributes are for as long
+//! as the file system lets them be trusted.
 //!
 //! Known limits of the kernel interface as `fuser` 0.18 offers it:
 //! - flock(2) and fcntl(2) locks look alike in a request. The head asks procfs which system call the
@@ -23,6 +24,8 @@ mod options;
 mod pages;
 mod status;
 mod translate;
+mod trusted;
+mod waiters;
 
 mod ops {
     //! The requests of the kernel, by what they are about.

@@ -72,7 +72,7 @@ impl<V: Vfs> Mount<V> {
         let readahead = self.options.readahead_kib;
         let (vfs, runtime) = (self.vfs.clone(), self.runtime.clone());
         let (head, orders) = Head::new(self.vfs, self.root, self.options, self.runtime);
-        let numbers = head.numbers;
+        let (numbers, trusted) = (head.numbers, head.trusted.clone());
         let begun = match connection {
             Some(connection) => {
                 let begun = fuser::Session::from_fd(head, connection, acl, config);
@@ -82,7 +82,17 @@ impl<V: Vfs> Mount<V> {
         };
         let mut session = begun.map_err(failed)?;
         let unmounter = Mutex::new(session.unmount_callable());
-        let notifier = session.notifier();
+        let (notifier, attributes) = (session.notifier(), session.notifier());
+        {
+            let _entered = runtime.enter();
+            // A negative offset: of the attributes alone, for which the kernel waits for nothing.
+            let tell = move |file| attributes.inval_inode(numbers.ino(file), -1, 0);
+            let tell = Arc::new(tell);
+            vfs.listen(move |file| {
+                let (trusted, tell) = (trusted.clone(), tell.clone());
+                async move { trusted.end(file, |file| tell(file)).await }
+            });
+        }
         thread::Builder::new()
             .name("fuse-pages".to_owned())
             .spawn(move || orders.carry_out(|file| notifier.inval_inode(numbers.ino(file), 0, 0)))

@@ -24,7 +24,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let socket = std::env::temp_dir().join(format!("fuse_model_mount.{}", std::process::id()));
         let listener = UnixListener::bind(&socket)?;
         let serve = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
-        tokio::spawn(remote::serve_unix(model, listener, serve, std::future::pending()));
+        let shared = Arc::new(remote::Coherent::new(model, std::time::Instant::now()));
+        tokio::spawn(remote::serve_unix(shared, listener, serve, std::future::pending()));
         let vfs = RemoteVfs::connect(Address::Unix(socket.clone()), RemoteOptions::new(1)).await?;
         std::fs::remove_file(socket)?;
         let mount = Mount::new(Arc::new(vfs), root, options, runtime);

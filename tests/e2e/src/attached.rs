@@ -16,7 +16,7 @@ pub async fn attach(data: &Path) -> io::Result<(RemoteVfs, FileId)> {
     // Nobody's session before, so that no reply is remembered for it.
     static SESSIONS: AtomicU64 = AtomicU64::new(1);
     let session = u128::from(SESSIONS.fetch_add(1, Ordering::Relaxed)) << 32 | u128::from(std::process::id());
-    let address = Address::Unix(data.join(remote::SOCKET));
+    let address = Address::Folder(data.to_owned());
     let vfs = RemoteVfs::connect(address, RemoteOptions::new(session)).await.map_err(io::Error::other)?;
     let found = vfs.filesystem(&Ctx::new(Cred::root()), Filesystem { name: "default".to_owned() }).await;
     Ok((vfs, found.map_err(io::Error::other)?.root))

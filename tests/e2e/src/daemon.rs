@@ -17,6 +17,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How often a process that has been told to end is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// Further lines of every daemon's configuration: any test can be run with `fabric.transport = "tcp"`.
+const CONFIGURATION: &str = "PLEXUS_E2E_CONFIGURATION";
+
 /// Why a daemon did not do what the test needs.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -93,10 +96,13 @@ impl Daemon {
     ) -> Result<Daemon, DaemonError> {
         std::fs::create_dir_all(folder)?;
         let configuration = folder.join("plexus.toml");
-        let text = format!(
+        let mut text = format!(
             "nfs.listen = \"{nfs}\"\nadmin.listen = \"{admin}\"\ns3.listen = \"{s3}\"\n{}\n",
             options.configuration
         );
+        if let Ok(more) = std::env::var(CONFIGURATION) {
+            text += &more;
+        }
         std::fs::write(&configuration, text)?;
         let log = File::options().create(true).append(true).open(folder.join("log"))?;
         let program = options.program.clone().map_or_else(|| program("plexusd"), Ok)?;

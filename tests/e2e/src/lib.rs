@@ -30,6 +30,7 @@ pub use doors::{Doors, DoorsError, DoorsReport, serve};
 pub use everyday::{Everyday, EverydayError, Through};
 pub use guest::{Guest, GuestDone, GuestError, RunningGuest};
 pub use kills::{KillError, KillReport, Kills};
+pub use mount::Mount;
 pub use power::{Door, PowerCut, PowerCutError, PowerCutReport};
 pub use programs::{build_folder, guest_cache, program, repository};
 pub use pynfs::{Known, Pynfs, PynfsError, PynfsReport};

@@ -8,13 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A FUSE mount by the command line; unmounted when dropped.
-pub(crate) struct Mount {
-    pub(crate) at: PathBuf,
+pub struct Mount {
+    /// Where.
+    pub at: PathBuf,
     child: Child,
 }
 
 impl Mount {
-    pub(crate) fn new(daemon: &Daemon, at: &Path) -> io::Result<Mount> {
+    /// Mounts the filesystem `default` of `daemon` at `at`, which is made.
+    ///
+    /// # Errors
+    /// What the system says, or that the mount has ended at once.
+    pub fn new(daemon: &Daemon, at: &Path) -> io::Result<Mount> {
         std::fs::create_dir_all(at)?;
         let mut child = Command::new(program("plexus")?)
             .args(["mount", "default"])

@@ -4,18 +4,23 @@
 
 use fabric::Token;
 use model::Model;
-use remote::{Address, RemoteOptions, RemoteVfs, ServeOptions};
+use remote::{Address, Coherent, RemoteOptions, RemoteVfs, ServeOptions};
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use suites::Rules;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr, SetTime, Time};
 use vfs::*;
+
+/// As it is long after the daemon's start.
+fn coherent(model: &Arc<Model>) -> Arc<Coherent<Model>> {
+    Arc::new(Coherent::new(model.clone(), Instant::now() - Duration::from_secs(5)))
+}
 
 /// A daemon that serves the reference from a runtime of its own, so that nothing of it outlives its death.
 struct Daemon {
@@ -51,7 +56,7 @@ impl Daemon {
             UnixListener::bind(&self.path).unwrap()
         };
         let options = ServeOptions { instance: self.life, client_lease: self.lease };
-        runtime.spawn(remote::serve_unix(self.model.clone(), listener, options, pending()));
+        runtime.spawn(remote::serve_unix(coherent(&self.model), listener, options, pending()));
         self.running = Some(runtime);
     }
 
@@ -90,6 +95,10 @@ impl Drop for Daemon {
             runtime.shutdown_background();
         }
     }
+}
+
+fn ctx_of(client: u128) -> Ctx {
+    Ctx { client: ClientId(client), ..ctx() }
 }
 
 fn ctx() -> Ctx {
@@ -136,7 +145,8 @@ async fn the_suite_holds_over_tcp() {
     let address = listener.local_addr().unwrap();
     let token = Token::new([3; 32]);
     let options = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
-    let server = tokio::spawn(remote::serve_tcp(model.clone(), listener, token.clone(), options, pending()));
+    let server =
+        tokio::spawn(remote::serve_tcp(coherent(&model), listener, token.clone(), options, pending()));
     let vfs = RemoteVfs::connect(Address::Tcp(address, token), RemoteOptions::new(1)).await.unwrap();
     suites::run(&vfs, model.root()).await;
     server.abort();
@@ -405,4 +415,57 @@ async fn a_mount_that_comes_too_late_keeps_its_opens_and_hears_of_its_locks() {
     );
     vfs.lock(&ctx(), Lock { open: None, ..lock }).await.expect("it is free by now");
     drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_trusts_is_told_before_others_change() {
+    let daemon = Daemon::start();
+    let (one, two) = (daemon.mount(1).await, daemon.mount(2).await);
+    let file = create(&two, daemon.model.root(), "f").await.attr.file;
+    let (tell, mut told) = tokio::sync::mpsc::channel::<(FileId, tokio::sync::oneshot::Sender<()>)>(8);
+    one.listen(move |file| {
+        let tell = tell.clone();
+        async move {
+            let (heard, is_heard) = tokio::sync::oneshot::channel();
+            tell.send((file, heard)).await.unwrap();
+            let _ = is_heard.await;
+        }
+    });
+    // Until it listens, nothing is to be trusted.
+    while one.getattr(&ctx_of(1), GetAttr { file }).await.unwrap().trust.is_zero() {}
+    let name = |text: &str| Name::new(text.to_owned()).unwrap();
+    let found = one.lookup(&ctx_of(1), Lookup { dir: daemon.model.root(), name: name("f") }).await.unwrap();
+    assert!(found.trust > Duration::ZERO && found.trust <= Duration::from_secs(1));
+    assert!(two.getattr(&ctx_of(2), GetAttr { file }).await.unwrap().trust.is_zero(), "it does not listen");
+
+    let set = |mode| SetAttrOf {
+        file,
+        open: None,
+        set: SetAttr { mode: Some(Mode(mode)), ..SetAttr::default() },
+        if_ctime: None,
+    };
+    let begun = Instant::now();
+    one.setattr(&ctx_of(1), set(0o600)).await.unwrap();
+    assert!(told.try_recv().is_err(), "its own changes it knows");
+
+    let two = Arc::new(two);
+    let change = tokio::spawn({
+        let (two, set) = (two.clone(), set(0o640));
+        async move { two.setattr(&ctx_of(2), set).await.unwrap() }
+    });
+    let (changes, heard) = told.recv().await.unwrap();
+    assert_eq!(changes, file);
+    let meanwhile = one.getattr(&ctx_of(1), GetAttr { file }).await.unwrap();
+    assert_eq!(meanwhile.attr.mode, Mode(0o600), "nothing changes before it is heard");
+    assert!(meanwhile.trust.is_zero(), "and what is heard meanwhile is not to be trusted");
+    heard.send(()).unwrap();
+    change.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "nobody waited for the end of the trust");
+
+    // Who does not answer is not waited for longer than it trusts.
+    assert!(!one.getattr(&ctx_of(1), GetAttr { file }).await.unwrap().trust.is_zero());
+    let begun = Instant::now();
+    two.setattr(&ctx_of(2), set(0o644)).await.unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(2), "it trusted still");
+    drop((told, daemon));
 }

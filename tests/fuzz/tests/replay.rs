@@ -54,6 +54,8 @@ replays! {
     nfs_session "nfs-session" 2
     fabric "fabric" 50
     drive "drive" 50
+    drive_messages "drive-messages" 500
+    shard_messages "shard-messages" 5000
     log "log" 50
     commands "commands" 10
     keys "keys" 10

@@ -4,6 +4,7 @@ use crate::attrs;
 use crate::inode::{Body, Directory, Inode};
 use crate::state::{FS, State};
 use std::ops::Bound;
+use std::time::Duration;
 use types::limits::{LINKS_MAX, READDIR_ENTRIES_MAX, SYMLINK_BYTES_MAX};
 use types::{AccessMask, Attr, Device, FileId, FileKind, FsError, InodeId, Mode, Name, SetAttr};
 use vfs::{
@@ -16,13 +17,13 @@ impl State {
     pub(crate) fn lookup(&self, ctx: &Ctx, request: &Lookup) -> FsResult<LookupReply> {
         self.demand_search(&ctx.cred, request.dir)?;
         let file = self.entry(request.dir, &request.name)?;
-        Ok(LookupReply { attr: self.inode(file)?.attr(file) })
+        Ok(LookupReply { attr: self.inode(file)?.attr(file), trust: Duration::ZERO })
     }
 
     pub(crate) fn lookup_parent(&self, ctx: &Ctx, request: &LookupParent) -> FsResult<LookupReply> {
         self.demand_search(&ctx.cred, request.dir)?;
         let file = FileId { fs: FS, ino: self.directory(request.dir)?.parent };
-        Ok(LookupReply { attr: self.inode(file)?.attr(file) })
+        Ok(LookupReply { attr: self.inode(file)?.attr(file), trust: Duration::ZERO })
     }
 
     /// Gives a fresh inode its first attributes and its name.

@@ -11,13 +11,16 @@ use frontend::{
 use fsck::Shards;
 use map::{MapError, MemoryMap};
 use metadata::sim::{MemoryShard, MemoryView};
-use metadata::{Answer, Board, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig};
+use metadata::{
+    Answer, Anywhere, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig, TxId, UnderWay,
+};
 use namespace::Namespace;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 use types::limits::BLOCK_BYTES;
 use types::{FsId, GroupId, ShardId, StripeId};
 
@@ -103,8 +106,12 @@ impl Member for WeatheredShard {
         self.held.view(self.id).map_or_else(|| self.shard.view(locking), Ok)
     }
 
-    fn board(&self) -> Result<Arc<Board>, MetadataError> {
-        self.shard.board()
+    async fn under_way(&self) -> Result<UnderWay, MetadataError> {
+        self.shard.under_way().await
+    }
+
+    async fn ended(&self, tx: TxId) -> Result<(), MetadataError> {
+        self.shard.ended(tx).await
     }
 }
 
@@ -115,7 +122,15 @@ pub struct MemoryShards {
     members: BTreeMap<ShardId, MemoryShard>,
     weather: Weather,
     held: Held,
+    /// Whether executors have them behind a fabric, whose delays this decides.
+    far: Option<u64>,
 }
+
+/// How long a message to a shard that is far away takes at most.
+const FAR: Duration = Duration::from_micros(300);
+
+/// A shard as executors of simulations have it.
+pub type SimShard = Anywhere<WeatheredShard>;
 
 impl MemoryShards {
     /// So many empty ones in this weather.
@@ -127,7 +142,21 @@ impl MemoryShards {
         let slots = Arc::new(slots);
         let shard = |id| Ok((id, MemoryShard::new(id, slots.clone(), Arc::new(Namespace))?));
         let members = slots.shards().into_iter().map(shard).collect::<Result<_, MetadataError>>()?;
-        Ok(MemoryShards { slots, members, weather: weather.clone(), held: Held::default() })
+        let far = None;
+        Ok(MemoryShards { slots, members, weather: weather.clone(), held: Held::default(), far })
+    }
+
+    /// The same, behind a fabric in memory with delays by this seed.
+    #[must_use]
+    pub fn far(self, seed: u64) -> MemoryShards {
+        MemoryShards { far: Some(seed), ..self }
+    }
+
+    fn seated(&self, shard: WeatheredShard) -> SimShard {
+        let Some(seed) = self.far else { return Anywhere::Here(shard) };
+        let random = SeededRandom::new(seed ^ u64::from(shard.id.0) << 32);
+        let wait = move || FAR.mul_f64((random.next() % 1000) as f64 / 1000.0);
+        Anywhere::There(metadata::sim::far_away(shard, wait))
     }
 
     /// The next life of their executor; the former must have ended.
@@ -140,10 +169,10 @@ impl MemoryShards {
         epoch: u32,
         clock: Arc<dyn Clock>,
         random: &dyn Random,
-    ) -> Result<ShardSet<WeatheredShard>, MetadataError> {
+    ) -> Result<ShardSet<SimShard>, MetadataError> {
         let member = |(id, shard): (&ShardId, &MemoryShard)| {
             let (shard, weather, life) = (shard.clone(), self.weather.clone(), life.clone());
-            (*id, WeatheredShard { id: *id, held: self.held.clone(), shard, weather, life })
+            (*id, self.seated(WeatheredShard { id: *id, held: self.held.clone(), shard, weather, life }))
         };
         let config = ShardSetConfig {
             slots: self.slots.clone(),
@@ -167,11 +196,11 @@ impl MemoryShards {
         };
         let members = self.members.iter().map(copy).collect::<Result<BTreeMap<_, _>, MetadataError>>()?;
         let (weather, held) = (Weather::default(), Held::default());
-        let copies = MemoryShards { members, weather, held, slots: self.slots.clone() };
+        let copies = MemoryShards { members, weather, held, slots: self.slots.clone(), far: None };
         let random = SeededRandom::new(0);
         drop(copies.open(&Life::default(), u32::MAX, Arc::new(SimClock::new()), &random).await?);
         for shard in copies.members.values() {
-            if !shard.board()?.now().is_empty() {
+            if !shard.board().now().is_empty() {
                 return Err(MetadataError::Damaged("recovery has left a transaction".to_owned()));
             }
         }

@@ -2,9 +2,11 @@
 
 use super::commit::{self, Pressures, QUEUE, Request};
 use super::engine::{Files, Store};
+use super::giving_way::GivingWay;
 use super::shard::ShardLog;
 use super::watched::{Failed, Watched};
 use super::{LogError, LogOptions};
+use crate::headroom::Headroom;
 use env::Workers;
 use raft_engine::env::{DefaultFileSystem, FileSystem};
 use raft_engine::{Config, Engine, ReadableSize, RecoveryMode};
@@ -31,6 +33,15 @@ impl DriveLog {
     /// [`LogError::Open`] says why not; another process may have it.
     pub fn open(dir: &Path, options: LogOptions) -> Result<DriveLog, LogError> {
         DriveLog::open_on(dir, options, Arc::new(DefaultFileSystem))
+    }
+
+    /// [`DriveLog::open`]; what it is short of it takes from `headroom`.
+    pub(crate) fn open_giving_way(
+        dir: &Path,
+        options: LogOptions,
+        headroom: Headroom,
+    ) -> Result<DriveLog, LogError> {
+        DriveLog::open_on(dir, options, Arc::new(GivingWay { inner: DefaultFileSystem, headroom }))
     }
 
     /// [`DriveLog::open`] with the content of files in another file system; their names are in

@@ -4,7 +4,7 @@ use super::cells::Copies;
 use super::fence::Fences;
 use super::tables::{KEYSPACES, Tables};
 use super::{MapOpenError, MapOptions, ShardMap};
-use env::durable::FileLock;
+use crate::directory::Keeper;
 use fjall::{Database, Error};
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,14 +29,14 @@ impl DriveMap {
     /// # Errors
     /// [`MapOpenError`] says what to look at; nothing was changed then.
     pub fn open(dir: &Path, options: &MapOptions) -> Result<DriveMap, MapOpenError> {
-        DriveMap::open_locked(dir, options, None)
+        DriveMap::open_kept(dir, options, None)
     }
 
-    /// [`DriveMap::open`], and keeps the drive's lock as long as anything of its maps is at work.
-    pub(crate) fn open_locked(
+    /// [`DriveMap::open`], and keeps the drive as long as anything of its maps is at work.
+    pub(crate) fn open_kept(
         dir: &Path,
         options: &MapOptions,
-        lock: Option<Arc<FileLock>>,
+        drive: Option<Arc<Keeper>>,
     ) -> Result<DriveMap, MapOpenError> {
         keep_a_journal(dir)?;
         let db = match attempt(dir, options) {
@@ -51,7 +51,7 @@ impl DriveMap {
             }
             Err(Failure::Other(error)) => return Err(error),
         };
-        Ok(DriveMap::over(Arc::new(Tables::new(db, dir, options, lock)?)))
+        Ok(DriveMap::over(Arc::new(Tables::new(db, dir, options, drive)?)))
     }
 
     /// The maps that `copies` keeps.

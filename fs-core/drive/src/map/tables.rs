@@ -4,8 +4,8 @@ use super::cell;
 use super::cells::{Cells, Copies, Stored};
 use super::shard::{KEY_BYTES_MAX, MARK_KEY};
 use super::{MapOpenError, MapOptions};
+use crate::directory::Keeper;
 use bytes::Bytes;
-use env::durable::FileLock;
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use map::{MapError, OrderedMap, Visit, WriteSet};
 use std::ops::Bound;
@@ -23,13 +23,16 @@ pub(super) const KEYSPACES: &str = "keyspaces";
 /// How long [`Cells::persist`] waits before it calls the drive stuck.
 const PERSIST_WAIT: Duration = Duration::from_secs(120);
 
+/// What must be left of the file system for a commit to the journal; an entry is at most a quarter of it.
+const COMMIT_BYTES: u64 = 1 << 20;
+
 /// All of a drive's tables.
 pub(super) struct Tables {
     // In this order: the lock goes when nothing can write into the drive's folder any more.
     db: Database,
     dir: PathBuf,
     memtable_bytes: u64,
-    lock: Option<Arc<FileLock>>,
+    drive: Option<Arc<Keeper>>,
 }
 
 /// Shard and generation of a keyspace, from its name.
@@ -45,14 +48,14 @@ impl Tables {
         db: Database,
         dir: &Path,
         options: &MapOptions,
-        lock: Option<Arc<FileLock>>,
+        drive: Option<Arc<Keeper>>,
     ) -> Result<Tables, MapOpenError> {
         for name in db.list_keyspace_names() {
             if parse(&name).is_none() {
                 return Err(MapOpenError::UnknownFormat(name.to_string()));
             }
         }
-        Ok(Tables { db, dir: dir.to_path_buf(), memtable_bytes: options.memtable_bytes, lock })
+        Ok(Tables { db, dir: dir.to_path_buf(), memtable_bytes: options.memtable_bytes, drive })
     }
 
     fn keyspace(&self, shard: ShardId, generation: u64) -> Result<Keyspace, MapOpenError> {
@@ -70,8 +73,9 @@ impl Copies for Tables {
     }
 
     fn open(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Cells>, MapOpenError> {
-        let (db, cells, lock) = (self.db.clone(), self.keyspace(shard, generation)?, self.lock.clone());
-        Ok(Arc::new(Table { db, cells, lock }))
+        let (db, cells, drive) = (self.db.clone(), self.keyspace(shard, generation)?, self.drive.clone());
+        let memtable_bytes = self.memtable_bytes;
+        Ok(Arc::new(Table { db, cells, memtable_bytes, drive }))
     }
 
     fn keep_new(&self) -> Result<(), MapOpenError> {
@@ -96,11 +100,23 @@ struct Table {
     // In this order, as in `Tables`.
     db: Database,
     cells: Keyspace,
-    lock: Option<Arc<FileLock>>,
+    memtable_bytes: u64,
+    drive: Option<Arc<Keeper>>,
+}
+
+impl Table {
+    /// Sees to it that so much can be written: the engine is lost once it has found no space.
+    fn leave(&self, bytes: u64) {
+        let left = self.drive.as_ref().map(|drive| drive.headroom.leave(bytes));
+        if let Some(Err(error)) = left {
+            tracing::debug!(%error, "the space for the map is as it is");
+        }
+    }
 }
 
 impl Cells for Table {
     fn commit(&self, changes: &WriteSet, mark: &[u8]) -> Result<(), MapError> {
+        self.leave(COMMIT_BYTES);
         let mut batch = self.db.batch();
         for (key, change) in changes.iter() {
             match change {
@@ -113,11 +129,12 @@ impl Cells for Table {
     }
 
     fn snapshot(&self) -> Box<dyn Stored> {
-        Box::new(At { at: self.db.snapshot(), cells: self.cells.clone(), _lock: self.lock.clone() })
+        Box::new(At { at: self.db.snapshot(), cells: self.cells.clone(), _drive: self.drive.clone() })
     }
 
     fn persist(&self) -> Result<(), MapError> {
         let begun = Instant::now();
+        self.leave(self.memtable_bytes);
         self.cells.rotate_memtable().map_err(engine)?;
         while self.cells.sealed_memtable_count() > 0 {
             // Also tells whether the engine gave up after an error of the disk.
@@ -140,7 +157,7 @@ impl Cells for Table {
 struct At {
     at: Snapshot,
     cells: Keyspace,
-    _lock: Option<Arc<FileLock>>,
+    _drive: Option<Arc<Keeper>>,
 }
 
 type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);

@@ -4,7 +4,6 @@
 //! needed still. A stripe is freed as a whole, so one is left alone of which anything would have to stay. As with
 //! folding, nobody waits for it: what is not any more as it was seen stays where it is.
 
-use crate::look::answer;
 use crate::promise::Taking;
 use crate::{Frontend, Inner, PlacedStripe, Purpose, Shards, StripeError, Stripes};
 use bytes::BytesMut;
@@ -120,7 +119,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// Those of reading the metadata, and of reading and writing stripes; what was cleaned before stays so.
     pub async fn clean(&self) -> Result<(), FsError> {
-        for slot in self.with_ledger(|sums| sums.slots.keys().copied().collect::<Vec<_>>())? {
+        for slot in self.with_ledger(|sums| sums.slots.keys().copied().collect::<Vec<_>>()).await? {
             self.clean_slot(slot).await?;
         }
         Ok(())
@@ -138,13 +137,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             };
             let slots = sums.slots.iter().filter(|(slot, account)| turn(slot, account));
             slots.map(|(slot, _)| *slot).collect::<Vec<_>>()
-        })?;
-        for slot in due {
+        });
+        for slot in due.await? {
             let result = self.clean_slot(slot).await;
             let known = looked.entry(slot).or_default();
             match result {
                 Ok(()) => {
-                    let left = self.with_ledger(|sums| sums.slots.get(&slot).map(dead))?;
+                    let left = self.with_ledger(|sums| sums.slots.get(&slot).map(dead)).await?;
                     *known = Looked { dead: left.unwrap_or(0), ..Looked::default() };
                 }
                 Err(error) => {
@@ -161,7 +160,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     async fn clean_slot(&self, slot: Slot) -> Result<(), FsError> {
-        let filesystems = answer(accounts::filesystems_in(&self.past_view(), slot))?;
+        let filesystems = self.past(|map| accounts::filesystems_in(map, slot)).await?;
         for fs in filesystems {
             let mut after = None;
             loop {
@@ -187,7 +186,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ) -> Result<(Leaving, Option<StripeAt>), FsError> {
         let mut found = Leaving::new();
         while found.len() < STRIPES {
-            let page = answer(pending::live_in(&self.past_view(), slot, after, LOOK))?;
+            let page = self.past(|map| pending::live_in(map, slot, after, LOOK)).await?;
             let Some((last, _)) = page.last() else { return Ok((found, None)) };
             after = Some(*last);
             // One that is not being laid now, after the view, has all the pieces that it will ever have.
@@ -205,7 +204,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let mut from = None;
         loop {
             let start = self.0.clock.monotonic();
-            let (found, next) = answer(parts(&self.past_view(), fs, slot, from, LOOK))?;
+            let (found, next) = self.past(|map| parts(map, fs, slot, from, LOOK)).await?;
             for part in &found {
                 if let Some(counted) = stripes.get_mut(&part.stripe) {
                     counted.count(part);
@@ -228,7 +227,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let (mut taken, mut bytes, mut from) = (Vec::new(), 0, None);
         loop {
             let start = self.0.clock.monotonic();
-            let (found, next) = answer(parts(&self.past_view(), fs, slot, from, LOOK))?;
+            let (found, next) = self.past(|map| parts(map, fs, slot, from, LOOK)).await?;
             let took = self.0.clock.monotonic().saturating_sub(start);
             for part in found {
                 let length = part.length as usize;
@@ -259,7 +258,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let worth = |it: &Counted| it.needed > 0 && it.needed * 2 < u64::from(it.record.length);
         let chosen = stripes.into_iter().filter(|(_, it)| worth(it) && it.longest as usize <= most);
         for (n, (stripe, counted)) in chosen.enumerate() {
-            if answer(references(&self.past_view(), fs, stripe))? == counted.extents {
+            if self.past(|map| references(map, fs, stripe)).await? == counted.extents {
                 leaving.insert(stripe, counted);
             }
             if n % LOOK == LOOK - 1 {

@@ -3,7 +3,6 @@
 //! A stripe is written first; the command that lets extents point into it moves only what is still as it was
 //! seen, so that nobody has to wait for this and this waits for nobody.
 
-use crate::look::answer;
 use crate::{Frontend, Inner, Purpose, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::Move;
@@ -62,7 +61,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// Those of reading the metadata and of writing stripes; what was folded before stays so.
     pub async fn fold(&self, age: Duration) -> Result<(), FsError> {
-        for slot in self.with_ledger(|sums| sums.slots.keys().copied().collect::<Vec<_>>())? {
+        for slot in self.with_ledger(|sums| sums.slots.keys().copied().collect::<Vec<_>>()).await? {
             self.fold_slot(slot, age).await?;
         }
         Ok(())
@@ -82,8 +81,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 false => turn(slot).then_some((*slot, age)),
             })
             .collect::<Vec<_>>()
-        })?;
-        for (slot, age) in due {
+        });
+        for (slot, age) in due.await? {
             looked.insert(slot, now);
             self.fold_slot(slot, age).await?;
         }
@@ -91,7 +90,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     async fn fold_slot(&self, slot: Slot, age: Duration) -> Result<(), FsError> {
-        let filesystems = answer(accounts::filesystems_in(&self.past_view(), slot))?;
+        let filesystems = self.past(|map| accounts::filesystems_in(map, slot)).await?;
         for fs in filesystems {
             self.fold_part(fs, slot, age).await?;
         }
@@ -106,7 +105,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             let now = self.0.clock.now();
             let changing = (!age.is_zero()).then(|| (before(now, age), now));
             let look = Look { fs, slot, bytes: most - bytes, extents: LOOK, changing };
-            let (found, next) = answer(runs(&self.past_view(), &look, from))?;
+            let (found, next) = self.past(|map| runs(map, &look, from)).await?;
             tokio::task::yield_now().await;
             bytes += found.iter().map(Run::length).sum::<usize>();
             taken.extend(found);

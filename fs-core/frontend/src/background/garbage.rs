@@ -3,7 +3,7 @@
 //! What one look finds is freed by the next, when readers that saw the old extents are done. A look takes more
 //! where more waits.
 
-use crate::look::answer;
+use crate::look::read;
 use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
 use namespace::Action;
 use namespace::queries::pending::{self, StripeAt};
@@ -103,7 +103,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         looks.vain = if failed > 0 && freed.is_empty() { (looks.vain + 1).min(REST_MAX) } else { 0 };
         looks.rest = (1 << looks.vain) - 1;
         self.forget(freed).await?;
-        self.look_for_garbage(looks)
+        self.look_for_garbage(looks).await
     }
 
     /// The chunks of these are gone.
@@ -127,27 +127,29 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         result
     }
 
-    fn look_for_garbage(&self, looks: &mut Looks) -> Result<(), FsError> {
-        let (waiting, slots) = self.with_ledger(|sums| {
+    async fn look_for_garbage(&self, looks: &mut Looks) -> Result<(), FsError> {
+        let found = self.with_ledger(|sums| {
             let with = sums.slots.iter().filter(|(_, account)| account.garbage > 0).map(|(slot, _)| *slot);
             (sums.total.garbage, with.collect::<Vec<_>>())
-        })?;
+        });
+        let (waiting, slots) = found.await?;
         let most = usize::try_from((waiting / LOOK_PART).clamp(LOOK_MIN, LOOK_MAX)).unwrap_or(usize::MAX);
-        self.look_from(looks, &slots, most)?;
+        self.look_from(looks, &slots, most).await?;
         if looks.found.is_empty() && looks.last.take().is_some() {
-            self.look_from(looks, &slots, most)?;
+            self.look_from(looks, &slots, most).await?;
         }
         Ok(())
     }
 
     /// Finds up to `most` behind the last, and remembers where it stopped; nowhere at the end.
-    fn look_from(&self, looks: &mut Looks, slots: &[Slot], most: usize) -> Result<(), FsError> {
+    async fn look_from(&self, looks: &mut Looks, slots: &[Slot], most: usize) -> Result<(), FsError> {
         let view = self.past_view();
         let slot_of = |at: &StripeAt| InodeId(at.stripe.0).slot();
         let last = looks.last;
         for &slot in slots.iter().filter(|slot| last.is_none_or(|last| **slot >= slot_of(&last))) {
             let after = last.filter(|last| slot_of(last) == slot);
-            for (at, record) in answer(pending::garbage(&view, slot, after, most - looks.found.len()))? {
+            let left = most - looks.found.len();
+            for (at, record) in read(&view, |map| pending::garbage(map, slot, after, left)).await? {
                 let (place, stored) = (PlacedStripe::of(at.stripe, &record), record.stored_bytes());
                 looks.found.push(Found { at, place, stored });
             }

@@ -1,19 +1,19 @@
 //! What a former life left: intents, and stripes that nobody committed. Its orphans go at the end of grace.
 
 use super::Work;
-use crate::look::answer;
+use crate::look::read;
 use crate::parts::{ListFrom, ListedStripe};
-use crate::{Frontend, Shards, Stripes};
+use crate::{Frontend, Shards, ShardsView, Stripes};
 use namespace::queries::{accounts, inode, pending};
 use types::FsError;
 
 /// Stripes of one step.
 const PAGE: usize = 4096;
 
-pub(super) fn take_over<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
-    let born = frontend.view_of_all()?;
-    for fs in answer(inode::filesystems(&born))? {
-        for file in answer(pending::intents(&born, fs.id))? {
+pub(super) async fn take_over<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
+    let born = frontend.view_of_all().await?;
+    for fs in read(&born, inode::filesystems).await? {
+        for file in read(&born, |map| pending::intents(map, fs.id)).await? {
             frontend.later(Work::Drain(file));
         }
     }
@@ -40,7 +40,7 @@ async fn uncommitted<S: Shards, D: Stripes>(frontend: Frontend<S, D>, born: S::V
         tokio::task::yield_now().await;
     }
     let Some(inner) = weak.upgrade() else { return };
-    let buried = answer(pending::buried(&born));
+    let buried = read(&born, pending::buried).await;
     drop(born);
     let this = Frontend(inner);
     let unburied = async { this.unbury(buried?).await }.await;
@@ -61,8 +61,10 @@ async fn free_uncommitted<S: Shards, D: Stripes>(
         // Taken after the listing, so that what is committed is in it.
         let view = frontend.past_view();
         for ListedStripe { place, .. } in &page.stripes {
-            let old = answer(pending::was_granted(born, place.stripe)).map_err(|error| error.to_string())?;
-            let known = answer(accounts::find_stripe(&view, place.stripe)).map_err(|e| e.to_string())?;
+            let old = read(born, |map| pending::was_granted(map, place.stripe)).await;
+            let old = old.map_err(|error| error.to_string())?;
+            let known = read(&view, |map| accounts::find_stripe(map, place.stripe)).await;
+            let known = known.map_err(|error| error.to_string())?;
             // A write that went elsewhere in the end may have left chunks where it was tried first. Those
             // of one group have the same names wherever they are, and stay.
             if (old || frontend.0.hasty) && known.is_none_or(|known| known.record.group != place.group) {
@@ -70,6 +72,7 @@ async fn free_uncommitted<S: Shards, D: Stripes>(
             }
         }
     }
+    born.forget();
     if !unknown.is_empty() {
         tracing::info!(stripes = unknown.len(), "freeing stripes that were never committed");
         for result in frontend.0.stripes.free(&unknown).await {

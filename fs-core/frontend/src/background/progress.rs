@@ -61,7 +61,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ///
     /// # Errors
     /// Those of reading the metadata.
-    pub fn taken(&self) -> Result<Taken, FsError> {
+    pub async fn taken(&self) -> Result<Taken, FsError> {
         self.with_ledger(|sums| {
             let total = &sums.total;
             Taken {
@@ -71,6 +71,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 unfolded: total.unfolded_bytes,
             }
         })
+        .await
     }
 
     /// What background work has done.

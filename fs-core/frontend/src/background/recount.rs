@@ -3,9 +3,10 @@
 //! Slow on purpose. Each slot is counted in a view of its own, so that what is found wrong is wrong, whatever
 //! goes on meanwhile. What drives have is compared stripe by stripe, and what is in doubt is looked at again.
 
-use crate::look::answer;
+use crate::look::read;
 use crate::parts::{ListFrom, ListedStripe};
-use crate::{Frontend, Inner, PlacedStripe, Shards, Stripes};
+use crate::{Frontend, Inner, PlacedStripe, Shards, ShardsView, Stripes};
+use map::OrderedMap;
 use namespace::queries::accounts::{self, Recount};
 use std::sync::Weak;
 use std::time::Duration;
@@ -76,19 +77,29 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Counts up to [`STEP`] records of what is being counted, or looks at as many slots.
-    fn recount_step(&self, at: &mut Counting<S::View>) -> Result<Option<u64>, FsError> {
+    async fn recount_step(&self, at: &mut Counting<S::View>) -> Result<Option<u64>, FsError> {
         let mut left = STEP;
         loop {
             let Some((view, recount)) = &mut at.now else {
                 let view = self.past_view();
-                let next = at.next.map_or(Ok(None), |from| answer(accounts::used_slot(&view, from)))?;
-                let Some(slot) = next else { return Ok(Some(at.differences)) };
+                let Some(from) = at.next else { return Ok(Some(at.differences)) };
+                let Some(slot) = read(&view, |map| accounts::used_slot(map, from)).await? else {
+                    return Ok(Some(at.differences));
+                };
                 at.next = slot.0.checked_add(1).map(Slot);
                 at.now = Some((view, Recount::new(slot)));
                 at.since = Instant::now();
                 continue;
             };
-            let Some(found) = answer(recount.step(view, STEP))? else { return Ok(None) };
+            let step = |map: &dyn OrderedMap| {
+                let mut next = recount.clone();
+                let found = next.step(map, STEP)?;
+                Ok((next, found))
+            };
+            let (next, found) = read(view, step).await?;
+            *recount = next;
+            view.forget();
+            let Some(found) = found else { return Ok(None) };
             for difference in found {
                 tracing::error!(?difference, "an account is wrong");
                 at.differences += 1;
@@ -103,8 +114,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
     }
 
-    fn classify(&self, view: &S::View, listed: &ListedStripe) -> Result<OnDrives, FsError> {
-        let known = answer(accounts::find_stripe(view, listed.place.stripe))?;
+    async fn classify(&self, view: &S::View, listed: &ListedStripe) -> Result<OnDrives, FsError> {
+        let known = read(view, |map| accounts::find_stripe(map, listed.place.stripe)).await?;
         let known =
             known.filter(|known| PlacedStripe::of(listed.place.stripe, &known.record) == listed.place);
         let (present, strays) = (u64::from(listed.present.count_ones()), u64::from(listed.strays));
@@ -136,7 +147,7 @@ async fn pass<S: Shards, D: Stripes>(
     let mut counting = Counting { now: None, since: Instant::now(), next: Some(Slot(0)), differences: 0 };
     let differences = loop {
         let Some(inner) = weak.upgrade() else { return Ok(None) };
-        if let Some(differences) = Frontend(inner).recount_step(&mut counting)? {
+        if let Some(differences) = Frontend(inner).recount_step(&mut counting).await? {
             break differences;
         }
         match counting.since.elapsed() < HELD {
@@ -168,7 +179,7 @@ async fn compare<S: Shards, D: Stripes>(
         // Taken after the listing, so that what is committed is in it.
         let view = this.past_view();
         for listed in page.stripes {
-            if this.classify(&view, &listed).map_err(|e| e.to_string())? != OnDrives::default() {
+            if this.classify(&view, &listed).await.map_err(|e| e.to_string())? != OnDrives::default() {
                 doubts.push(listed.place);
             }
         }
@@ -214,10 +225,11 @@ async fn look_again<S: Shards, D: Stripes>(
     let view = this.past_view();
     let listed = page.stripes.into_iter().find(|listed| listed.place == *place);
     let Some(listed) = listed else { return Ok(OnDrives::default()) };
-    match answer(accounts::find_stripe(&view, place.stripe)).map_err(|error| error.to_string())? {
+    let known = read(&view, |map| accounts::find_stripe(map, place.stripe)).await;
+    match known.map_err(|error| error.to_string())? {
         None => orphans.unknown.push(*place),
         Some(known) if known.record.group != place.group => orphans.elsewhere.push(*place),
         Some(_) => {}
     }
-    this.classify(&view, &listed).map_err(|error| error.to_string())
+    this.classify(&view, &listed).await.map_err(|error| error.to_string())
 }

@@ -3,7 +3,7 @@
 //! It goes by the map and not by what drives list, so that a chunk that a drive has lost, or never wrote, is missed.
 //! How far it has come is noted with each slot: a restart goes on there.
 
-use crate::look::answer;
+use crate::look::read;
 use crate::{Frontend, Inner, PlacedStripe, Shards, StripeError, Stripes};
 use namespace::Action;
 use namespace::queries::accounts;
@@ -81,14 +81,14 @@ async fn pass<S: Shards, D: Stripes>(
     note: Duration,
 ) -> Result<bool, FsError> {
     let Some(inner) = weak.upgrade() else { return Ok(false) };
-    let (due, rate) = Frontend(inner).scrub_due(age)?;
+    let (due, rate) = Frontend(inner).scrub_due(age).await?;
     for (slot, at) in due {
         let Some(inner) = weak.upgrade() else { return Ok(false) };
         let mut at = Frontend(inner).begin_slot(slot, at);
         loop {
             let Some(inner) = weak.upgrade() else { return Ok(false) };
             let this = Frontend(inner);
-            let page = answer(pending::live_in(&this.past_view(), slot, at.after, PAGE))?;
+            let page = this.past(|map| pending::live_in(map, slot, at.after, PAGE)).await?;
             if page.is_empty() {
                 this.end_slot(at).await?;
                 break;
@@ -142,17 +142,18 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// The slots whose turn it is, those first that were read the longest time ago, and the bytes to read in a second.
-    fn scrub_due(&self, age: Duration) -> Result<(Vec<(Slot, Scrub)>, f64), FsError> {
+    async fn scrub_due(&self, age: Duration) -> Result<(Vec<(Slot, Scrub)>, f64), FsError> {
         let now = self.0.clock.now();
-        let (slots, total) = self.with_ledger(|sums| {
+        let found = self.with_ledger(|sums| {
             let with = sums.slots.iter().filter(|(_, account)| account.stripes > 0);
             (with.map(|(slot, account)| (*slot, account.stored)).collect::<Vec<_>>(), sums.total.stored)
-        })?;
+        });
+        let (slots, total) = found.await?;
         let (mut due, mut left, mut oldest) = (Vec::new(), 0, Some(now));
         {
             let view = self.past_view();
             for &(slot, stored) in &slots {
-                let at = answer(pending::scrub(&view, slot))?;
+                let at = read(&view, |map| pending::scrub(map, slot)).await?;
                 oldest = oldest.min(at.whole);
                 // A clock that has been set back must not keep anything from being read.
                 let fresh = at.whole.is_some_and(|whole| whole <= now && now < after(whole, age));
@@ -182,7 +183,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn scrub_stripe(&self, fs: FsId, place: PlacedStripe, at: &mut Reading) {
         // It may be long since the page was read, and what was freed meanwhile is no damage. What is live now is not
         // freed before it has been garbage for a while.
-        let result = match self.lives(place.stripe) {
+        let result = match self.lives(place.stripe).await {
             Ok(true) => self.0.stripes.verify(place).await,
             Ok(false) => Err(StripeError::Gone(place.stripe)),
             Err(error) => return at.failed(place.stripe, &error),
@@ -201,7 +202,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 "scrubbing found damage and made it good"
             ),
             Ok(_) => {}
-            Err(StripeError::Gone(_)) => match self.lives(place.stripe) {
+            Err(StripeError::Gone(_)) => match self.lives(place.stripe).await {
                 Ok(true) => {
                     tracing::error!(
                         stripe = place.stripe.0,
@@ -222,8 +223,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Whether files need a stripe; one that they do not need, they never will again.
-    fn lives(&self, stripe: StripeId) -> Result<bool, FsError> {
-        let known = answer(accounts::find_stripe(&self.past_view(), stripe))?;
+    async fn lives(&self, stripe: StripeId) -> Result<bool, FsError> {
+        let known = self.past(|map| accounts::find_stripe(map, stripe)).await?;
         Ok(known.is_some_and(|known| known.live))
     }
 

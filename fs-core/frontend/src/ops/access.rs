@@ -10,8 +10,8 @@ pub(crate) async fn access<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: Access,
 ) -> Result<AccessReply, FsError> {
-    fe.steady(|| {
-        let inode = fe.seen_inode(request.file)?;
+    fe.steady(|| async {
+        let inode = fe.seen_inode(request.file).await?;
         let granted = inode::access(&ctx.cred, &inode, request.mask);
         Ok(AccessReply { granted, attr: fe.laid_over(inode::attr_of(request.file, &inode)) })
     })

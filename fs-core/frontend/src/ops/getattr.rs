@@ -1,6 +1,7 @@
 //! Reading attributes.
 
 use crate::{Frontend, Shards, Stripes};
+use std::time::Duration;
 use types::FsError;
 use vfs::{Ctx, GetAttr, GetAttrReply};
 
@@ -9,5 +10,5 @@ pub(crate) async fn getattr<S: Shards, D: Stripes>(
     _: &Ctx,
     request: GetAttr,
 ) -> Result<GetAttrReply, FsError> {
-    Ok(GetAttrReply { attr: fe.attr(request.file).await? })
+    Ok(GetAttrReply { attr: fe.attr(request.file).await?, trust: Duration::ZERO })
 }

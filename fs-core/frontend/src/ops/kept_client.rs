@@ -1,8 +1,8 @@
 //! What heads keep of their clients, and the end of claims.
 
-use crate::look::answer;
 use crate::{Frontend, Shards, Stripes};
 use bytes::Bytes;
+use map::OrderedMap;
 use namespace::Channels;
 use namespace::queries::client;
 use namespace::records::Kept;
@@ -36,17 +36,21 @@ pub(crate) async fn kept_clients<S: Shards, D: Stripes>(
     _: &Ctx,
     request: KeptClients,
 ) -> Result<KeptClientsReply, FsError> {
-    let (mut clients, mut left, mut end): (Vec<(ClientId, Bytes)>, _, _) =
-        (Vec::new(), LISTED_BYTES_MAX, true);
-    let head = number(request.head);
-    answer(client::clients(&fe.past_view(), request.after.map(|client| client.0), &mut |id, client| {
-        end = left > 0;
-        if let Some(kept) = client.kept.filter(|kept| end && kept.head == head) {
-            left = left.saturating_sub(kept.data.len() + size_of::<ClientId>());
-            clients.push((ClientId(id), kept.data));
-        }
-        end
-    }))?;
+    let (head, after) = (number(request.head), request.after.map(|client| client.0));
+    let list = |map: &dyn OrderedMap| {
+        let (mut clients, mut left, mut end): (Vec<(ClientId, Bytes)>, _, _) =
+            (Vec::new(), LISTED_BYTES_MAX, true);
+        client::clients(map, after, &mut |id, client| {
+            end = left > 0;
+            if let Some(kept) = client.kept.filter(|kept| end && kept.head == head) {
+                left = left.saturating_sub(kept.data.len() + size_of::<ClientId>());
+                clients.push((ClientId(id), kept.data));
+            }
+            end
+        })?;
+        Ok((clients, end))
+    };
+    let (clients, end) = fe.past(list).await?;
     Ok(KeptClientsReply { clients, end })
 }
 

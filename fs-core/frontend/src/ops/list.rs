@@ -1,13 +1,17 @@
 //! Listing a directory in the order of names.
 
-use crate::look::Stop;
 use crate::{Frontend, Shards, Stripes};
+use map::OrderedMap;
+use namespace::queries::directory;
 use namespace::queries::inode::attr_of;
 use namespace::queries::system::{self, From, Named};
 use namespace::records::{Inode, SystemValue};
 use types::limits::READDIR_ENTRIES_MAX;
 use types::{FileId, FsError, InodeId, Name};
 use vfs::{Ctx, List, ListEntry, ListReply};
+
+/// How often a name may be replaced while it is listed.
+const LOOKS_MAX: u32 = 100;
 
 pub(crate) async fn list<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
@@ -19,10 +23,11 @@ pub(crate) async fn list<S: Shards, D: Stripes>(
     let near = |ino: InodeId| fe.0.shards.shard_of(ino.slot()) == home;
     let (mut from, mut past) = (request.from.to_vec(), request.past);
     loop {
-        let look = || {
+        let look = || async {
             let at = From { from: &from, past, limit };
             let value = request.value.as_ref();
-            let (named, end) = fe.look(|map| system::list(map, &ctx.cred, request.dir, at, value, near))?;
+            let look = |map: &dyn OrderedMap| system::list(map, &ctx.cred, request.dir, at, value, near);
+            let (named, end) = fe.look(look).await?;
             let next = named.last().map(|last| last.name.clone());
             let entries: Vec<Result<ListEntry, Named>> = named
                 .into_iter()
@@ -39,7 +44,7 @@ pub(crate) async fn list<S: Shards, D: Stripes>(
         for entry in listed {
             let entry = match entry {
                 Ok(entry) => Some(entry),
-                Err(named) => fe.far(named, request.value.as_ref()).await?,
+                Err(named) => fe.far(request.dir, named, request.value.as_ref()).await?,
             };
             last_is_directory =
                 entry.as_ref().is_some_and(|entry| entry.attr.kind == types::FileKind::Directory);
@@ -66,17 +71,30 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         ListEntry { name, attr, value }
     }
 
-    /// An entry whose inode is in another shard; none, when it has gone meanwhile.
-    async fn far(&self, named: Named, value: Option<&Name>) -> Result<Option<ListEntry>, FsError> {
-        let look = || {
-            let found = self.look(|map| system::of(map, named.file, value))?;
-            Ok::<_, Stop>(self.listed(named.name.clone(), named.file, found))
-        };
-        match self.steady(look).await {
-            Ok(entry) => Ok(Some(entry)),
-            Err(FsError::Stale) => Ok(None),
-            Err(error) => Err(error),
+    /// An entry whose inode is in another shard. A name that has gone since gives none; one that was replaced names what
+    /// it names now.
+    async fn far(
+        &self,
+        dir: FileId,
+        Named { name, mut file, .. }: Named,
+        value: Option<&Name>,
+    ) -> Result<Option<ListEntry>, FsError> {
+        for _ in 0..LOOKS_MAX {
+            let look = || async {
+                let found = self.look_far(|map| system::of(map, file, value)).await?;
+                Ok(self.listed(name.clone(), file, found))
+            };
+            match self.steady(look).await {
+                Err(FsError::Stale) => {}
+                found => return found.map(Some),
+            }
+            let now = self.unlocked(|| self.look_far(|map| directory::named(map, dir, &name))).await?;
+            match now {
+                Some((ino, _)) => file = FileId { ino, ..dir },
+                None => return Ok(None),
+            }
         }
+        Err(FsError::Delay)
     }
 }
 

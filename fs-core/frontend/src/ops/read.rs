@@ -4,9 +4,11 @@ use super::may_use::may_use;
 use crate::dirty::position;
 use crate::flush::data_error;
 use crate::look::Stop;
+use crate::nodes::State;
 use crate::{Frontend, Shards, Stripes};
 use crate::{PlacedStripe, StripeError};
 use bytes::{Bytes, BytesMut};
+use map::OrderedMap;
 use namespace::queries::content::{Located, Place, locate};
 use namespace::queries::inode;
 use types::limits::IO_BYTES_MAX;
@@ -55,24 +57,26 @@ struct Looked {
     over: Vec<(u64, Bytes)>,
 }
 
-fn look<S: Shards, D: Stripes>(fe: &Frontend<S, D>, file: FileId, range: ByteRange) -> Result<Looked, Stop> {
-    let node = fe.0.nodes.find(file);
-    let state = node.as_ref().map(|node| node.state.lock());
-    let waiting = state.as_ref().map_or(0, |state| state.end());
-    let (size, mut range, located, told) = fe.look(|map| {
+async fn look<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    file: FileId,
+    range: ByteRange,
+) -> Result<Looked, Stop> {
+    let look = |map: &dyn OrderedMap, waiting: u64| {
         let inode = inode::inode(map, file)?;
         let size = inode.size.max(waiting);
         let range = ByteRange { offset: range.offset, end: range.end.min(size).max(range.offset) };
         let (located, told) = locate(map, file, &inode, range, RUNS_MAX)?;
-        Ok((size, range, located, told))
-    })?;
-    range.end = range.end.min(told);
-    let mut over = Vec::new();
-    if let Some(state) = &state {
-        over.extend(state.in_flight.iter().flat_map(|dirty| dirty.within(range)));
-        over.extend(state.dirty.within(range));
-    }
-    Ok(Looked { size, range, located, over })
+        let range = ByteRange { end: range.end.min(told), ..range };
+        Ok(Looked { size, range, located, over: Vec::new() })
+    };
+    let Some(node) = fe.0.nodes.find(file) else { return fe.look(|map| look(map, 0)).await };
+    let lay_over = |mut looked: Looked, state: &mut State| {
+        looked.over.extend(state.in_flight.iter().flat_map(|dirty| dirty.within(looked.range)));
+        looked.over.extend(state.dirty.within(looked.range));
+        Ok(looked)
+    };
+    fe.look_with(&node, State::turn, |map, state| look(map, state.end()), lay_over).await
 }
 
 async fn read_part<S: Shards, D: Stripes>(

@@ -1,6 +1,7 @@
 //! Listing a directory.
 
 use crate::{Frontend, Shards, Stripes};
+use map::OrderedMap;
 use namespace::queries::directory::{self, Listed};
 use namespace::queries::inode::attr_of;
 use types::limits::READDIR_ENTRIES_MAX;
@@ -17,9 +18,10 @@ pub(crate) async fn readdir<S: Shards, D: Stripes>(
     loop {
         let home = fe.0.shards.shard_of(request.dir.ino.slot());
         let near = |ino: types::InodeId| request.attrs && fe.0.shards.shard_of(ino.slot()) == home;
-        let list = || {
-            let (mut listed, end) =
-                fe.look(|map| directory::list(map, &ctx.cred, request.dir, after, limit, near))?;
+        let list = || async {
+            let look =
+                |map: &dyn OrderedMap| directory::list(map, &ctx.cred, request.dir, after, limit, near);
+            let (mut listed, end) = fe.look(look).await?;
             for entry in &mut listed {
                 entry.attr = entry.attr.take().map(|attr| fe.laid_over(attr));
             }
@@ -67,13 +69,13 @@ async fn named_now<S: Shards, D: Stripes>(
     dir: FileId,
     name: &Name,
 ) -> Result<Option<Attr>, FsError> {
-    let look = || {
-        let found = fe.look_far(|map| directory::named(map, dir, name))?;
+    let look = || async {
+        let found = fe.look_far(|map| directory::named(map, dir, name)).await?;
         Ok(found.map(|(ino, inode)| fe.laid_over(attr_of(FileId { fs: dir.fs, ino }, &inode))))
     };
     fe.steady(look).await
 }
 
 async fn far_attributes<S: Shards, D: Stripes>(fe: &Frontend<S, D>, file: FileId) -> Result<Attr, FsError> {
-    fe.steady(|| Ok(fe.laid_over(attr_of(file, &fe.seen_inode(file)?)))).await
+    fe.steady(|| async { Ok(fe.laid_over(attr_of(file, &fe.seen_inode(file).await?))) }).await
 }

@@ -1,12 +1,11 @@
 //! Capacity and counts.
 
-use crate::look::answer;
 use crate::{Frontend, Room, Shards, Stripes};
 use namespace::queries::accounts;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use types::{FsError, FsId, InodeId};
+use types::{FsError, FsId, InodeId, Slot};
 use vfs::{Ctx, StatFs, StatFsReply};
 
 /// What the files of a filesystem are in all.
@@ -24,6 +23,8 @@ pub(crate) struct Counted {
     until: Duration,
 }
 
+/// Slots looked into in one step.
+const SLOTS: usize = 64;
 /// A count is kept for at least this long, and for so many times as long as it took.
 const KEPT_MIN: Duration = Duration::from_millis(100);
 const KEPT_TIMES: u32 = 100;
@@ -37,7 +38,7 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
     if fe.0.stripes.metadata_room() != Room::Ample {
         usage.free = 0;
     }
-    let files = fe.usage_of(request.fs)?.inodes;
+    let files = fe.usage_of(request.fs).await?.inodes;
     Ok(StatFsReply {
         total: usage.total,
         free: usage.free,
@@ -52,15 +53,21 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ///
     /// # Errors
     /// [`FsError::Stale`] when there is no such filesystem; those of reading the metadata.
-    pub fn usage_of(&self, fs: FsId) -> Result<FilesystemUsage, FsError> {
-        let mut counted = self.0.counted.lock();
+    pub async fn usage_of(&self, fs: FsId) -> Result<FilesystemUsage, FsError> {
+        let mut counted = self.0.counted.lock().await;
         let begin = self.0.clock.monotonic();
         if counted.as_ref().is_none_or(|counted| begin >= counted.until) {
-            let sums = answer(accounts::of_filesystems(&self.past_view()))?;
-            let usage = sums
-                .into_iter()
-                .map(|(fs, (inodes, account))| (fs, FilesystemUsage { inodes, used: account.used }));
-            let usage = usage.collect();
+            let mut usage: BTreeMap<FsId, FilesystemUsage> = BTreeMap::new();
+            let mut from = Some(Slot(0));
+            while let Some(slot) = from {
+                let (found, next) = self.past(|map| accounts::of_filesystems(map, slot, SLOTS)).await?;
+                for (fs, inodes, account) in found {
+                    let sum = usage.entry(fs).or_insert(FilesystemUsage { inodes: 0, used: 0 });
+                    sum.inodes = sum.inodes.saturating_add(inodes);
+                    sum.used = sum.used.saturating_add(account.used);
+                }
+                from = next;
+            }
             let end = self.0.clock.monotonic();
             *counted = Some(Counted { usage, until: end + KEPT_MIN.max((end - begin) * KEPT_TIMES) });
         }

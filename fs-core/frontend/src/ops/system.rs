@@ -29,8 +29,8 @@ pub(crate) async fn getsystem<S: Shards, D: Stripes>(
     _: &Ctx,
     request: GetSystem,
 ) -> Result<GetSystemReply, FsError> {
-    let look = || {
-        let (inode, values) = fe.look(|map| queries::all(map, request.file))?;
+    let look = || async {
+        let (inode, values) = fe.look(|map| queries::all(map, request.file)).await?;
         let attr = fe.laid_over(attr_of(request.file, &inode));
         let seen = |(name, value)| (name, seen_value(value, attr.content));
         let values = values.into_iter().map(seen).collect();
@@ -53,7 +53,7 @@ pub(crate) async fn setsystem<S: Shards, D: Stripes>(
     match fe.propose(ctx, file.fs, || Ok(action.clone())).await? {
         Reply::Attr { attr, .. } => {
             fe.note_change(file);
-            Ok(GetAttrReply { attr: fe.laid_over(attr) })
+            Ok(GetAttrReply { attr: fe.laid_over(attr), trust: std::time::Duration::ZERO })
         }
         reply => Err(unexpected(&reply)),
     }

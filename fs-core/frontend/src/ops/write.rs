@@ -3,12 +3,14 @@
 use super::may_use::{may_use, may_use_inode};
 use crate::background::Work;
 use crate::look::Stop;
-use crate::nodes::Held;
+use crate::nodes::{Held, State};
 use crate::promise::Taking;
 use crate::propose::TRIES;
 use crate::{Frontend, Shards, Stripes};
+use map::OrderedMap;
 use namespace::Action;
 use namespace::queries::{inode, xattr};
+use namespace::records::Inode;
 use std::sync::atomic::Ordering;
 use types::limits::{FILE_BYTES_MAX, IO_BYTES_MAX};
 use types::{FileId, FsError};
@@ -114,18 +116,29 @@ async fn take<S: Shards, D: Stripes>(
     fe.unlocked(|| take_now(fe, ctx, node, request)).await
 }
 
-fn take_now<S: Shards, D: Stripes>(
+async fn take_now<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     ctx: &Ctx,
     node: &Held,
     request: &Write,
 ) -> Result<Taken, Stop> {
-    let mut state = node.state.lock();
-    let (inode, has_privileges) = fe.look(|map| {
+    let look = |map: &dyn OrderedMap, _: &State| {
         let inode = inode::inode(map, request.file)?;
         let has_privileges = xattr::has_privileges(map, &ctx.cred, request.file, &inode)?;
         Ok((inode, has_privileges))
-    })?;
+    };
+    let take = |seen, state: &mut State| take_seen(fe, ctx, request, seen, state);
+    // What others write meanwhile does no harm; the gate keeps away what cuts the file.
+    fe.look_with(node, State::turn_of_write_backs, look, take).await
+}
+
+fn take_seen<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    ctx: &Ctx,
+    request: &Write,
+    (inode, has_privileges): (Inode, bool),
+    state: &mut State,
+) -> Result<Taken, Stop> {
     may_use_inode(fe, ctx, (request.file, &inode), request.open, WRITE)?;
     let offset = match request.offset {
         WriteOffset::At(offset) => offset,
@@ -143,9 +156,10 @@ fn take_now<S: Shards, D: Stripes>(
     }
     let before = state.dirty.cost();
     state.dirty.insert(offset, request.data.clone());
+    state.changes += 1;
     // Rewriting may also take less: the counter wraps back.
     fe.0.dirty_bytes.fetch_add(state.dirty.cost().wrapping_sub(before), Ordering::Relaxed);
-    fe.promise(&mut state);
+    fe.promise(state);
     state.dirty.written = Some(fe.0.clock.now());
     state.change_seen = state.change_seen.max(inode.change) + 1;
     state.dirty_since.get_or_insert_with(|| fe.0.clock.monotonic());

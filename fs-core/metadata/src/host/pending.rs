@@ -193,6 +193,18 @@ impl OrderedMap for Unlocked<'_> {
     }
 }
 
+/// With a transaction for each of these keys that is about to write it.
+#[cfg(test)]
+pub(crate) fn pending_of(writes: &[u8]) -> Pending {
+    let held = |(number, key): (u64, &u8)| {
+        let tx = TxId { executor: 1, epoch: 1, number };
+        let locks = Locks { writes: vec![Bytes::copy_from_slice(&[*key])], ..Locks::default() };
+        let age = Age { born: number, executor: 1, number };
+        (tx, Arc::new(Held { tx, age, coordinator: ShardId(0), round: 0, whole: true, locks }))
+    };
+    Pending { prepared: (0..).zip(writes).map(held).collect(), ..Pending::default() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,7 +60,7 @@ impl<M: Member> Inner<M> {
         while Instant::now() < operation.deadline {
             let manner = if in_vain < MEETINGS { Manner::Waiting } else { Manner::Queueing };
             in_vain += 1;
-            let plan = match self.look(operation, None, manner) {
+            let plan = match self.look(operation, None, manner).await {
                 Ok(Looked::Plan(plan)) => plan,
                 Ok(Looked::Reply(reply)) => return tell(Ok(reply)),
                 Ok(Looked::Again(Some(locked))) => {
@@ -105,30 +105,30 @@ impl<M: Member> Inner<M> {
     }
 
     /// Runs the command over views; as `tx` where that holds something already.
-    fn look(
+    async fn look(
         self: &Arc<Self>,
         operation: &Operation,
         tx: Option<TxId>,
         manner: Manner,
     ) -> Result<Looked, MetadataError> {
-        match self.look_at_unlocked(operation, tx, manner)? {
+        match self.look_at_unlocked(operation, tx, manner).await? {
             // Who holds something already must not lose it to whoever is quicker.
             Looked::Again(Some(locked)) if manner == Manner::Queueing || tx.is_some() => {
-                let plan = self.look_past_locks(operation)?;
+                let plan = self.look_past_locks(operation).await?;
                 Ok(plan.map_or(Looked::Again(Some(locked)), Looked::Plan))
             }
             looked => Ok(looked),
         }
     }
 
-    fn look_at_unlocked(
+    async fn look_at_unlocked(
         self: &Arc<Self>,
         operation: &Operation,
         tx: Option<TxId>,
         manner: Manner,
     ) -> Result<Looked, MetadataError> {
         let views = Views::new(self.clone(), Locking::AllOthers(tx));
-        let Trial { outcome, mut reads, writes } = run(&*self.machine, &views, &operation.command);
+        let Trial { outcome, mut reads, writes } = self.try_out(&views, operation).await;
         if let Err(MapError::Locked(locked)) = outcome {
             return Ok(Looked::Again(Some(locked)));
         }
@@ -136,7 +136,7 @@ impl<M: Member> Inner<M> {
             if manner == Manner::Queueing {
                 reads.unguard();
             }
-            match self.still_peeked(&reads, tx) {
+            match self.still_peeked(&reads, tx).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Looked::Again(None)),
                 Err(MapError::Locked(locked)) => return Ok(Looked::Again(Some(locked))),
@@ -145,7 +145,7 @@ impl<M: Member> Inner<M> {
             return self.plan(operation, reads, &writes).map(Looked::Plan);
         }
         // Nothing is written. Views of several moments may show what never was.
-        match views.hold(reads) {
+        match views.hold(reads).await {
             Ok(true) => outcome.map(Looked::Reply).map_err(unseen),
             Ok(false) => Ok(Looked::Again(None)),
             Err(MapError::Locked(locked)) => Ok(Looked::Again(Some(locked))),
@@ -155,9 +155,9 @@ impl<M: Member> Inner<M> {
 
     /// What the command would write if nobody held anything. It may be wrong: so all that was read is for the
     /// shards to compare, what is under a guard too, and an answer that writes nothing does not count.
-    fn look_past_locks(self: &Arc<Self>, operation: &Operation) -> Result<Option<Plan>, MetadataError> {
+    async fn look_past_locks(self: &Arc<Self>, operation: &Operation) -> Result<Option<Plan>, MetadataError> {
         let views = Views::new(self.clone(), Locking::Nobody);
-        let Trial { outcome, mut reads, writes } = run(&*self.machine, &views, &operation.command);
+        let Trial { outcome, mut reads, writes } = self.try_out(&views, operation).await;
         if outcome.is_err() || writes.is_empty() {
             return Ok(None);
         }
@@ -171,9 +171,26 @@ impl<M: Member> Inner<M> {
 
     /// A guard vouches for what is read after it. A view is of the moment at which its shard was first asked, which may
     /// be before the guard was read: so what it guards is read once more.
-    fn still_peeked(self: &Arc<Self>, reads: &Reads, tx: Option<TxId>) -> Result<bool, MapError> {
+    async fn still_peeked(self: &Arc<Self>, reads: &Reads, tx: Option<TxId>) -> Result<bool, MapError> {
+        if reads.peeks.is_empty() {
+            return Ok(true);
+        }
         let peeks = Reads { peeks: reads.peeks.clone(), ..Reads::default() };
-        peeks.hold_in(&Views::new(self.clone(), Locking::AllOthers(tx)))
+        let views = Views::new(self.clone(), Locking::AllOthers(tx));
+        views.read(|views| peeks.hold_in(views)).await
+    }
+
+    /// Runs the command over views, with all that it reads of them.
+    async fn try_out(&self, views: &Views<M>, operation: &Operation) -> Trial {
+        loop {
+            let trial = run(&*self.machine, views, &operation.command);
+            if trial.outcome != Err(MapError::Absent) {
+                return trial;
+            }
+            if let Err(error) = views.fetch().await {
+                return Trial { outcome: Err(error), ..trial };
+            }
+        }
     }
 
     async fn tell(&self, shard: ShardId, record: Record) -> Result<Answer, MetadataError> {
@@ -210,7 +227,7 @@ impl<M: Member> Inner<M> {
                 AfterPrepare::Look if looks == LOOKS => return End::Again(None),
                 AfterPrepare::Look => {
                     looks += 1;
-                    match self.look(operation, Some(attempt.tx), Manner::Waiting) {
+                    match self.look(operation, Some(attempt.tx), Manner::Waiting).await {
                         Ok(Looked::Plan(plan)) => attempt.look(plan),
                         // It has nothing to write any more: found again without what is held.
                         Ok(Looked::Reply(_)) => return End::Again(None),

@@ -31,13 +31,13 @@ impl Left {
 }
 
 /// Decisions come first: with them most of what is prepared ends.
-fn left<M: Member>(set: &Inner<M>) -> Result<Vec<Left>, MetadataError> {
+async fn left<M: Member>(set: &Inner<M>) -> Result<Vec<Left>, MetadataError> {
     let mut left = Vec::new();
     for (shard, member) in &set.members {
-        let pending = member.board()?.now();
-        left.extend(pending.decided.keys().map(|tx| Left::Decided(*shard, *tx)));
-        let prepared = pending.prepared.values();
-        left.extend(prepared.map(|held| Left::Prepared(*shard, held.tx, held.coordinator)));
+        let under_way = member.under_way().await?;
+        left.extend(under_way.decided.iter().map(|(tx, _)| Left::Decided(*shard, *tx)));
+        let prepared = under_way.prepared.into_iter();
+        left.extend(prepared.map(|(tx, coordinator)| Left::Prepared(*shard, tx, coordinator)));
     }
     left.retain(|left| !set.active.is_under_way(left.tx()));
     left.sort_unstable();
@@ -50,7 +50,7 @@ fn left<M: Member>(set: &Inner<M>) -> Result<Vec<Left>, MetadataError> {
 
 /// Ends all that this executor has left in a former life.
 pub(super) async fn all<M: Member>(set: &Inner<M>) -> Result<(), MetadataError> {
-    for one in left(set)? {
+    for one in left(set).await? {
         if set.active.is_of_this(one.tx()) {
             end(set, one).await?;
         }
@@ -61,9 +61,10 @@ pub(super) async fn all<M: Member>(set: &Inner<M>) -> Result<(), MetadataError> 
 async fn end<M: Member>(set: &Inner<M>, left: Left) -> Result<(), MetadataError> {
     match left {
         Left::Decided(coordinator, tx) => {
-            let pending = set.member(coordinator)?.board()?.now();
-            let Some(decided) = pending.decided.get(&tx).cloned() else { return Ok(()) };
-            if set.finish(tx, &decided.participants, true, 0).await {
+            let under_way = set.member(coordinator)?.under_way().await?;
+            let decided = under_way.decided.into_iter().find(|(known, _)| *known == tx);
+            let Some((_, participants)) = decided else { return Ok(()) };
+            if set.finish(tx, &participants, true, 0).await {
                 tracing::info!(%tx, "a transaction of a former life was finished");
                 set.member(coordinator)?.tell(Record::Forget { tx, floor: 0 }).await?;
             }
@@ -100,7 +101,7 @@ async fn until_nothing_is_left<M: Member>(set: &Inner<M>) {
     let mut pause = PAUSE;
     loop {
         let now = Instant::now();
-        match left(set) {
+        match left(set).await {
             Ok(left) => {
                 seen.retain(|one, _| left.contains(one));
                 for one in left {

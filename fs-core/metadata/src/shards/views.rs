@@ -1,8 +1,9 @@
 //! One map out of the views of all shards.
 
 use super::Inner;
-use crate::{Locking, Member, MetadataError, slot_of, slots_of_range};
+use crate::{Locking, Member, MetadataError, ShardView, slot_of, slots_of_range};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use map::{MapError, OrderedMap, Reads, Visit};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -30,8 +31,10 @@ impl<M: Member> Views<M> {
     ///
     /// # Errors
     /// Those of the shards.
-    pub fn ask_all(&self) -> Result<(), MetadataError> {
-        self.set.members.keys().try_for_each(|shard| self.of(*shard).map(drop))
+    pub async fn ask_all(&self) -> Result<(), MetadataError> {
+        let views: Vec<_> = self.set.members.keys().map(|shard| self.of(*shard)).collect::<Result<_, _>>()?;
+        try_join_all(views.iter().map(|view| view.open())).await?;
+        Ok(())
     }
 
     /// The view of one shard.
@@ -57,9 +60,19 @@ impl<M: Member> Views<M> {
     ///
     /// # Errors
     /// Those of the shards; [`MapError::Locked`] where that cannot be told yet.
-    pub fn hold(&self, mut reads: Reads) -> Result<bool, MapError> {
+    pub async fn hold(&self, reads: Reads) -> Result<bool, MapError> {
+        match self.older(reads) {
+            Some(older) => self.again().read(|later| older.hold_in(later)).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Of `reads`, read from these views, those that must be true later, too, to have been true at one moment: all
+    /// but those of the shard that was asked last. `None` where only one was asked.
+    #[must_use]
+    pub fn older(&self, mut reads: Reads) -> Option<Reads> {
         let asked = self.asked();
-        let Some((last, [_, ..])) = asked.split_last() else { return Ok(true) };
+        let Some((last, [_, ..])) = asked.split_last() else { return None };
         let slots = &self.set.slots;
         let before = |key: &[u8]| slots.shard(slot_of(key)) != *last;
         reads.gets.retain(|key, _| before(key));
@@ -68,7 +81,44 @@ impl<M: Member> Views<M> {
             Some((a, b)) => slots.shard_of_all(a, b) != Some(*last),
             None => false,
         });
-        reads.hold_in(&Views::new(self.set.clone(), self.locking))
+        Some(reads)
+    }
+
+    /// Views like these of a later moment.
+    #[must_use]
+    pub fn again(&self) -> Views<M> {
+        Views::new(self.set.clone(), self.locking)
+    }
+
+    /// Reads until nothing of what is read has to be fetched any more.
+    ///
+    /// # Errors
+    /// Those of `read`, and of fetching.
+    pub async fn read<T>(&self, read: impl Fn(&Self) -> Result<T, MapError>) -> Result<T, MapError> {
+        loop {
+            match read(self) {
+                Err(MapError::Absent) => self.fetch().await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Lets go of what was fetched: for who goes through much, and does not come back.
+    pub fn forget(&self) {
+        self.opened.lock().iter().for_each(|(_, view)| view.forget());
+    }
+
+    /// Fetches what was read in vain, with [`MapError::Absent`].
+    ///
+    /// # Errors
+    /// Those of the shards.
+    pub async fn fetch(&self) -> Result<(), MapError> {
+        let opened: Vec<_> = self.opened.lock().iter().map(|(_, view)| view.clone()).collect();
+        let fetched = try_join_all(opened.iter().map(|view| view.fetch())).await?;
+        if fetched.contains(&true) {
+            return Ok(());
+        }
+        Err(MapError::Broken("nothing is missing, and something is".to_owned()))
     }
 
     /// The parts of a range, in order, each with its shard.

@@ -6,7 +6,10 @@ use env::sim::SimClock;
 use env::{Random, SeededRandom};
 use map::{Machine, MapError, OrderedMap, OrderedMapMut};
 use metadata::sim::{MemoryShard, MemoryView};
-use metadata::{Answer, Board, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig};
+use metadata::{
+    Answer, Anywhere, Board, Locking, Member, MetadataError, Record, ShardSet, ShardSetConfig, TxId, UnderWay,
+};
+
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -194,8 +197,19 @@ impl Member for Rough {
         self.shard.view(locking)
     }
 
-    fn board(&self) -> Result<Arc<Board>, MetadataError> {
-        self.board.clone().map_or_else(|| self.shard.board(), Ok)
+    async fn under_way(&self) -> Result<UnderWay, MetadataError> {
+        Ok(self.shown().under_way())
+    }
+
+    async fn ended(&self, tx: TxId) -> Result<(), MetadataError> {
+        self.shown().until_ended(tx).await;
+        Ok(())
+    }
+}
+
+impl Rough {
+    fn shown(&self) -> Arc<Board> {
+        self.board.clone().unwrap_or_else(|| self.shard.board())
     }
 }
 
@@ -205,6 +219,8 @@ pub(crate) struct Site {
     pub(crate) members: Vec<Rough>,
     pub(crate) sky: Arc<Sky>,
     epoch: u32,
+    /// Whether executors have the shards behind a fabric.
+    far: bool,
 }
 
 impl Site {
@@ -215,14 +231,33 @@ impl Site {
             let shard = MemoryShard::new(*shard, slots.clone(), Arc::new(Ledger)).unwrap();
             Rough { shard, sky: sky.clone(), board: None, slow: Duration::ZERO }
         };
-        Site { members: slots.shards().iter().map(member).collect(), slots, sky, epoch: 0 }
+        Site { members: slots.shards().iter().map(member).collect(), slots, sky, epoch: 0, far: false }
     }
 
-    pub(crate) fn config(&mut self) -> ShardSetConfig<Rough> {
+    /// The same with the shards behind a fabric.
+    pub(crate) fn far(self) -> Site {
+        Site { far: true, ..self }
+    }
+
+    fn seated(&self, member: Rough) -> Anywhere<Rough> {
+        if !self.far {
+            return Anywhere::Here(member);
+        }
+        let sky = self.sky.clone();
+        let wait = move || Duration::from_micros(sky.random.next() % 300);
+        Anywhere::There(metadata::sim::far_away(member, wait))
+    }
+
+    pub(crate) fn config(&mut self) -> ShardSetConfig<Anywhere<Rough>> {
         self.epoch += 1;
         ShardSetConfig {
             slots: self.slots.clone(),
-            members: self.slots.shards().into_iter().zip(self.members.iter().cloned()).collect(),
+            members: self
+                .slots
+                .shards()
+                .into_iter()
+                .zip(self.members.iter().cloned().map(|member| self.seated(member)))
+                .collect(),
             machine: Arc::new(Ledger),
             executor: 1,
             epoch: self.epoch,
@@ -231,7 +266,7 @@ impl Site {
     }
 
     /// An executor's next life; the former must have ended. Tries until the shards answer.
-    pub(crate) async fn open(&mut self, asks: bool) -> ShardSet<Rough> {
+    pub(crate) async fn open(&mut self, asks: bool) -> ShardSet<Anywhere<Rough>> {
         loop {
             let (config, random) = (self.config(), SeededRandom::new(u64::from(self.epoch)));
             let opened = if asks {
@@ -248,9 +283,10 @@ impl Site {
     }
 
     /// Another executor beside the one of this site, who is always so late to see that something is free.
-    pub(crate) async fn open_late(&self, by: Duration) -> ShardSet<Rough> {
-        let late =
-            |member: &Rough| Rough { board: Some(member.shard.board_of_the_late(by)), ..member.clone() };
+    pub(crate) async fn open_late(&self, by: Duration) -> ShardSet<Anywhere<Rough>> {
+        let late = |member: &Rough| {
+            self.seated(Rough { board: Some(member.shard.board_of_the_late(by)), ..member.clone() })
+        };
         let config = ShardSetConfig {
             slots: self.slots.clone(),
             members: self.slots.shards().into_iter().zip(self.members.iter().map(late)).collect(),
@@ -275,7 +311,7 @@ impl Site {
 
     pub(crate) fn nothing_is_left(&self) {
         for member in &self.members {
-            let pending = member.shard.board().unwrap().now();
+            let pending = member.shard.board().now();
             assert!(pending.is_empty(), "{pending:?}");
             member.shard.restart().unwrap();
         }

@@ -5,7 +5,7 @@ mod ledger;
 
 use env::{Random, SeededRandom};
 use ledger::{Account, Command, Rough, Site, Trouble, reply};
-use metadata::{Locking, MetadataError, ShardSet};
+use metadata::{Anywhere, Locking, MetadataError, ShardSet};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +22,15 @@ const ACCOUNTS: [Account; 6] = [
 ];
 const START: i64 = 100;
 
-type Current = Arc<RwLock<ShardSet<Rough>>>;
+type Set = ShardSet<Anywhere<Rough>>;
+type Current = Arc<RwLock<Set>>;
 
 async fn submit(current: &Current, command: &Command, crosses: bool) -> Result<i64, MetadataError> {
     let set = current.read().clone();
     set.submit(command.home(), command.encode(), crosses).await.map(|bytes| reply(&bytes))
 }
 
-async fn mint(site: &mut Site) -> ShardSet<Rough> {
+async fn mint(site: &mut Site) -> Set {
     let set = site.open(true).await;
     for account in ACCOUNTS {
         let command = Command::Mint { account, amount: START };
@@ -90,7 +91,10 @@ async fn auditor(current: Current, sums: u64) -> Result<(), String> {
 
 /// The executor ends in the middle of everything a few times, and the clients go on with its next life.
 async fn run(seed: u64, trouble: Trouble, lives: u32, asks: bool) -> Result<(), String> {
-    let mut site = Site::new(4, seed, Trouble::default());
+    run_at(Site::new(4, seed, Trouble::default()), seed, trouble, lives, asks).await
+}
+
+async fn run_at(mut site: Site, seed: u64, trouble: Trouble, lives: u32, asks: bool) -> Result<(), String> {
     let current = Arc::new(RwLock::new(mint(&mut site).await));
     *site.sky.trouble.lock() = trouble;
     let clients: Vec<_> = (0..5).map(|n| tokio::spawn(client(current.clone(), n, seed, 12))).collect();
@@ -144,6 +148,16 @@ async fn also_when_executors_end_anywhere() {
     let trouble = Trouble { lost: 2, late: 5, doubled: 5, unheard: 2 };
     for seed in 200..300 {
         run(seed, if seed % 2 == 0 { trouble } else { Trouble::default() }, 4, true).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn also_when_the_shards_are_behind_a_fabric() {
+    let trouble = Trouble { lost: 2, late: 5, doubled: 5, unheard: 2 };
+    for seed in 300..380 {
+        let site = Site::new(4, seed, Trouble::default()).far();
+        let (trouble, lives) = if seed % 2 == 0 { (trouble, 4) } else { (Trouble::default(), 1) };
+        run_at(site, seed, trouble, lives, true).await.unwrap();
     }
 }
 
@@ -252,7 +266,7 @@ async fn views_show_one_moment_or_say_that_they_do_not() {
             }
             tokio::task::yield_now().await;
         }
-        match views.hold(recorder.into_reads()) {
+        match views.hold(recorder.into_reads()).await {
             Ok(true) if !locked => {
                 assert_eq!(sum, START * ACCOUNTS.len() as i64);
                 good += 1;
@@ -263,7 +277,8 @@ async fn views_show_one_moment_or_say_that_they_do_not() {
     }
     assert!(good > 5 && torn > 5, "{good} moments, {torn} others");
     let set = current.read().clone();
-    let still = set.still_view().await.unwrap();
+    let still = set.still(|| Ok(set.view(Locking::Nobody))).await.unwrap();
+    still.ask_all().await.unwrap();
     assert_eq!(still.asked().len(), 4);
     site.nothing_is_left();
 }

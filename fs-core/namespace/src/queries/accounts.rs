@@ -4,7 +4,6 @@ use super::Answer;
 use crate::keys::{self, kind};
 use crate::records::{Account, Counters, Inode, Record, Stripe, Unfolded};
 use map::{MapError, OrderedMap};
-use std::collections::BTreeMap;
 use types::{FsId, Slot, StripeId};
 
 /// The account of a slot, over all its filesystems.
@@ -21,20 +20,26 @@ pub fn of_slot(map: &dyn OrderedMap, slot: Slot) -> Answer<Account> {
     Ok(sum)
 }
 
-/// The accounts of all slots that have one, over all their filesystems, in order.
+/// Some of many, and where to go on; nowhere at the end.
+pub type Page<T> = (Vec<T>, Option<Slot>);
+
+/// The accounts of up to `most` slots from `from` on, over all their filesystems, in order, and where to go on.
 ///
 /// # Errors
 /// Those of the map.
-pub fn of_all_slots(map: &dyn OrderedMap, visit: &mut dyn FnMut(Slot, Account)) -> Answer<()> {
-    let mut next = used_slot(map, Slot(0))?;
-    while let Some(slot) = next {
+pub fn of_slots(map: &dyn OrderedMap, from: Slot, most: usize) -> Answer<Page<(Slot, Account)>> {
+    let (mut found, mut next) = (Vec::new(), Some(from));
+    for _ in 0..most {
+        let Some(slot) = next.map_or(Ok(None), |next| used_slot(map, next))? else {
+            return Ok((found, None));
+        };
         let account = of_slot(map, slot)?;
         if account != Account::default() {
-            visit(slot, account);
+            found.push((slot, account));
         }
-        next = after(map, slot)?;
+        next = slot.0.checked_add(1).map(Slot);
     }
-    Ok(())
+    Ok((found, next))
 }
 
 /// The first slot from `from` on that has any record at all.
@@ -45,30 +50,28 @@ pub fn used_slot(map: &dyn OrderedMap, from: Slot) -> Answer<Option<Slot>> {
     Ok(super::pending::used_slot(map, from)?)
 }
 
-/// The inodes of every filesystem, and what they take.
+/// A filesystem, inodes of it, and what they take.
+pub type Part = (FsId, u64, Account);
+
+/// What filesystems have in up to `most` slots from `from` on, and where to go on.
 ///
 /// # Errors
 /// Those of the map.
-pub fn of_filesystems(map: &dyn OrderedMap) -> Answer<BTreeMap<FsId, (u64, Account)>> {
-    let mut sums: BTreeMap<FsId, (u64, Account)> = BTreeMap::new();
-    let mut next = used_slot(map, Slot(0))?;
-    while let Some(slot) = next {
+pub fn of_filesystems(map: &dyn OrderedMap, from: Slot, most: usize) -> Answer<Page<Part>> {
+    let (mut found, mut next) = (Vec::new(), Some(from));
+    for _ in 0..most {
+        let Some(slot) = next.map_or(Ok(None), |next| used_slot(map, next))? else {
+            return Ok((found, None));
+        };
         for fs in filesystems_in(map, slot)? {
-            let (inodes, sum) = sums.entry(fs).or_default();
-            if let Some(value) = map.get(&keys::counters(fs, slot))? {
-                *inodes = inodes.saturating_add(Counters::decode(&value)?.inodes);
-            }
-            if let Some(value) = map.get(&keys::account(fs, slot))? {
-                *sum = sum.plus(&Account::decode(&value)?);
-            }
+            let counters = map.get(&keys::counters(fs, slot))?.map(|value| Counters::decode(&value));
+            let account = map.get(&keys::account(fs, slot))?.map(|value| Account::decode(&value));
+            let inodes = counters.transpose()?.map_or(0, |counters| counters.inodes);
+            found.push((fs, inodes, account.transpose()?.unwrap_or_default()));
         }
-        next = after(map, slot)?;
+        next = slot.0.checked_add(1).map(Slot);
     }
-    Ok(sums)
-}
-
-fn after(map: &dyn OrderedMap, slot: Slot) -> Answer<Option<Slot>> {
-    slot.0.checked_add(1).map_or(Ok(None), |next| used_slot(map, Slot(next)))
+    Ok((found, next))
 }
 
 /// The filesystems that have anything in a slot.
@@ -130,6 +133,7 @@ pub struct Difference {
 }
 
 /// Counts a slot again, some keys at a time, all of them in one view.
+#[derive(Clone)]
 pub struct Recount {
     slot: Slot,
     from: Vec<u8>,
@@ -306,11 +310,13 @@ mod tests {
             assert_eq!(recount(&map, limit), [], "{limit}");
         }
         assert_eq!(of_slot(&map, SLOT).unwrap(), account.plus(&account));
-        let mut all = Vec::new();
-        of_all_slots(&map, &mut |slot, account| all.push((slot, account))).unwrap();
-        assert_eq!(all, [(Slot(5), account), (SLOT, account.plus(&account))]);
-        let sums: Vec<_> = of_filesystems(&map).unwrap().into_iter().collect();
-        assert_eq!(sums, [(FsId(3), (0, account.plus(&account))), (FsId(u32::MAX), (0, account))]);
+        let all = [(Slot(5), account), (SLOT, account.plus(&account))];
+        assert_eq!(of_slots(&map, Slot(0), 9).unwrap(), (all.to_vec(), None));
+        assert_eq!(of_slots(&map, Slot(0), 1).unwrap(), (vec![all[0]], Some(Slot(6))));
+        assert_eq!(of_slots(&map, Slot(6), 1).unwrap().0, [all[1]]);
+        let parts = [(FsId(3), 0, account), (FsId(3), 0, account), (FsId(u32::MAX), 0, account)];
+        assert_eq!(of_filesystems(&map, Slot(0), 9).unwrap(), (parts.to_vec(), None));
+        assert_eq!(of_filesystems(&map, Slot(0), 1).unwrap(), (vec![parts[0]], Some(Slot(6))));
         map.put(&keys::account(FsId(u32::MAX), SLOT), Account { used: 1, ..account }.encode());
         for limit in [1, 2, 1000] {
             let found = recount(&map, limit);

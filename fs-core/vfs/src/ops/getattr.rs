@@ -1,6 +1,7 @@
 //! Reading attributes.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use types::{Attr, FileId};
 
 /// Needs no right.
@@ -15,4 +16,6 @@ pub struct GetAttr {
 pub struct GetAttrReply {
     /// The attributes.
     pub attr: Attr,
+    /// For how long from the request on nobody changes them without this being told before ([`crate::Vfs::listen`]).
+    pub trust: Duration,
 }

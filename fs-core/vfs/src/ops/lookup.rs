@@ -1,6 +1,7 @@
 //! Finding an entry by name.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use types::{Attr, FileId, Name};
 
 /// Needs the right to search `dir`. Symbolic links are not followed.
@@ -24,4 +25,6 @@ pub struct LookupParent {
 pub struct LookupReply {
     /// The inode, with its identity in [`Attr::file`].
     pub attr: Attr,
+    /// For how long from the request on nobody changes them without this being told before ([`crate::Vfs::listen`]).
+    pub trust: Duration,
 }

@@ -2,20 +2,22 @@
 
 use crate::head::Head;
 use fuser::{AccessFlags, FileHandle, INodeNo, ReplyAttr, ReplyEmpty, ReplyStatfs, Request};
+use std::time::Duration;
 use types::limits::NAME_BYTES_MAX;
 use types::{AccessMask, Attr, FsError, SetAttr};
-use vfs::{Access, GetAttr, OpenId, SetAttrOf, StatFs, Vfs};
+use vfs::{Access, GetAttr, GetAttrReply, OpenId, SetAttrOf, StatFs, Vfs};
 
 /// Unit of the block counts of statfs(2).
 const STATFS_UNIT: u32 = 4096;
 
 impl<V: Vfs> Head<V> {
-    fn attr(&self) -> impl FnOnce(ReplyAttr, Attr) + Send + 'static {
+    fn attr(&self) -> impl FnOnce(ReplyAttr, (Attr, Duration)) + Send + 'static {
         let (numbers, timeout) = (self.numbers, self.options.attr_timeout);
-        let pages = self.pages.clone();
-        move |reply, attr| {
+        let (pages, trusted) = (self.pages.clone(), self.trusted.clone());
+        move |reply, (attr, trust)| {
             pages.told(&attr);
-            reply.attr(&timeout, &numbers.attr(&attr));
+            let trust = trusted.for_how_long(attr.file, trust);
+            reply.attr(&timeout.max(trust), &numbers.attr(&attr));
         }
     }
 }
@@ -28,12 +30,14 @@ pub(crate) fn getattr<V: Vfs>(head: &Head<V>, request: &Request, ino: INodeNo, r
         reply,
         |vfs| {
             Ok(async move {
-                let attr = match vfs.getattr(&ctx, GetAttr { file }).await {
-                    Err(FsError::Stale) => return gone.attr(file).ok_or(FsError::Stale),
-                    reply => reply?.attr,
+                let GetAttrReply { attr, trust } = match vfs.getattr(&ctx, GetAttr { file }).await {
+                    Err(FsError::Stale) => {
+                        return gone.attr(file).map(|attr| (attr, Duration::ZERO)).ok_or(FsError::Stale);
+                    }
+                    reply => reply?,
                 };
                 pages.asked(&attr).await;
-                Ok(attr)
+                Ok((attr, trust))
             })
         },
         head.attr(),
@@ -55,7 +59,7 @@ pub(crate) fn setattr<V: Vfs>(
     head.serve(
         request.pid(),
         reply,
-        |vfs| Ok(async move { Ok(vfs.setattr(&ctx, wanted).await?.attr) }),
+        |vfs| Ok(async move { Ok((vfs.setattr(&ctx, wanted).await?.attr, Duration::ZERO)) }),
         head.attr(),
     );
 }

@@ -7,18 +7,28 @@ use fuser::{Generation, INodeNo, RenameFlags, ReplyData, ReplyEmpty, ReplyEntry,
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 use types::{Attr, SetAttr};
-use vfs::{Link, Lookup, Mkdir, Mknod, ReadLink, Rename, RenameHow, Rmdir, Symlink, Unlink, Vfs};
+use vfs::{
+    Link, Lookup, LookupReply, Mkdir, Mknod, ReadLink, Rename, RenameHow, Rmdir, Symlink, Unlink, Vfs,
+};
 
 impl<V: Vfs> Head<V> {
     /// Tells the kernel of an entry.
     fn entry(&self) -> impl FnOnce(ReplyEntry, Attr) + Send + 'static {
-        let (numbers, entry, attr) = (self.numbers, self.options.entry_timeout, self.options.attr_timeout);
-        let pages = self.pages.clone();
+        let entry = self.trusted_entry();
+        move |reply, found| entry(reply, LookupReply { attr: found, trust: Duration::ZERO })
+    }
+
+    /// The same, and how long its attributes may be trusted.
+    fn trusted_entry(&self) -> impl FnOnce(ReplyEntry, LookupReply) + Send + 'static {
+        let (numbers, entry, timeout) = (self.numbers, self.options.entry_timeout, self.options.attr_timeout);
+        let (pages, trusted) = (self.pages.clone(), self.trusted.clone());
         // Inode numbers are never reused, so that one generation is enough.
-        move |reply, found| {
-            pages.told(&found);
-            reply.entry_with_ttls(&attr, &entry, &numbers.attr(&found), Generation(0));
+        move |reply, LookupReply { attr, trust }| {
+            pages.told(&attr);
+            let trust = trusted.for_how_long(attr.file, trust);
+            reply.entry_with_ttls(&timeout.max(trust), &entry, &numbers.attr(&attr), Generation(0));
         }
     }
 }
@@ -36,9 +46,9 @@ pub(crate) fn lookup<V: Vfs>(
         reply,
         |vfs| {
             let request = Lookup { dir, name: name(text)? };
-            Ok(async move { Ok(vfs.lookup(&ctx, request).await?.attr) })
+            Ok(async move { vfs.lookup(&ctx, request).await })
         },
-        head.entry(),
+        head.trusted_entry(),
     );
 }
 

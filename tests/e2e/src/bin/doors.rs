@@ -27,6 +27,9 @@ struct Arguments {
     /// Flags of plexusd
     #[arg(long, default_value = "--drive-size 2G", allow_hyphen_values = true)]
     flags: String,
+    /// Further lines of its configuration
+    #[arg(long, default_value = "")]
+    configuration: String,
     /// Steps that a failure shows
     #[arg(long, default_value_t = 50)]
     shown: usize,
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     for seed in arguments.seed..arguments.seed + arguments.seeds {
         let mut doors = Doors::plexus(seed, arguments.steps);
         doors.options.flags = arguments.flags.split_whitespace().map(str::to_owned).collect();
+        doors.options.configuration += &format!("\n{}", arguments.configuration);
         doors.replayed.clone_from(&replayed);
         doors.shown = arguments.shown;
         doors.shrinks = arguments.shrink;

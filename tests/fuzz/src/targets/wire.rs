@@ -70,7 +70,8 @@ pub(crate) fn fabric_seeds() -> Vec<Vec<u8>> {
     // The second of the questions: see the wire module of `remote`.
     let ask = postcard::to_extend(&(ctx, request), vec![1]).unwrap_or_default();
     let mut frame = b"PLXF".to_vec();
-    frame.extend([1, 0, 4, 0]);
+    // The version, the kind of a request.
+    frame.extend([2, 0, 4, 0]);
     frame.extend(7_u64.to_le_bytes());
     frame.extend((ask.len() as u32).to_le_bytes());
     frame.extend([4, 0, 0, 0, 0, 0, 0, 0]);

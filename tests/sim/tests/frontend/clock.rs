@@ -49,7 +49,7 @@ async fn a_clock_that_jumps_changes_times_and_nothing_else() {
         refused(lock(&real, ClientId(6), held, false).await, FsError::LockConflict);
         // What is small is folded when it has been quiet for a while, wherever the clock is.
         tokio::time::sleep(rig.options.fold_age * 3).await;
-        assert_eq!(real.taken().unwrap().unfolded, 0, "jump {jump}");
+        assert_eq!(real.taken().await.unwrap().unfolded, 0, "jump {jump}");
 
         // The time of grace is as long as ever.
         drop(real);

@@ -131,7 +131,10 @@ fn some_op(random: &SeededRandom, known: &Known) -> Op {
 
 /// Tasks with one request after the other, each sent again until it is answered.
 async fn history(seed: u64, tasks: u32, ops: u64, weather: Weather, mishaps: u64) {
-    let mut rig = Rig::of_seed(seed | 1, 4096, &weather);
+    history_in(Rig::of_seed(seed | 1, 4096, &weather), seed, tasks, ops, weather, mishaps).await;
+}
+
+async fn history_in(mut rig: Rig, seed: u64, tasks: u32, ops: u64, weather: Weather, mishaps: u64) {
     let (real, top) = rig.start().await;
     let mut dirs = vec![top];
     for text in DIRS {
@@ -184,6 +187,16 @@ async fn answers_are_those_of_some_order() {
 async fn also_when_shards_do_not_answer_and_requests_are_sent_again() {
     for seed in 1000..1100 {
         history(seed, 3, 5, Weather::delaying(seed, 40), 8).await;
+    }
+}
+
+/// The frontend has no shard in its own process: what it reads of them it fetches, message by message.
+#[tokio::test(start_paused = true)]
+async fn also_when_shards_are_far_away() {
+    for seed in 2000..2120 {
+        let (weather, mishaps) = (Weather::delaying(seed, 40), if seed % 3 == 0 { 8 } else { 0 });
+        let rig = Rig::of_seed(seed | 1, 4096, &weather).far(seed);
+        history_in(rig, seed, 4, 5, weather, mishaps).await;
     }
 }
 

@@ -26,14 +26,14 @@ async fn a_log_of_small_writes_becomes_a_few_extents() {
     let data = appended(&real, log, 3000, 100).await;
     let before = attr(&real, log).await.unwrap();
     // What fits an inode goes there; all else waits.
-    assert_eq!(real.taken().unwrap().unfolded, 300_000);
+    assert_eq!(real.taken().await.unwrap().unfolded, 300_000);
     assert_eq!(rig.stripes.count(), 0);
     rig.audit_of(&real).await;
     real.fold(Duration::ZERO).await.unwrap();
     rig.audit_of(&real).await;
     assert_eq!(attr(&real, log).await.unwrap(), before);
     assert!(read(&real, log, 0, 1 << 20).await == data[..]);
-    let left = real.taken().unwrap().unfolded;
+    let left = real.taken().await.unwrap().unfolded;
     assert!(left < 4096, "{left} bytes are left");
     assert!((5..=6).contains(&rig.stripes.count()), "{:?}", rig.stripes.ids());
     assert_eq!(real.background().folded, 300_000 - left);
@@ -63,7 +63,7 @@ async fn many_files_share_a_stripe() {
     assert_eq!(rig.stripes.count(), 0, "they have just changed");
     tokio::time::sleep(rig.options.fold_age * 2).await;
     assert_eq!(rig.stripes.count(), 1);
-    assert_eq!(real.taken().unwrap().unfolded, 0);
+    assert_eq!(real.taken().await.unwrap().unfolded, 0);
     for (one, data) in &files {
         assert!(read(&real, *one, 0, 1 << 20).await == data[..]);
     }
@@ -73,7 +73,7 @@ async fn many_files_share_a_stripe() {
         unlink(&real, dir, &format!("f{i}")).await.unwrap();
     }
     let dead: usize = files[1..].iter().map(|(_, data)| data.len()).sum();
-    assert_eq!(real.taken().unwrap().dead, dead as u64);
+    assert_eq!(real.taken().await.unwrap().dead, dead as u64);
     assert!(read(&real, files[0].0, 0, 1 << 20).await == files[0].1[..]);
     clear(&real, top).await;
     rig.must_be_empty().await;
@@ -102,7 +102,7 @@ async fn what_is_written_all_the_time_is_folded_only_when_much_of_it_waits() {
         commit(&real, log).await.unwrap();
         at += 8000;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(real.taken().unwrap().unfolded < 150_000);
+        assert!(real.taken().await.unwrap().unfolded < 150_000);
     }
     assert!(real.background().folded > 600_000);
     rig.audit_of(&real).await;
@@ -118,14 +118,14 @@ async fn a_full_drive_leaves_small_writes_where_they_are() {
     write(&real, big, 0, &[1; 90_000]).await.unwrap();
     commit(&real, big).await.unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(real.taken().unwrap().unfolded, 48_000);
+    assert_eq!(real.taken().await.unwrap().unfolded, 48_000);
     assert!(read(&real, small, 0, 1 << 20).await == data[..]);
     rig.audit_of(&real).await;
     // Pieces of what is free: shorter stripes.
     truncate(&real, big, 0).await.unwrap();
     rig.stripes.narrow(20_000);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(real.taken().unwrap().unfolded, 0);
+    assert_eq!(real.taken().await.unwrap().unfolded, 0);
     assert!(rig.stripes.ids().values().all(|&length| length <= 20_000));
     assert!(read(&real, small, 0, 1 << 20).await == data[..]);
     clear(&real, top).await;

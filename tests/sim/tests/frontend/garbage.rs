@@ -22,7 +22,7 @@ async fn much_garbage_goes_fast_and_is_counted_to_the_last_byte() {
         commit(&real, big).await.unwrap();
     }
     assert_eq!(rig.stripes.count(), STRIPES);
-    let live = real.taken().unwrap().live;
+    let live = real.taken().await.unwrap().live;
     assert_eq!(live, STRIPES as u64 * 8192);
     unlink(&real, top, "big").await.unwrap();
     let start = tokio::time::Instant::now();
@@ -139,7 +139,7 @@ async fn what_cannot_be_freed_is_tried_again_and_stands_in_nobodys_way() {
     weather.set(Mishap::Free, 50);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(rig.stripes.count(), 0);
-    assert_eq!(real.taken().unwrap().garbage, 0);
+    assert_eq!(real.taken().await.unwrap().garbage, 0);
 
     // Nothing can be freed for a long time, and then everything soon.
     weather.set(Mishap::Free, 100);
@@ -147,7 +147,7 @@ async fn what_cannot_be_freed_is_tried_again_and_stands_in_nobodys_way() {
     unlink(&real, top, "all").await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(rig.stripes.count(), 400);
-    assert_eq!(real.taken().unwrap().garbage, 400 * 8192);
+    assert_eq!(real.taken().await.unwrap().garbage, 400 * 8192);
     weather.set(Mishap::Free, 0);
     tokio::time::sleep(Duration::from_secs(40)).await;
     rig.must_be_empty().await;

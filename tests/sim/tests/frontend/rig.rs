@@ -9,14 +9,14 @@ use namespace::queries::accounts;
 use namespace::records::Account;
 use sim::audit::{Audit, audit};
 use sim::checked::checked_shards;
-use sim::parts::{Life, MemoryShards, MemoryStripes, WeatheredShard};
+use sim::parts::{Life, MemoryShards, MemoryStripes, SimShard};
 use sim::weather::Weather;
 use std::sync::Arc;
 use std::time::Duration;
 use types::{Attr, Cred, FileId, FsError, Mode, Name, SetAttr};
 use vfs::*;
 
-pub(crate) type Real = Frontend<ShardSet<WeatheredShard>, MemoryStripes>;
+pub(crate) type Real = Frontend<ShardSet<SimShard>, MemoryStripes>;
 
 /// What outlives a frontend.
 pub(crate) struct Rig {
@@ -43,14 +43,22 @@ impl Rig {
     }
 
     pub(crate) fn of_shards(shards: u16, stripe_bytes: usize, weather: &Weather) -> Rig {
+        let near = MemoryShards::new(shards, weather).unwrap();
+        // All of these tests can be run with shards that are far away.
+        let shards = if std::env::var_os("PLEXUS_SIM_FAR").is_some() { near.far(1) } else { near };
         Rig {
-            shards: MemoryShards::new(shards, weather).unwrap(),
+            shards,
             stripes: MemoryStripes::new(stripe_bytes).in_weather(weather),
             options: Options { grace: Duration::from_secs(5), ..Options::default() },
             clock: Arc::new(SimClock::new()),
             life: Life::default(),
             lives: 0,
         }
+    }
+
+    /// The same with shards behind a fabric.
+    pub(crate) fn far(self, seed: u64) -> Rig {
+        Rig { shards: self.shards.far(seed), ..self }
     }
 
     /// A frontend; a second one is a life after a crash of the first.
@@ -98,17 +106,18 @@ impl Rig {
         let expected = || {
             let mut all = Account::default();
             let map = self.shards.as_they_are().unwrap();
-            accounts::of_all_slots(&map, &mut |_, account| all = all.plus(&account)).unwrap();
+            let (slots, _) = accounts::of_slots(&map, types::Slot(0), usize::MAX).unwrap();
+            slots.iter().for_each(|(_, account)| all = all.plus(account));
             let dead = all.data - all.live;
             Taken { live: all.stored, dead, garbage: all.garbage_stored, unfolded: all.unfolded_bytes }
         };
         for _ in 0..20 {
-            if real.taken().unwrap() == expected() {
+            if real.taken().await.unwrap() == expected() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(real.taken().unwrap(), expected());
+        assert_eq!(real.taken().await.unwrap(), expected());
     }
 
     /// Everything small goes into stripes as soon as it is there.

@@ -219,7 +219,7 @@ impl Site {
         let options = self.options.clone();
         let files = match self.bug {
             Some(Bug::Reclamation) => {
-                frontend::sim::start_freeing_early(shards.clone(), plane, options, clock, &*random)
+                frontend::sim::start_freeing_early(shards.clone(), plane, options, clock, &*random).await
             }
             _ => Frontend::start(shards.clone(), plane, options, clock, &*random).await,
         };
@@ -312,10 +312,10 @@ impl Core {
     }
 
     /// Every stripe that files need.
-    fn live_stripes(&self) -> Result<Vec<(FsId, PlacedStripe)>, FsError> {
+    async fn live_stripes(&self) -> Result<Vec<(FsId, PlacedStripe)>, FsError> {
         let mut all = Vec::new();
-        for (_, fs) in self.files.filesystems()? {
-            let found = self.files.live_stripes(fs, StripeId(0), usize::MAX)?;
+        for (_, fs) in self.files.filesystems().await? {
+            let found = self.files.live_stripes(fs, StripeId(0), usize::MAX).await?;
             all.extend(found.into_iter().map(|stripe| (fs, stripe)));
         }
         Ok(all)
@@ -326,15 +326,17 @@ impl Core {
         let filling = filling(&self.map.lock());
         self.files.flush_all().await?;
         let mut whole = true;
-        for (fs, stripe) in self.live_stripes()? {
+        for (fs, stripe) in self.live_stripes().await? {
             let place = stripe_place(stripe).unwrap();
             match self.store.repair(&place).await {
-                Ok(report) if self.files.knows_stripe(fs, stripe.stripe)? => whole &= report.away.is_empty(),
+                Ok(report) if self.files.knows_stripe(fs, stripe.stripe).await? => {
+                    whole &= report.away.is_empty()
+                }
                 // Freed while it was repaired, and partly made again.
                 Ok(_) => drop(self.store.free(&place).await),
                 Err(error) => {
                     let lost = matches!(error, DataError::Lost(_));
-                    assert!(!lost || !self.files.knows_stripe(fs, stripe.stripe)?, "{error}");
+                    assert!(!lost || !self.files.knows_stripe(fs, stripe.stripe).await?, "{error}");
                     whole = false;
                 }
             }
@@ -356,9 +358,19 @@ impl Core {
         }
     }
 
+    async fn still(&self) -> Result<metadata::Views<Shard>, MetadataError> {
+        let open = || {
+            let views = self.shards.view(Locking::Nobody);
+            // In this process a view is opened by asking for it.
+            self.shards.members().try_for_each(|(id, _)| views.of(id).map(drop))?;
+            Ok(views)
+        };
+        self.shards.still(open).await
+    }
+
     async fn checked(&self) -> Result<(), MapError> {
         let away = |error: MetadataError| MapError::Away(error.to_string());
-        let views = self.shards.still_view().await.map_err(away)?;
+        let views = self.still().await.map_err(away)?;
         let findings = sim::audit::audit(&views)?;
         assert!(findings.is_empty(), "{}", findings.join("\n"));
         let stored = |(id, shard): (ShardId, &Shard)| {
@@ -388,7 +400,7 @@ impl Core {
 
     /// When nothing is left of what was removed: what remains beside the root.
     pub(crate) async fn left(&self) -> Vec<String> {
-        let views = self.shards.still_view().await.unwrap();
+        let views = self.still().await.unwrap();
         let records = sim::audit::Audit::read(&views).unwrap().remains();
         let mut left: Vec<String> = records.iter().map(|(what, count)| format!("{count} {what}")).collect();
         for (id, store) in &self.chunks {

@@ -119,7 +119,9 @@ impl Bench {
     }
 
     fn account(&self) -> Account {
-        accounts::of_filesystems(&self.map).unwrap()[&FS].1
+        let (all, _) = accounts::of_filesystems(&self.map, Slot(0), usize::MAX).unwrap();
+        let of_fs = all.iter().filter(|(fs, ..)| *fs == FS);
+        of_fs.fold(Account::default(), |sum, (_, _, account)| sum.plus(account))
     }
 
     fn in_order(&self) {

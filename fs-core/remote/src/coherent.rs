@@ -1,0 +1,232 @@
+//! What mounts may trust of the attributes that they have heard: everything that changes a file goes through here,
+//! and first has all others told that trust it.
+
+use crate::touches::{Place, Touches};
+use locking::{Change, LeaseId, Leases, Mark};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use types::{Cred, FileId};
+use vfs::*;
+
+/// How long a mount may trust, from when it has asked.
+pub(crate) const TRUST: Duration = Duration::from_secs(1);
+/// How long a mount that does not answer is waited for, from when it was answered: it trusts no more then.
+const TERM: Duration = Duration::from_secs(3);
+/// Changes that are told at once, at most.
+const TOLD_MAX: usize = 4096;
+
+/// A file that is about to change, and the lease that ends with saying so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) file: FileId,
+    lease: u64,
+}
+
+/// The contract over `V`, with leases for clients that listen.
+pub struct Coherent<V> {
+    inner: Arc<V>,
+    begun: Instant,
+    leases: Mutex<Leases<ClientId>>,
+    listeners: Mutex<HashMap<ClientId, Arc<Listener>>>,
+    /// A lease has been given back.
+    back: Notify,
+}
+
+#[derive(Default)]
+struct Listener {
+    told: Mutex<Vec<Told>>,
+    news: Notify,
+}
+
+impl Listener {
+    fn next(&self) -> Vec<Told> {
+        let mut told = self.told.lock();
+        let some = told.len().min(TOLD_MAX);
+        told.drain(..some).collect()
+    }
+}
+
+/// A change on its way.
+struct Changing<'a, V> {
+    coherent: &'a Coherent<V>,
+    change: Option<Change>,
+}
+
+impl<V> Drop for Changing<'_, V> {
+    fn drop(&mut self) {
+        if let Some(change) = self.change.take() {
+            self.coherent.leases.lock().end(change);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<V: Vfs> Coherent<V> {
+    /// Over `inner`, of which nobody has heard before `begun`: mounts may trust for a while what a former life of this
+    /// daemon has told them.
+    #[must_use]
+    pub fn new(inner: Arc<V>, begun: std::time::Instant) -> Coherent<V> {
+        let leases = Mutex::new(Leases::new(millis(TERM)));
+        Coherent { inner, begun: begun.into(), leases, listeners: Mutex::default(), back: Notify::new() }
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.begun.elapsed())
+    }
+
+    /// To be taken before what is read that a lease is asked for.
+    pub(crate) fn mark(&self) -> Mark {
+        self.leases.lock().mark()
+    }
+
+    /// Whether `client` may trust what it hears of `file`, which was read since `mark`.
+    pub(crate) fn grant(&self, client: ClientId, file: FileId, mark: Mark) -> bool {
+        self.listeners.lock().contains_key(&client)
+            && self.leases.lock().grant(self.now(), client, file, mark)
+    }
+
+    /// Waits for changes that `client` has to hear of.
+    pub(crate) async fn changes(&self, client: ClientId) -> Vec<Told> {
+        let listener = self.listeners.lock().entry(client).or_default().clone();
+        loop {
+            let news = listener.news.notified();
+            let told = listener.next();
+            if !told.is_empty() {
+                return told;
+            }
+            news.await;
+        }
+    }
+
+    /// The client trusts these no more.
+    pub(crate) fn forgotten(&self, told: &[Told]) {
+        let mut leases = self.leases.lock();
+        told.iter().for_each(|told| leases.give_back(told.file, LeaseId(told.lease)));
+        drop(leases);
+        self.back.notify_waiters();
+    }
+
+    /// The client listens no more: what it trusts ends by itself.
+    pub(crate) fn deaf(&self, client: ClientId) {
+        self.listeners.lock().remove(&client);
+    }
+
+    /// Waits until nobody but `client` trusts what is known of what `request` touches.
+    async fn alone(&self, client: ClientId, request: &impl Touches) -> Changing<'_, V> {
+        let mut files = Vec::with_capacity(2);
+        for place in request.touches() {
+            files.push(match place {
+                Place::File(file) => file,
+                Place::Entry(dir, name) => {
+                    let asked = Lookup { dir, name };
+                    match self.inner.lookup(&Ctx::new(Cred::root()), asked).await {
+                        Ok(found) => found.attr.file,
+                        // There is nothing of that name to be changed.
+                        Err(_) => continue,
+                    }
+                }
+            });
+        }
+        let former = self.begun + TRUST;
+        let may_be_trusted = !files.is_empty() && Instant::now() < former;
+        let (change, holders) = self.leases.lock().begin(self.now(), client, files);
+        let changing = Changing { coherent: self, change: Some(change) };
+        if may_be_trusted {
+            tokio::time::sleep_until(former).await;
+        }
+        {
+            let listeners = self.listeners.lock();
+            for holder in &holders {
+                if let Some(listener) = listeners.get(&holder.client) {
+                    listener.told.lock().push(Told { file: holder.file, lease: holder.lease.0 });
+                    listener.news.notify_one();
+                }
+            }
+        }
+        for holder in holders {
+            let until = self.begun + Duration::from_millis(holder.until);
+            loop {
+                let back = self.back.notified();
+                if !self.leases.lock().holds(self.now(), holder.file, holder.lease) {
+                    break;
+                }
+                let _ = timeout_at(until, back).await;
+            }
+        }
+        changing
+    }
+}
+
+/// Operations that change nothing that clients trust, and those that do.
+macro_rules! operations {
+    (same { $($same:ident($same_request:ident) -> $same_reply:ty;)* }
+     change { $($change:ident($request:ident) -> $reply:ty;)* }) => {
+        impl<V: Vfs> Vfs for Coherent<V> {
+            $(async fn $same(&self, ctx: &Ctx, request: $same_request) -> FsResult<$same_reply> {
+                self.inner.$same(ctx, request).await
+            })*
+            $(async fn $change(&self, ctx: &Ctx, request: $request) -> FsResult<$reply> {
+                let _alone = self.alone(ctx.client, &request).await;
+                self.inner.$change(ctx, request).await
+            })*
+        }
+    };
+}
+
+operations! {
+    same {
+        filesystem(Filesystem) -> FilesystemReply;
+        statfs(StatFs) -> StatFsReply;
+        lookup(Lookup) -> LookupReply;
+        lookup_parent(LookupParent) -> LookupReply;
+        getattr(GetAttr) -> GetAttrReply;
+        access(Access) -> AccessReply;
+        readlink(ReadLink) -> ReadLinkReply;
+        readdir(ReadDir) -> ReadDirReply;
+        reopen(Reopen) -> ();
+        close(Close) -> ();
+        read(Read) -> ReadReply;
+        commit(Commit) -> CommitReply;
+        seek(Seek) -> SeekReply;
+        getxattr(GetXattr) -> GetXattrReply;
+        listxattr(ListXattr) -> ListXattrReply;
+        stage(Stage) -> OpenReply;
+        list(List) -> ListReply;
+        system(System) -> SystemReply;
+        getsystem(GetSystem) -> GetSystemReply;
+        lock(Lock) -> ();
+        test_lock(TestLock) -> TestLockReply;
+        release_owner(ReleaseOwner) -> ();
+        end_client(EndClient) -> ();
+        keep_client(KeepClient) -> ();
+        kept_clients(KeptClients) -> KeptClientsReply;
+        reclaimed(Reclaimed) -> ();
+        forget_requests(ForgetRequests) -> ();
+    }
+    change {
+        setattr(SetAttrOf) -> GetAttrReply;
+        mkdir(Mkdir) -> CreateReply;
+        symlink(Symlink) -> CreateReply;
+        mknod(Mknod) -> CreateReply;
+        link(Link) -> LinkReply;
+        unlink(Unlink) -> RemoveReply;
+        rmdir(Rmdir) -> RemoveReply;
+        rename(Rename) -> RenameReply;
+        open(Open) -> OpenReply;
+        write(Write) -> WriteReply;
+        allocate(Allocate) -> ();
+        clone_range(CloneRange) -> ();
+        setxattr(SetXattr) -> SetXattrReply;
+        removexattr(RemoveXattr) -> SetXattrReply;
+        put(Put) -> PutReply;
+        setsystem(SetSystem) -> GetAttrReply;
+    }
+}

@@ -1,0 +1,66 @@
+//! What each operation changes of what clients may trust.
+
+use types::{FileId, Name};
+use vfs::*;
+
+/// An inode whose attributes change.
+pub(crate) enum Place {
+    /// This one.
+    File(FileId),
+    /// The one of this name, if there is one.
+    Entry(FileId, Name),
+}
+
+/// An operation that changes attributes.
+pub(crate) trait Touches {
+    /// Whose.
+    fn touches(&self) -> Vec<Place>;
+}
+
+macro_rules! touch {
+    ($($request:ident { $($field:ident),* } => [$($place:expr),*];)*) => {
+        $(impl Touches for $request {
+            fn touches(&self) -> Vec<Place> {
+                let $request { $($field,)* .. } = self;
+                vec![$($place),*]
+            }
+        })*
+    };
+}
+
+touch! {
+    SetAttrOf { file } => [Place::File(*file)];
+    Write { file } => [Place::File(*file)];
+    Allocate { file } => [Place::File(*file)];
+    CloneRange { to } => [Place::File(*to)];
+    SetXattr { file } => [Place::File(*file)];
+    RemoveXattr { file } => [Place::File(*file)];
+    SetSystem { file } => [Place::File(*file)];
+    Put { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
+    Mkdir { dir } => [Place::File(*dir)];
+    Mknod { dir } => [Place::File(*dir)];
+    Symlink { dir } => [Place::File(*dir)];
+    Link { file, dir } => [Place::File(*file), Place::File(*dir)];
+    Unlink { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
+    Rmdir { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
+    Rename { from_dir, from_name, to_dir, to_name } => [
+        Place::File(*from_dir),
+        Place::File(*to_dir),
+        Place::Entry(*from_dir, from_name.clone()),
+        Place::Entry(*to_dir, to_name.clone())
+    ];
+}
+
+impl Touches for Open {
+    fn touches(&self) -> Vec<Place> {
+        match (&self.target, self.truncate, &self.create) {
+            (OpenTarget::File(file), true, _) => vec![Place::File(*file)],
+            (OpenTarget::File(_), false, _) => Vec::new(),
+            // Made, or cut when it is there: which of both is seen by who does it.
+            (OpenTarget::Entry { dir, name }, _, Some(_)) | (OpenTarget::Entry { dir, name }, true, None) => {
+                vec![Place::File(*dir), Place::Entry(*dir, name.clone())]
+            }
+            (OpenTarget::Entry { .. }, false, None) => Vec::new(),
+        }
+    }
+}
