@@ -2,8 +2,8 @@
 
 use crate::control::{ControlError, ErrorKind};
 use crate::report::{
-    ChunkPlaces, CreateFilesystem, DeleteFilesystem, Drives, Exports, FilesystemReport, Filesystems,
-    FsckReport, Removal, SetExport, Status,
+    ChunkPlaces, CreateFilesystem, CreateS3Key, DeleteFilesystem, Drives, Exports, FilesystemReport,
+    Filesystems, FsckReport, Removal, S3KeyReport, S3Keys, SetExport, Status,
 };
 use crate::socket::{short_path, socket_path};
 use http_body_util::{BodyExt, Full, Limited};
@@ -151,6 +151,30 @@ impl Client {
     /// See [`ClientError`].
     pub async fn export_remove(&self, path: &str) -> Result<(), ClientError> {
         self.ask(Method::DELETE, &format!("/v1/exports?path={}", escaped(path)), &()).await
+    }
+
+    /// Lists the S3 access keys.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn s3_keys(&self) -> Result<S3Keys, ClientError> {
+        self.ask(Method::GET, "/v1/s3/keys", &()).await
+    }
+
+    /// Makes an S3 access key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn s3_key_create(&self, request: &CreateS3Key) -> Result<S3KeyReport, ClientError> {
+        self.ask(Method::POST, "/v1/s3/keys", request).await
+    }
+
+    /// Takes an S3 access key back.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn s3_key_delete(&self, access_key: &str) -> Result<(), ClientError> {
+        self.ask(Method::DELETE, &format!("/v1/s3/keys/{}", escaped(access_key)), &()).await
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -1,8 +1,8 @@
 //! What the daemon can be asked to do.
 
 use crate::report::{
-    ChunkPlaces, CreateFilesystem, DeleteFilesystem, Drives, Exports, FilesystemReport, Filesystems,
-    FsckReport, Removal, SetExport, Status,
+    ChunkPlaces, CreateFilesystem, CreateS3Key, DeleteFilesystem, Drives, Exports, FilesystemReport,
+    Filesystems, FsckReport, Removal, S3KeyReport, S3Keys, SetExport, Status,
 };
 use serde::{Deserialize, Serialize};
 use std::future::Future;
@@ -89,4 +89,10 @@ control! {
     export_set(export: SetExport) -> (), "export set";
     /// Takes back what was set of the export of this path.
     export_remove(path: String) -> (), "export remove";
+    /// All S3 access keys, without their secrets.
+    s3_keys() -> S3Keys, "s3 key list";
+    /// Makes an S3 access key.
+    s3_key_create(request: CreateS3Key) -> S3KeyReport, "s3 key create";
+    /// Takes an S3 access key back.
+    s3_key_delete(access_key: String) -> (), "s3 key delete";
 }

@@ -133,6 +133,9 @@ pub struct Status {
     pub version: String,
     /// Where the NFS head listens; absent when it does not.
     pub nfs: Option<String>,
+    /// Where the S3 head listens; absent without one.
+    #[serde(default)]
+    pub s3: Option<String>,
     /// Seconds since the daemon was ready.
     pub uptime_seconds: u64,
 }
@@ -292,6 +295,48 @@ pub struct SetExport {
     pub access: Option<String>,
     /// `any` or `privileged`.
     pub ports: Option<String>,
+}
+
+/// An S3 access key to make.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateS3Key {
+    /// The account that it is of; made with its first key.
+    pub name: String,
+    /// As which user of this machine the account uses files: by name or number; that of the account's first key, and
+    /// `nobody` where that said nothing.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// By which grants may name the account, too.
+    #[serde(default)]
+    pub email: Option<String>,
+}
+
+/// An S3 access key; its secret is told once, when it is made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct S3KeyReport {
+    /// What requests name it by.
+    pub access_key: String,
+    /// What they are signed with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secret_key: Option<String>,
+    /// The account.
+    pub name: String,
+    /// The account in ACLs.
+    pub canonical_id: String,
+    /// How clients show it.
+    pub display_name: String,
+    /// As which user it uses files.
+    pub user: String,
+    /// By which grants may name it, too.
+    pub email: Option<String>,
+}
+
+/// All S3 access keys.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct S3Keys {
+    /// By account.
+    pub keys: Vec<S3KeyReport>,
 }
 
 /// Who has said what an export is.

@@ -1,7 +1,7 @@
 //! The routes, under `/v1`.
 
 use crate::control::{Control, ControlError, ErrorKind};
-use crate::report::{CreateFilesystem, DeleteFilesystem, SetExport};
+use crate::report::{CreateFilesystem, CreateS3Key, DeleteFilesystem, SetExport};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -97,6 +97,19 @@ pub(crate) fn router<C: Control>(control: Arc<C>) -> Router {
                 .delete(async |State(c): Shared<C>, Query(of): Query<OfPath>| {
                     reply(c.export_remove(of.path).await)
                 }),
+        )
+        .route(
+            "/v1/s3/keys",
+            get(async |State(c): Shared<C>| reply(c.s3_keys().await)).post(
+                async |State(c): Shared<C>, bytes: axum::body::Bytes| match body::<CreateS3Key>(&bytes) {
+                    Ok(request) => reply(c.s3_key_create(request).await),
+                    Err(err) => err.into_response(),
+                },
+            ),
+        )
+        .route(
+            "/v1/s3/keys/{access_key}",
+            delete(async |State(c): Shared<C>, Path(key): Path<String>| reply(c.s3_key_delete(key).await)),
         )
         .fallback(async || ControlError::new(ErrorKind::NotFound, "there is no such route"))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))

@@ -31,6 +31,7 @@ impl Control for Small {
             removing: Vec::new(),
             version: "test".to_owned(),
             nfs: None,
+            s3: None,
             uptime_seconds: 1,
         })
     }

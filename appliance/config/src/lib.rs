@@ -49,6 +49,14 @@ pub struct Config {
     pub nfs_grace: Duration,
     /// Who says in which groups a user of an NFS client is.
     pub nfs_groups: GroupSource,
+    /// Where the S3 head listens; `None`: nowhere.
+    pub s3_listen: Option<SocketAddr>,
+    /// The directory of the filesystem `default` that buckets are in.
+    pub s3_root: String,
+    /// The region that buckets are said to be in.
+    pub s3_region: String,
+    /// Domains below which a bucket's name may stand in the host of a request.
+    pub s3_domains: Vec<String>,
     /// Where the administration interface listens.
     pub admin_listen: SocketAddr,
     /// Bytes for cached data and metadata.

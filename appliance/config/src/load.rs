@@ -122,6 +122,13 @@ impl Config {
                 format!("`nfs.listen` and `admin.listen` are both {}; they must differ", self.nfs_listen),
             ));
         }
+        let others = [("nfs.listen", self.nfs_listen), ("admin.listen", self.admin_listen)];
+        for (key, other) in others {
+            if self.s3_listen == Some(other) && other.port() != 0 {
+                let problem = format!("`s3.listen` and `{key}` are both {other}; they must differ");
+                return Err(source.error(None, problem));
+            }
+        }
         if self.memory_dirty > self.memory_cache {
             return Err(source.error(
                 None,

@@ -84,6 +84,10 @@ impl Default for Config {
             nfs_lease: Duration::from_secs(90),
             nfs_grace: Duration::from_secs(90),
             nfs_groups: GroupSource::Client,
+            s3_listen: Some(listen(9000)),
+            s3_root: "/buckets".to_owned(),
+            s3_region: "us-east-1".to_owned(),
+            s3_domains: vec!["localhost".to_owned()],
             admin_listen: listen(8420),
             memory_cache: Size(256 << 20),
             memory_dirty: Size(64 << 20),
@@ -213,6 +217,71 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| format!("\"{}\"", config.nfs_groups),
+    },
+    OptionSpec {
+        key: "s3.listen",
+        flag: None,
+        default: "\"127.0.0.1:9000\"",
+        unit: "",
+        meaning: "Where the S3 head listens; port 0 takes a free one, \"none\" does without S3.",
+        fits: "\"none\", or an address and a port such as \"127.0.0.1:9000\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_listen = if value.text() == Some("none") { None } else { Some(value.parse()?) };
+            Some(())
+        },
+        show: |config| match config.s3_listen {
+            Some(address) => format!("\"{address}\""),
+            None => "\"none\"".to_owned(),
+        },
+    },
+    OptionSpec {
+        key: "s3.root",
+        flag: None,
+        default: "\"/buckets\"",
+        unit: "",
+        meaning: "The directory of the filesystem `default` that buckets are in; made when missing.",
+        fits: "an absolute path without \".\", \"..\" or empty parts, such as \"/buckets\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_root = value.text().filter(|path| is_mount_path(path))?.to_owned();
+            Some(())
+        },
+        show: |config| format!("{:?}", config.s3_root),
+    },
+    OptionSpec {
+        key: "s3.region",
+        flag: None,
+        default: "\"us-east-1\"",
+        unit: "",
+        meaning: "The region that buckets are said to be in.",
+        fits: "1 to 64 letters, digits, \"-\", \"_\" or \".\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_region = value.text().filter(|name| is_filesystem_name(name))?.to_owned();
+            Some(())
+        },
+        show: |config| format!("{:?}", config.s3_region),
+    },
+    OptionSpec {
+        key: "s3.domains",
+        flag: None,
+        default: "[\"localhost\"]",
+        unit: "",
+        meaning: "Domains below which a bucket's name may stand in the host of a request (BUCKET.localhost). By the \
+                  path, buckets are found under any host.",
+        fits: "a list of host names such as [\"s3.example.org\"]",
+        reload: Reload::Cold,
+        read: |config, value| {
+            let Value::List(domains) = value else { return None };
+            let fits = |domain: &String| is_filesystem_name(domain) && !domain.starts_with('.');
+            if domains.len() > CLIENT_RULES_MAX || !domains.iter().all(fits) {
+                return None;
+            }
+            config.s3_domains.clone_from(domains);
+            Some(())
+        },
+        show: |config| format!("{:?}", config.s3_domains),
     },
     OptionSpec {
         key: "admin.listen",

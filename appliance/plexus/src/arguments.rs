@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// What NFS clients may mount
     #[command(subcommand)]
     Export(ExportCommand),
+    /// Access keys of S3 clients
+    #[command(subcommand)]
+    S3(S3Command),
     /// Mount a filesystem here through FUSE; stays in the foreground until unmounted
     Mount {
         /// The filesystem
@@ -146,6 +149,35 @@ pub(crate) enum FilesystemCommand {
         /// Return when the drives have back all that it took
         #[arg(long)]
         wait: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum S3Command {
+    /// Access keys
+    #[command(subcommand)]
+    Key(S3KeyCommand),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum S3KeyCommand {
+    /// Make a key; its secret is shown only now
+    Create {
+        /// The account that it is of; made with its first key
+        name: String,
+        /// As which user of the daemon's machine the account uses files, by name or number [default: nobody]
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// By which grants may name the account, too
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
+    },
+    /// All keys, without their secrets
+    List,
+    /// Take a key back
+    Delete {
+        /// The access key
+        access_key: String,
     },
 }
 

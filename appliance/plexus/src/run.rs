@@ -1,9 +1,12 @@
 //! From a command to requests and from replies to text.
 
-use crate::arguments::{Arguments, Command, DriveCommand, ExplainCommand, ExportCommand, FilesystemCommand};
+use crate::arguments::{
+    Arguments, Command, DriveCommand, ExplainCommand, ExportCommand, FilesystemCommand, S3Command,
+    S3KeyCommand,
+};
 use crate::mount_options::Options;
 use crate::{delete, mount, text};
-use admin::{Client, ClientError, CreateFilesystem, DeleteFilesystem, SetExport};
+use admin::{Client, ClientError, CreateFilesystem, CreateS3Key, DeleteFilesystem, SetExport};
 use fuse::FuseError;
 use remote::RemoteError;
 use serde::Serialize;
@@ -104,6 +107,17 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Export(ExportCommand::Remove { path }) => {
             client.export_remove(&path).await?;
             out.done(&format!("what was set of {path} is taken back"))?;
+        }
+        Command::S3(S3Command::Key(S3KeyCommand::Create { name, user, email })) => {
+            let made = client.s3_key_create(&CreateS3Key { name, user, email }).await?;
+            out.say(&made, text::s3_key)?;
+        }
+        Command::S3(S3Command::Key(S3KeyCommand::List)) => {
+            out.say(&client.s3_keys().await?, text::s3_keys)?
+        }
+        Command::S3(S3Command::Key(S3KeyCommand::Delete { access_key })) => {
+            client.s3_key_delete(&access_key).await?;
+            out.done(&format!("{access_key} is taken back"))?;
         }
         Command::Mount { filesystem, folder, background, log, options } => {
             let options: Options = options.parse().map_err(Failure::Mount)?;

@@ -1,6 +1,6 @@
 //! Reports for people.
 
-use admin::{ChunkPlaces, Drives, Exports, Filesystems, FsckReport, Removal, Status};
+use admin::{ChunkPlaces, Drives, Exports, Filesystems, FsckReport, Removal, S3KeyReport, S3Keys, Status};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -201,6 +201,23 @@ pub(crate) fn exports(exports: &Exports) -> String {
         })
         .collect();
     table(["PATH", "FILESYSTEM", "SOURCE", "ACCESS", "SQUASH", "ANONYMOUS", "PORTS", "CLIENTS"], &rows)
+}
+
+pub(crate) fn s3_key(key: &S3KeyReport) -> String {
+    let secret = key.secret_key.as_deref().unwrap_or_default();
+    format!(
+        "access key    {}\nsecret key    {secret}\naccount       {}\ncanonical id  {}\nuser          {}\n",
+        key.access_key, key.name, key.canonical_id, key.user
+    )
+}
+
+pub(crate) fn s3_keys(keys: &S3Keys) -> String {
+    let rows: Vec<_> = keys
+        .keys
+        .iter()
+        .map(|key| [key.name.clone(), key.access_key.clone(), key.user.clone(), key.canonical_id.clone()])
+        .collect();
+    table(["ACCOUNT", "ACCESS KEY", "USER", "CANONICAL ID"], &rows)
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ impl Control for Damaged {
             removing: self.removing(),
             version: "v".to_owned(),
             nfs: None,
+            s3: None,
             uptime_seconds: 0,
         })
     }

@@ -8,10 +8,11 @@ use crate::exports::Exports;
 use crate::fsck::Checker;
 use crate::headrooms::Headrooms;
 use crate::rebuild;
+use crate::s3_keys::S3Keys;
 use admin::{
-    Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DeleteFilesystem,
-    DriveState, ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted,
-    Removal, Scrubbed, SetExport, Status,
+    Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, CreateS3Key,
+    DeleteFilesystem, DriveState, ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity,
+    Job, Recounted, Removal, S3KeyReport, Scrubbed, SetExport, Status,
 };
 use drive::ChunkKey;
 use drive::footprint::metadata_bytes;
@@ -41,8 +42,12 @@ pub(crate) struct Doors {
     pub(crate) exports: Arc<Exports<Shared>>,
     /// What mounts and NFS clients see.
     pub(crate) shared: Arc<Shared>,
+    /// Who may use S3.
+    pub(crate) keys: Arc<S3Keys>,
     /// Where the NFS head listens.
     pub(crate) nfs: String,
+    /// Where the S3 head listens.
+    pub(crate) s3: Option<String>,
 }
 
 impl Daemon {
@@ -194,6 +199,7 @@ impl Control for Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             removing: self.removing().await?,
             nfs: Some(self.doors.nfs.clone()),
+            s3: self.doors.s3.clone(),
             uptime_seconds: self.started.elapsed().as_secs(),
         })
     }
@@ -336,5 +342,17 @@ impl Control for Daemon {
 
     async fn export_remove(&self, path: String) -> Result<(), ControlError> {
         self.doors.exports.remove(&path).await
+    }
+
+    async fn s3_keys(&self) -> Result<admin::S3Keys, ControlError> {
+        Ok(admin::S3Keys { keys: self.doors.keys.list().await })
+    }
+
+    async fn s3_key_create(&self, request: CreateS3Key) -> Result<S3KeyReport, ControlError> {
+        self.doors.keys.create(request).await
+    }
+
+    async fn s3_key_delete(&self, access_key: String) -> Result<(), ControlError> {
+        self.doors.keys.delete(&access_key).await
     }
 }

@@ -6,13 +6,15 @@ use crate::core::Core;
 use crate::descriptors;
 use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
+use crate::s3_keys::S3Keys;
 use crate::wires::Wires;
 use admin::AdminDoors;
 use config::{Config, GroupSource};
-use env::{Random, SystemRandom};
+use env::{Random, SystemClock, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
 use remote::{Coherent, ServeOptions, TcpDoor};
+use s3::S3Config;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +34,11 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let mut folder = Folder::open(&config.data, shape, &*random)?;
     // The port first: that it is taken should not cost a recovery.
     let listener = listen(config.nfs_listen).await?;
+    let s3_listener = match config.s3_listen {
+        Some(address) => Some(listen_s3(address).await?),
+        None => None,
+    };
+    let keys = Arc::new(S3Keys::read(&config.data, folder.cluster(), random.clone())?);
     let exports = Loaded::read(&config.data, config.exports.clone())?;
     let wires = Wires::new(config.fabric_transport, &*random);
     let core = Core::open(&mut folder, &config, &wires, random.clone()).await?;
@@ -52,7 +59,14 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
 
     let paths = exports.paths();
     let exports = Arc::new(exports.served(server.clone(), shared.clone()));
-    let doors_of = Doors { exports: exports.clone(), shared: shared.clone(), nfs: address.to_string() };
+    let s3_address = s3_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let doors_of = Doors {
+        exports: exports.clone(),
+        shared: shared.clone(),
+        keys: keys.clone(),
+        nfs: address.to_string(),
+        s3: s3_address.map(|address| address.to_string()),
+    };
     let control = Arc::new(Daemon::new(&core, doors_of, random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
@@ -60,15 +74,22 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
 
     let options_of_mounts = ServeOptions { instance: random.next(), client_lease: config.nfs_lease };
     let (stop_mounts, mounts_stopped) = serve::shutdown();
-    let mounts = serve_mounts(&config.data, &wires, shared, options_of_mounts, mounts_stopped).await?;
+    let mounts =
+        serve_mounts(&config.data, &wires, shared.clone(), options_of_mounts, mounts_stopped).await?;
 
-    announce(&config, &paths, address);
+    let (stop_s3, s3_stopped) = serve::shutdown();
+    let s3 = tokio::spawn(serve_s3(s3_listener, &config, shared.clone(), &keys, random.clone(), s3_stopped));
+
+    announce(&config, &paths, address, s3_address);
     loop {
         tokio::select! {
             () = &mut serving => return Err("the NFS listener ended".into()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(&options, &exports).await,
+            _ = hangup.recv() => {
+                keys.look_again();
+                reload(&options, &exports).await;
+            }
         }
     }
     println!("plexus is stopping");
@@ -76,10 +97,42 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     trigger.fire();
     stop_admin.fire();
     stop_mounts.fire();
+    stop_s3.fire();
     serving.await;
     admin.await??;
     mounts.await?;
+    s3.await?;
     core.close().await
+}
+
+async fn listen_s3(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("s3.listen = {address}: {error}; another program may have the port").into())
+}
+
+/// Serves S3, if there is a door for it, until told to stop.
+fn serve_s3<V: vfs::Vfs>(
+    listener: Option<TcpListener>,
+    config: &Config,
+    files: Arc<V>,
+    keys: &S3Keys,
+    random: Arc<dyn Random>,
+    stopped: serve::Shutdown,
+) -> impl Future<Output = ()> + Send + 'static {
+    let mut s3 = S3Config {
+        root: config.s3_root.clone(),
+        region: config.s3_region.clone(),
+        domains: config.s3_domains.clone(),
+        ..S3Config::default()
+    };
+    s3.connections = descriptors::connections(s3.connections, descriptors::raise());
+    let server = s3::Server::new(files, s3, keys.accounts(), Arc::new(SystemClock::new()), random);
+    async move {
+        if let Some(listener) = listener {
+            server.serve(listener, stopped).await;
+        }
+    }
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
@@ -117,7 +170,12 @@ async fn serve_mounts<V: vfs::Vfs>(
 }
 
 /// Says how each door is entered.
-fn announce(config: &Config, paths: &[String], address: std::net::SocketAddr) {
+fn announce(
+    config: &Config,
+    paths: &[String],
+    address: std::net::SocketAddr,
+    s3: Option<std::net::SocketAddr>,
+) {
     println!("plexus is ready");
     for path in paths {
         let (ip, port) = (address.ip(), address.port());
@@ -128,6 +186,12 @@ fn announce(config: &Config, paths: &[String], address: std::net::SocketAddr) {
         config.data.display(),
         crate::core::DEFAULT_FILESYSTEM
     );
+    if let Some(address) = s3 {
+        println!(
+            "  S3    http://{address}, with a key of: plexus --data {} s3 key create NAME",
+            config.data.display()
+        );
+    }
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }

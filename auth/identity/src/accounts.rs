@@ -11,6 +11,7 @@ pub struct Accounts {
     groups: BTreeMap<String, u32>,
     user_names: BTreeMap<u32, String>,
     group_names: BTreeMap<u32, String>,
+    primary: BTreeMap<u32, u32>,
     memberships: BTreeMap<u32, Arc<[u32]>>,
 }
 
@@ -31,6 +32,7 @@ impl Accounts {
             }
             accounts.users.insert(name.to_owned(), uid);
             accounts.user_names.entry(uid).or_insert_with(|| name.to_owned());
+            accounts.primary.entry(uid).or_insert(gid);
             members.entry(uid).or_default().insert(gid);
         }
         for line in group.lines() {
@@ -56,6 +58,12 @@ impl Accounts {
     #[must_use]
     pub fn groups_of(&self, uid: u32) -> Option<Arc<[u32]>> {
         self.memberships.get(&uid).cloned()
+    }
+
+    /// The primary group of a user; `None` for an unknown one.
+    #[must_use]
+    pub fn primary_gid(&self, uid: u32) -> Option<u32> {
+        self.primary.get(&uid).copied()
     }
 
     /// The number of a user.
@@ -109,6 +117,7 @@ mod tests {
         assert_eq!(accounts.groups_of(0).as_deref(), Some(&[0, 10][..]));
         assert_eq!(accounts.groups_of(7), None, "the second line of a name does not count");
         assert_eq!(accounts.uid("ann"), Some(1000));
+        assert_eq!((accounts.primary_gid(1000), accounts.primary_gid(7)), (Some(100), None));
         assert_eq!(accounts.user_name(1000), Some("ann"));
         assert_eq!((accounts.gid("staff"), accounts.group_name(50)), (Some(50), Some("staff")));
         assert_eq!((accounts.uid("broken"), accounts.uid("bob"), accounts.gid("")), (None, None, None));

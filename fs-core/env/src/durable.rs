@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Replaces `path` with `content`: afterwards, and after a power cut at any moment, the file has
@@ -10,9 +11,26 @@ use std::path::Path;
 /// # Errors
 /// What the file system says.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_with(path, content, 0o666)
+}
+
+/// As [`replace`], for its owner alone (0600).
+///
+/// # Errors
+/// What the file system says.
+pub fn replace_secret(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_with(path, content, 0o600)
+}
+
+fn replace_with(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut staged = path.as_os_str().to_owned();
     staged.push(".new");
-    let mut file = File::create(&staged)?;
+    // One that was left may have been made for more eyes.
+    match fs::remove_file(&staged) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged)?;
     file.write_all(content)?;
     file.sync_all()?;
     drop(file);

@@ -301,6 +301,12 @@ implement! {
     whole setxattr(SetXattr) -> vfs::SetXattrReply;
     may_end_early listxattr(ListXattr) -> vfs::ListXattrReply;
     whole removexattr(RemoveXattr) -> vfs::SetXattrReply;
+    unremembered_whole stage(Stage) -> vfs::OpenReply;
+    whole put(Put) -> vfs::PutReply;
+    may_end_early list(List) -> vfs::ListReply;
+    may_end_early system(System) -> vfs::SystemReply;
+    may_end_early getsystem(GetSystem) -> vfs::GetSystemReply;
+    unremembered_whole setsystem(SetSystem) -> vfs::GetAttrReply;
     unremembered lock(Lock) -> ();
     may_end_early test_lock(TestLock) -> vfs::TestLockReply;
     unremembered release_owner(ReleaseOwner) -> ();

@@ -94,6 +94,7 @@ pub(crate) fn lay_over(attr: &mut Attr, state: &State) {
     if let Some(written) = state.dirty.written.or(in_flight) {
         attr.mtime = written;
         attr.ctime = attr.ctime.max(written);
+        attr.content = attr.change;
     }
     attr.used = attr.used.max(state.dirty.bytes());
 }

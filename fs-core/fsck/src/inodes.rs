@@ -4,7 +4,7 @@ use crate::cookie::displacement;
 use crate::damage::Kind;
 use crate::keys::{self, Key};
 use crate::part::{Says, Seen};
-use crate::records::{self, Body, Entry, EntryName, Inode, Intent, Orphan, Xattr, decode};
+use crate::records::{self, Body, Entry, EntryName, Inode, Intent, Orphan, SystemValue, Xattr, decode};
 use crate::walk::Walk;
 use map::MapError;
 use types::limits::{
@@ -60,6 +60,7 @@ impl Walk<'_> {
         );
         attribute(kind == Is::Directory || inode.links <= LINKS_MAX, "number of links");
         attribute(kind == Is::File || inode.used == 0, "number of bytes used");
+        attribute(inode.content <= inode.change, "change of content");
         match &inode.body {
             Body::Symlink(target) => {
                 let good = (1..=SYMLINK_BYTES_MAX).contains(&target.len()) && !target.contains(&0);
@@ -204,6 +205,34 @@ impl Walk<'_> {
         }
     }
 
+    pub(crate) fn system(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
+        let Some((ino, name)) = key.inode_and_name() else {
+            return self.unreadable(raw, "its key has no name");
+        };
+        let record: Option<SystemValue> = self.read(raw, value);
+        let file = self.part.file(ino);
+        let fits = name.len() <= XATTR_NAME_BYTES_MAX
+            && record.as_ref().is_none_or(|record| record.value.len() <= XATTR_VALUE_BYTES_MAX);
+        self.findings.must(fits, Kind::Xattr, file, || {
+            format!("the system attribute {} of inode {file} is too long", name.escape_ascii())
+        });
+        match self.part.inode(ino) {
+            Some(seen) => {
+                let early = seen.says.zip(record).is_none_or(|(says, record)| record.content <= says.change);
+                seen.xattrs = seen.xattrs.saturating_add(1);
+                self.findings.must(early, Kind::Xattr, file, || {
+                    format!(
+                        "the system attribute {} of inode {file} is of a later change",
+                        name.escape_ascii()
+                    )
+                });
+            }
+            None => self.findings.add(Kind::Xattr, None, || {
+                format!("system attribute {} of inode {file}, which is not there", name.escape_ascii())
+            }),
+        }
+    }
+
     pub(crate) fn orphan(&mut self, raw: &[u8], key: Key<'_>, value: &[u8]) {
         let Some(ino) = key.inode() else { return self.unreadable(raw, "its key has another length") };
         let Some(orphan) = self.read::<Orphan>(raw, value) else { return };
@@ -244,7 +273,7 @@ impl Walk<'_> {
             }
             let (has, should) = (seen.xattrs, says.xattrs);
             self.findings.must(has == should, Kind::Xattr, file, || {
-                format!("inode {file} has {has} extended attributes, and says {should}")
+                format!("inode {file} has {has} extended and system attributes, and says {should}")
             });
             self.findings.must(seen.xattr_names <= XATTR_LIST_BYTES_MAX, Kind::Xattr, file, || {
                 format!(

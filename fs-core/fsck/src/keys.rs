@@ -20,6 +20,7 @@ pub(crate) const STRIPE: u8 = 0x41;
 pub(crate) const GARBAGE: u8 = 0x42;
 pub(crate) const BURIED: u8 = 0x43;
 pub(crate) const XATTR: u8 = 0x50;
+pub(crate) const SYSTEM: u8 = 0x51;
 pub(crate) const ORPHAN: u8 = 0x60;
 pub(crate) const INTENT: u8 = 0x68;
 pub(crate) const REPLAY: u8 = 0x70;

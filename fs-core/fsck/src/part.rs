@@ -28,6 +28,7 @@ pub(crate) struct Says {
     pub(crate) links: u32,
     pub(crate) size: u64,
     pub(crate) used: u64,
+    pub(crate) change: u64,
     pub(crate) xattrs: u32,
     /// Of a directory.
     pub(crate) parent: u64,
@@ -39,7 +40,7 @@ pub(crate) struct Says {
 
 impl Says {
     pub(crate) fn of(inode: &Inode) -> Says {
-        let &Inode { kind, links, size, used, xattrs, .. } = inode;
+        let &Inode { kind, links, size, used, change, xattrs, .. } = inode;
         let (mut parent, mut displaced, mut inline, mut cut) = (0, 0, None, None);
         match &inode.body {
             Body::Directory { parent: p, displaced: d, .. } => (parent, displaced) = (*p, *d),
@@ -48,7 +49,7 @@ impl Says {
             }
             Body::None | Body::Symlink(_) => {}
         }
-        Says { kind, links, size, used, xattrs, parent, displaced, inline, cut }
+        Says { kind, links, size, used, change, xattrs, parent, displaced, inline, cut }
     }
 }
 

@@ -15,7 +15,7 @@ macro_rules! records {
 }
 
 records! {
-    Buried Scrub Unfolded Reserved Client Ended Renames Filesystem Removal Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+    Buried Scrub Unfolded Reserved Client Ended Renames Filesystem Removal Entry EntryName Extent Piece Stripe Xattr SystemValue Orphan Intent Replay
 }
 
 impl Record for Account {
@@ -27,7 +27,7 @@ impl Record for Counters {
 }
 
 impl Record for Inode {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// Why a record cannot be read.
@@ -164,9 +164,9 @@ pub(crate) struct Inode {
     pub(crate) size: u64,
     pub(crate) used: u64,
     pub(crate) times: [Time; 4],
-    #[expect(dead_code, reason = "any number will do")]
-    change: u64,
+    pub(crate) change: u64,
     pub(crate) xattrs: u32,
+    pub(crate) content: u64,
     pub(crate) body: Body,
 }
 
@@ -223,6 +223,12 @@ pub(crate) struct Stripe {
 }
 
 #[derive(Deserialize)]
+pub(crate) struct SystemValue {
+    pub(crate) content: u64,
+    pub(crate) value: Bytes,
+}
+
+#[derive(Deserialize)]
 pub(crate) struct Xattr {
     pub(crate) value: Bytes,
 }
@@ -274,7 +280,7 @@ mod tests {
 
     #[test]
     fn records_are_those_of_the_format() {
-        let inode = b"\x02\0\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\
+        let inode = b"\x03\0\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\x08\
             \x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01";
         let inode: Inode = decode(inode).unwrap();
         assert_eq!((inode.mode, inode.links, inode.size, inode.used), (0o4755, 2, 300, 3));

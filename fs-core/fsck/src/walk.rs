@@ -186,6 +186,7 @@ impl Walk<'_> {
             keys::GARBAGE => self.garbage(raw, key, value),
             keys::BURIED => self.buried(raw, key, value),
             keys::XATTR => self.xattr(raw, key, value),
+            keys::SYSTEM => self.system(raw, key, value),
             keys::ORPHAN => self.orphan(raw, key, value),
             keys::INTENT => self.intent(raw, key, value),
             keys::REPLAY => self.replay(raw, key, value),

@@ -119,6 +119,28 @@ pub enum Action {
         /// `Some(true)`: it must be there; `Some(false)`: it must not.
         must_exist: Option<bool>,
     },
+    /// Makes a file without a name, an orphan, in the slot of a directory and as if in it.
+    Stage {
+        /// The directory.
+        near: InodeId,
+        /// Permission bits, after the umask.
+        mode: Mode,
+    },
+    /// Gives a name to a whole file.
+    Put(Put),
+    /// Makes the system directory, or finds it.
+    MakeSystem,
+    /// Sets or removes (no value) a system attribute.
+    SetSystem {
+        /// The inode.
+        ino: InodeId,
+        /// Its name.
+        name: Name,
+        /// Its value.
+        value: Option<Bytes>,
+        /// Only while the file has this content.
+        if_content: Option<u64>,
+    },
     /// Makes written data part of the file. Bytes of stripes must be durable before this is proposed.
     Commit {
         /// The file.
@@ -269,7 +291,13 @@ impl Action {
             Action::MakeFilesystem { .. }
             | Action::Create(_)
             | Action::Link { .. }
+            | Action::Stage { .. }
+            | Action::MakeSystem
             | Action::CloneRange { .. } => Claim::New,
+            Action::Put(put) if matches!(put.source, PutSource::Content { .. }) => Claim::New,
+            // What is staged has been taken already; without a name it would be lost.
+            Action::Put(_) => Claim::Other,
+            Action::SetSystem { value, .. } if value.is_some() => Claim::New,
             Action::SetXattr { value, .. } if value.is_some() => Claim::New,
             Action::Space { space, .. } if *space != Space::Punch => Claim::New,
             Action::SetAttr { set, .. } if set.size.is_none() => Claim::Other,
@@ -343,6 +371,57 @@ pub enum Exists {
     Accept,
     /// Rename: the two change places.
     Exchange,
+}
+
+/// A whole file and the name that it gets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Put {
+    /// The directory.
+    pub dir: InodeId,
+    /// The name.
+    pub name: Name,
+    /// The file.
+    pub source: PutSource,
+    /// System attributes that it gets.
+    pub values: Vec<(Name, Bytes)>,
+    /// The condition.
+    pub only: PutIf,
+    /// The inode that the proposer saw at the name. Another one is answered with [`Failure::Moved`].
+    pub seen: Option<InodeId>,
+    /// Keep it as an orphan if this was its last name.
+    pub keep: bool,
+    /// Give it this name in this directory instead, whoever may change that.
+    pub aside: Option<(InodeId, Name)>,
+}
+
+/// The file of a [`Put`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PutSource {
+    /// An orphan that [`Action::Stage`] has made.
+    Staged(InodeId),
+    /// A new one, of at most 4 KiB.
+    Content {
+        /// All of it.
+        data: Bytes,
+        /// Permission bits, after the umask.
+        mode: Mode,
+    },
+}
+
+/// The condition of a [`Put`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum PutIf {
+    /// None.
+    Any,
+    /// The name is free.
+    Absent,
+    /// It is this inode's, with this content.
+    Is {
+        /// The inode.
+        ino: InodeId,
+        /// Its content.
+        content: u64,
+    },
 }
 
 /// What happens to a range.
@@ -536,6 +615,13 @@ pub enum Reply {
         /// The inodes that have another name now.
         moved: Vec<InodeId>,
         /// What was replaced.
+        removed: Option<Removed>,
+    },
+    /// A file was put.
+    Put {
+        /// It.
+        attr: Attr,
+        /// What it replaced.
         removed: Option<Removed>,
     },
     /// Attributes after a change.

@@ -2,6 +2,7 @@
 
 use crate::accounts::Accounts;
 use crate::command::{DirChange, Failure, Removed};
+use crate::commands::system;
 use crate::cookie::natural;
 use crate::extents::less;
 use crate::records::{Body, Counters, Directory, Entry, EntryName, File, Inode, Intent, Orphan, Record};
@@ -71,8 +72,18 @@ impl<'a> Reader<'a> {
         Ok(inode)
     }
 
-    /// Where `name` stands in `dir`.
+    /// Where `name` stands in `dir`; nowhere, where it is that of the system directory.
     pub(crate) fn entry(&self, dir: InodeId, body: &Directory, name: &Name) -> Step<Option<(Cookie, Entry)>> {
+        if system::is_hidden(dir, name) { Ok(None) } else { self.entry_of_any(dir, body, name) }
+    }
+
+    /// Where `name` stands in `dir`, also where it is hidden.
+    pub(crate) fn entry_of_any(
+        &self,
+        dir: InodeId,
+        body: &Directory,
+        name: &Name,
+    ) -> Step<Option<(Cookie, Entry)>> {
         let dir = self.file(dir);
         let cookie = natural(&body.hash_key, name);
         match self.record::<Entry>(&keys::entry(dir, cookie))? {
@@ -97,9 +108,39 @@ impl<'a> Reader<'a> {
 /// What the inode says of itself.
 pub(crate) fn attr(file: FileId, inode: &Inode) -> Attr {
     let &Inode {
-        kind, mode, links, uid, gid, device, size, used, atime, mtime, ctime, btime, change, ..
+        kind,
+        mode,
+        links,
+        uid,
+        gid,
+        device,
+        size,
+        used,
+        atime,
+        mtime,
+        ctime,
+        btime,
+        change,
+        content,
+        ..
     } = inode;
-    Attr { file, kind, mode, links, uid, gid, device, size, used, atime, mtime, ctime, btime, change }
+    Attr {
+        file,
+        kind,
+        mode,
+        links,
+        uid,
+        gid,
+        device,
+        size,
+        used,
+        atime,
+        mtime,
+        ctime,
+        btime,
+        change,
+        content,
+    }
 }
 
 /// The caller's right to `mask`, or [`FsError::AccessDenied`].
@@ -147,6 +188,11 @@ impl Inode {
     pub(crate) fn touch(&mut self, now: Time) {
         self.ctime = now;
         self.change = self.change.saturating_add(1);
+    }
+
+    /// The content of a file changed, by what [`Self::touch`] or [`Self::modify`] has counted.
+    pub(crate) fn mark_content(&mut self) {
+        self.content = self.change;
     }
 
     /// Content or entries changed.
@@ -227,6 +273,19 @@ impl Work<'_> {
 
     /// Adds both records of an entry and changes `dir`, which the caller writes. The name must be free.
     pub(crate) fn add_entry(&mut self, dir_ino: InodeId, dir: &mut Inode, entry: Entry) -> Step<DirChange> {
+        if system::is_hidden(dir_ino, &entry.name) {
+            return Err(FsError::NotPermitted.into());
+        }
+        self.add_any_entry(dir_ino, dir, entry)
+    }
+
+    /// As [`Self::add_entry`], also for the system directory.
+    pub(crate) fn add_any_entry(
+        &mut self,
+        dir_ino: InodeId,
+        dir: &mut Inode,
+        entry: Entry,
+    ) -> Step<DirChange> {
         let dir_file = self.file(dir_ino);
         let home = natural(&dir.as_directory()?.hash_key, &entry.name);
         let mut cookie = home;

@@ -43,6 +43,8 @@ pub mod kind {
     pub const BURIED: u8 = 0x43;
     /// An extended attribute.
     pub const XATTR: u8 = 0x50;
+    /// A system attribute.
+    pub const SYSTEM: u8 = 0x51;
     /// An inode without a name that may be open.
     pub const ORPHAN: u8 = 0x60;
     /// Work left to be done in steps.
@@ -289,6 +291,30 @@ pub fn xattrs(file: FileId) -> (Vec<u8>, Vec<u8>) {
 pub fn xattr_name(key: &[u8]) -> Option<Name> {
     let bytes = key.get(PREFIX_BYTES + 6..key.len().checked_sub(SUFFIX_BYTES + 1)?)?;
     Name::new(bytes.to_vec()).ok()
+}
+
+/// A system attribute.
+#[must_use]
+pub fn system(file: FileId, name: &Name) -> Vec<u8> {
+    Key::of(file, kind::SYSTEM).bytes(name.as_bytes()).bytes(&[0]).end()
+}
+
+/// The keys of all system attributes of `file`; [`xattr_name`] reads the names in them.
+#[must_use]
+pub fn systems(file: FileId) -> (Vec<u8>, Vec<u8>) {
+    (Key::of(file, kind::SYSTEM).0, Key::of(file, kind::SYSTEM).bytes(&[0xff; 256]).0)
+}
+
+/// The keys of the entries of `dir` by name, from `from` on.
+#[must_use]
+pub fn entry_names_from(dir: FileId, from: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    (Key::of(dir, kind::ENTRY_NAME).bytes(from).0, Key::of(dir, kind::ENTRY_NAME).bytes(&[0xff; 257]).0)
+}
+
+/// The name in a key made by [`entry_name`], with the `/` of a directory.
+#[must_use]
+pub fn listed_name(key: &[u8]) -> Option<&[u8]> {
+    key.get(PREFIX_BYTES + 6..key.len().checked_sub(SUFFIX_BYTES + 1)?)
 }
 
 /// An inode without a name.

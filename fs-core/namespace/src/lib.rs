@@ -21,7 +21,7 @@ pub mod records;
 
 pub use command::{
     Action, Changed, Channels, Claim, Command, Create, DirChange, Exists, Extent, Failure, Move, NewStripe,
-    NodeSpec, Outcome, Removed, Reply, Seen, Space,
+    NodeSpec, Outcome, Put, PutIf, PutSource, Removed, Reply, Seen, Space,
 };
 pub use digest::digest;
 pub use machine::{Applied, Namespace, applied, first_answer, reply_of};

@@ -3,8 +3,8 @@
 use crate::accounts::Accounts;
 use crate::command::{Action, Command, Failure, Outcome, Reply};
 use crate::commands::{
-    client, clone_range, commit, create, drain, filesystem, link, relocate, removal, remove, rename, setattr,
-    space, stripes, xattr,
+    client, clone_range, commit, create, drain, filesystem, link, put, relocate, removal, remove, rename,
+    setattr, space, stage, stripes, system, xattr,
 };
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
@@ -50,9 +50,12 @@ impl Command {
             Action::Create(create) => create.dir.slot(),
             Action::Link { dir, .. } | Action::Remove { dir, .. } => dir.slot(),
             Action::Rename { from_dir, .. } => from_dir.slot(),
+            Action::Put(put) => put.dir.slot(),
             Action::CloneRange { to, .. } => to.slot(),
             Action::SetAttr { ino, .. }
             | Action::SetXattr { ino, .. }
+            | Action::SetSystem { ino, .. }
+            | Action::Stage { near: ino, .. }
             | Action::Commit { ino, .. }
             | Action::Space { ino, .. }
             | Action::GrantStripes { near: ino, .. }
@@ -68,6 +71,7 @@ impl Command {
             Action::MakeFilesystem { .. }
             | Action::RemoveFilesystem { .. }
             | Action::ForgetFilesystem { .. }
+            | Action::MakeSystem
             | Action::KeepClient { .. }
             | Action::DisownClients { .. }
             | Action::EndClients { .. }
@@ -86,6 +90,14 @@ impl Command {
             Action::Rename { from_dir, to_dir, seen, .. } => {
                 let seen = seen.map_or(to_dir.slot(), InodeId::slot);
                 from_dir.slot() != to_dir.slot() || seen != to_dir.slot()
+            }
+            Action::Put(put) => {
+                let source = match put.source {
+                    crate::PutSource::Staged(ino) => Some(ino),
+                    crate::PutSource::Content { .. } => None,
+                };
+                let aside = put.aside.as_ref().map(|(dir, _)| *dir);
+                [source, put.seen, aside].into_iter().flatten().any(|ino| ino.slot() != put.dir.slot())
             }
             Action::CloneRange { from, to, .. } => from.slot() != to.slot(),
             _ => false,
@@ -252,6 +264,12 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
             setattr::setattr(work, ino, &set, may_write, if_ctime)
         }
         Action::SetXattr { ino, name, value, must_exist } => xattr::set(work, ino, &name, value, must_exist),
+        Action::Stage { near, mode } => stage::stage(work, near, mode),
+        Action::Put(args) => put::put(work, args),
+        Action::MakeSystem => system::make(work),
+        Action::SetSystem { ino, name, value, if_content } => {
+            system::set(work, ino, &name, value, if_content)
+        }
         commit @ Action::Commit { .. } => commit::commit(work, commit),
         Action::Space { ino, range, space, extend } => space::space(work, ino, range, space, extend),
         Action::CloneRange { from, from_offset, to, to_offset, length } => clone_range::clone_range(

@@ -9,6 +9,7 @@ pub mod pending;
 pub mod removal;
 pub mod reserved;
 pub mod sparse;
+pub mod system;
 pub mod unfolded;
 pub mod xattr;
 

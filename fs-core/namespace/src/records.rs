@@ -204,8 +204,10 @@ pub struct Inode {
     pub btime: Time,
     /// Grows with every change.
     pub change: u64,
-    /// Number of extended attributes.
+    /// Number of extended and system attributes.
     pub xattrs: u32,
+    /// What `change` was when the content of a file changed last.
+    pub content: u64,
     /// What the kind needs beyond.
     pub body: Body,
 }
@@ -351,6 +353,15 @@ pub struct Xattr {
     pub value: Bytes,
 }
 
+/// The value of a system attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemValue {
+    /// What [`Inode::content`] was when it was set.
+    pub content: u64,
+    /// The bytes.
+    pub value: Bytes,
+}
+
 /// An inode without a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orphan {
@@ -453,7 +464,7 @@ impl Record for Buried {}
 impl Record for Scrub {}
 impl Record for Filesystem {}
 impl Record for Inode {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 impl Record for Entry {}
 impl Record for EntryName {}
@@ -463,6 +474,7 @@ impl Record for Reserved {}
 impl Record for Piece {}
 impl Record for Stripe {}
 impl Record for Xattr {}
+impl Record for SystemValue {}
 impl Record for Orphan {}
 impl Record for Intent {}
 impl Record for Replay {}
@@ -495,6 +507,7 @@ mod tests {
             btime: Time { seconds: 7, nanoseconds: 999_999_999 },
             change: 9,
             xattrs: 1,
+            content: 8,
             body,
         }
     }
@@ -503,8 +516,8 @@ mod tests {
     fn records_on_drives_are_frozen() {
         let ino = InodeId::new(Slot(1), 2);
         let name = Name::new(&b"n"[..]).unwrap();
-        let common = b"\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01";
-        let of = |kind: u8, body: &[u8]| [&[2, kind], &common[..], body].concat();
+        let common = b"\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\x08";
+        let of = |kind: u8, body: &[u8]| [&[3, kind], &common[..], body].concat();
         let file = File { inline: Some(Bytes::from_static(b"abc")), verifier: Some([7; 8]), cut: Some(200) };
         let file_bytes = b"\x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01";
         frozen(&inode(FileKind::File, Body::File(file)), &of(0, file_bytes));
@@ -550,6 +563,7 @@ mod tests {
         };
         frozen(&stripe, b"\x01\x01\x04\x02\x3f\xac\x02\x01\xac\x02");
         frozen(&Xattr { value: Bytes::from_static(b"v") }, b"\x01\x01v");
+        frozen(&SystemValue { content: 300, value: Bytes::from_static(b"v") }, b"\x01\xac\x02\x01v");
         frozen(&Orphan { since: Time { seconds: 1, nanoseconds: 2 } }, b"\x01\x02\x02");
         frozen(&Intent::Cut { from: 300 }, b"\x01\0\xac\x02");
         frozen(&Intent::Delete { from: 0 }, b"\x01\x01\0");
@@ -599,18 +613,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_record_or_refused(version in 0u8..3, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_a_record_or_refused(version in 0u8..4, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[version][..], &bytes].concat();
-            let two = Inode::decode(&bytes).is_err()
-                && Counters::decode(&bytes).is_err()
-                && Account::decode(&bytes).is_err();
+            prop_assert!(version == 3 || Inode::decode(&bytes).is_err(), "an unknown version is refused");
+            let two = Counters::decode(&bytes).is_err() && Account::decode(&bytes).is_err();
             prop_assert!(version == 2 || two, "an unknown version is refused");
             let (known, none) = (version == 1, [
                 Renames::decode(&bytes).is_err(), Entry::decode(&bytes).is_err(), EntryName::decode(&bytes).is_err(),
                 Extent::decode(&bytes).is_err(), Piece::decode(&bytes).is_err(), Stripe::decode(&bytes).is_err(),
-                Xattr::decode(&bytes).is_err(), Orphan::decode(&bytes).is_err(), Intent::decode(&bytes).is_err(),
-                Reserved::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(), Client::decode(&bytes).is_err(),
-                Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(), Removal::decode(&bytes).is_err(),
+                Xattr::decode(&bytes).is_err(), SystemValue::decode(&bytes).is_err(), Orphan::decode(&bytes).is_err(),
+                Intent::decode(&bytes).is_err(), Reserved::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(),
+                Client::decode(&bytes).is_err(), Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(),
+                Removal::decode(&bytes).is_err(),
             ]);
             prop_assert!(known || none.iter().all(|refused| *refused), "an unknown version is refused");
         }

@@ -389,6 +389,27 @@ impl Vfs for RemoteVfs {
         ask kept_clients(KeptClients) -> KeptClientsReply;
         ask reclaimed(Reclaimed) -> ();
         ask forget_requests(ForgetRequests) -> ();
+        ask list(List) -> ListReply;
+    }
+
+    async fn stage(&self, _ctx: &Ctx, _request: Stage) -> FsResult<OpenReply> {
+        Err(FsError::NotSupported)
+    }
+
+    async fn put(&self, _ctx: &Ctx, _request: Put) -> FsResult<PutReply> {
+        Err(FsError::NotSupported)
+    }
+
+    async fn system(&self, _ctx: &Ctx, _request: System) -> FsResult<SystemReply> {
+        Err(FsError::NotSupported)
+    }
+
+    async fn getsystem(&self, _ctx: &Ctx, _request: GetSystem) -> FsResult<GetSystemReply> {
+        Err(FsError::NotSupported)
+    }
+
+    async fn setsystem(&self, _ctx: &Ctx, _request: SetSystem) -> FsResult<GetAttrReply> {
+        Err(FsError::NotSupported)
     }
 
     async fn filesystem(&self, ctx: &Ctx, request: Filesystem) -> FsResult<FilesystemReply> {

@@ -234,6 +234,10 @@ operations! {
         seek(Seek) -> SeekReply;
         getxattr(GetXattr) -> GetXattrReply;
         listxattr(ListXattr) -> ListXattrReply;
+        stage(Stage) -> OpenReply;
+        list(List) -> ListReply;
+        system(System) -> SystemReply;
+        getsystem(GetSystem) -> GetSystemReply;
         lock(Lock) -> ();
         test_lock(TestLock) -> TestLockReply;
         release_owner(ReleaseOwner) -> ();
@@ -258,5 +262,7 @@ operations! {
         clone_range(CloneRange) -> ();
         setxattr(SetXattr) -> SetXattrReply;
         removexattr(RemoveXattr) -> SetXattrReply;
+        put(Put) -> PutReply;
+        setsystem(SetSystem) -> GetAttrReply;
     }
 }

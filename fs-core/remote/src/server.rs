@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use types::{Cred, FsId};
+use types::{Cred, FsError, FsId};
 use vfs::{ClientId, Ctx, EndClient, GetAttrReply, LookupReply, Reply, Vfs};
 
 /// How the daemon serves.
@@ -81,6 +81,9 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
     async fn handle(&self, peer: &Peer, ask: Ask, payload: Bytes) -> (Tell, Bytes) {
         match ask {
             Ask::Hello { client, mounted } => (self.hello(peer, client, mounted), Bytes::new()),
+            Ask::Do { request, .. } if request.is_of_heads() => {
+                (Tell::Done(Err(FsError::NotSupported)), Bytes::new())
+            }
             Ask::Do { ctx, request } => {
                 let mark = self.vfs.mark();
                 let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;

@@ -35,6 +35,8 @@ touch! {
     CloneRange { to } => [Place::File(*to)];
     SetXattr { file } => [Place::File(*file)];
     RemoveXattr { file } => [Place::File(*file)];
+    SetSystem { file } => [Place::File(*file)];
+    Put { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
     Mkdir { dir } => [Place::File(*dir)];
     Mknod { dir } => [Place::File(*dir)];
     Symlink { dir } => [Place::File(*dir)];

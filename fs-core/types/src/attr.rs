@@ -66,6 +66,8 @@ pub struct Attr {
     pub btime: Time,
     /// Grows with every change of content, attributes or (of a directory) entries.
     pub change: u64,
+    /// What `change` was when the content of a regular file changed last: two contents of a file never have the same.
+    pub content: u64,
 }
 
 /// A time to set.

@@ -10,6 +10,10 @@ pub const XATTR_NAME_BYTES_MAX: usize = 255;
 pub const XATTR_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of all extended attribute names of an inode, each with a NUL.
 pub const XATTR_LIST_BYTES_MAX: usize = 64 * 1024;
+/// System attributes of an inode.
+pub const SYSTEM_ATTRIBUTES_MAX: usize = 16;
+/// Bytes of the system attributes that are set together with a file's name.
+pub const SYSTEM_PUT_BYTES_MAX: usize = 128 * 1024;
 /// Largest size of a file in bytes.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 /// Names of one inode.

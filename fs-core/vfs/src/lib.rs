@@ -66,6 +66,19 @@ macro_rules! contract {
                 }
             }
 
+            /// Whether only a head in the daemon itself may ask for it: clients of mounts see nothing of what heads keep.
+            #[must_use]
+            pub fn is_of_heads(&self) -> bool {
+                matches!(
+                    self,
+                    Request::Stage(_)
+                        | Request::Put(_)
+                        | Request::System(_)
+                        | Request::GetSystem(_)
+                        | Request::SetSystem(_)
+                )
+            }
+
             /// The operation's name, for logs and counters.
             #[must_use]
             pub fn name(&self) -> &'static str {
@@ -138,6 +151,18 @@ contract! {
     listxattr(ListXattr) -> ListXattrReply;
     /// Removes an extended attribute.
     removexattr(RemoveXattr) -> SetXattrReply;
+    /// Makes a file that has no name yet.
+    stage(Stage) -> OpenReply;
+    /// Puts a whole file at a name, in one step.
+    put(Put) -> PutReply;
+    /// Lists a directory in the order of names.
+    list(List) -> ListReply;
+    /// Finds the directory for what heads keep.
+    system(System) -> SystemReply;
+    /// Reads all system attributes.
+    getsystem(GetSystem) -> GetSystemReply;
+    /// Sets or removes a system attribute.
+    setsystem(SetSystem) -> GetAttrReply;
     /// Takes, changes or gives up a byte-range lock, waiting when asked to.
     lock(Lock) -> ();
     /// Asks which lock would stand in the way.

@@ -1,7 +1,7 @@
 //! A daemon of one test: its own folder, free ports, ended by its own process id.
 
 use crate::programs::program;
-use admin::{Client, Status};
+use admin::{Client, S3KeyReport, Status};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -69,6 +69,7 @@ pub struct Daemon {
     options: DaemonOptions,
     nfs: SocketAddr,
     admin: SocketAddr,
+    s3: SocketAddr,
 }
 
 impl Daemon {
@@ -78,11 +79,12 @@ impl Daemon {
     /// # Errors
     /// See [`DaemonError`].
     pub fn start(folder: &Path, options: &DaemonOptions) -> Result<Daemon, DaemonError> {
-        // Both ports are held together, so that they differ; then given up for the daemon to take.
-        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-        let [nfs, admin] = [free[0].local_addr()?, free[1].local_addr()?];
+        // All ports are held together, so that they differ; then given up for the daemon to take.
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let free = [bind()?, bind()?, bind()?];
+        let [nfs, admin, s3] = [free[0].local_addr()?, free[1].local_addr()?, free[2].local_addr()?];
         drop(free);
-        Daemon::start_at(folder, options, nfs, admin)
+        Daemon::start_at(folder, options, nfs, admin, s3)
     }
 
     fn start_at(
@@ -90,11 +92,14 @@ impl Daemon {
         options: &DaemonOptions,
         nfs: SocketAddr,
         admin: SocketAddr,
+        s3: SocketAddr,
     ) -> Result<Daemon, DaemonError> {
         std::fs::create_dir_all(folder)?;
         let configuration = folder.join("plexus.toml");
-        let mut text =
-            format!("nfs.listen = \"{nfs}\"\nadmin.listen = \"{admin}\"\n{}\n", options.configuration);
+        let mut text = format!(
+            "nfs.listen = \"{nfs}\"\nadmin.listen = \"{admin}\"\ns3.listen = \"{s3}\"\n{}\n",
+            options.configuration
+        );
         if let Ok(more) = std::env::var(CONFIGURATION) {
             text += &more;
         }
@@ -116,7 +121,8 @@ impl Daemon {
         }
         let mut child = command.spawn()?;
         let ready = ready(&mut child);
-        let mut daemon = Daemon { child, folder: folder.to_owned(), options: options.clone(), nfs, admin };
+        let mut daemon =
+            Daemon { child, folder: folder.to_owned(), options: options.clone(), nfs, admin, s3 };
         match ready.recv_timeout(READY_LIMIT) {
             Ok(()) => Ok(daemon),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(DaemonError::Late { log: daemon.log() }),
@@ -144,7 +150,7 @@ impl Daemon {
     pub fn revive(&mut self) -> Result<(), DaemonError> {
         self.kill()?;
         let (folder, options) = (self.folder.clone(), self.options.clone());
-        *self = Daemon::start_at(&folder, &options, self.nfs, self.admin)?;
+        *self = Daemon::start_at(&folder, &options, self.nfs, self.admin, self.s3)?;
         Ok(())
     }
 
@@ -152,6 +158,22 @@ impl Daemon {
     #[must_use]
     pub fn nfs(&self) -> SocketAddr {
         self.nfs
+    }
+
+    /// Where S3 clients of this machine reach it.
+    #[must_use]
+    pub fn s3(&self) -> SocketAddr {
+        self.s3
+    }
+
+    /// A new S3 access key of an account.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub fn s3_key(&self, account: &str, more: &[&str]) -> io::Result<S3KeyReport> {
+        let output = self.plexus(&[&["--json", "s3", "key", "create", account], more].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice(&output.stdout).map_err(|_| io::Error::other(said))
     }
 
     /// Its process id.

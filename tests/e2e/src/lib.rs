@@ -3,7 +3,8 @@
 //! [`Daemon`] runs `plexusd` on a folder of its own and free ports; [`Guest`] boots a Linux whose
 //! kernel clients mount it; [`PowerCut`] runs daemon and clients inside such a Linux and pulls its
 //! plug again and again; [`Kills`] kills the daemon under clients that must not notice; [`Doors`] compares one tree at
-//! two doors with a local folder; [`Everyday`] runs what people run; [`Pynfs`] has a foreign test judge it. What is
+//! two doors with a local folder; [`Everyday`] runs what people run; [`Pynfs`] and [`S3Tests`] have
+//! foreign tests judge it. What is
 //! missing on the machine is an error with the remedy, not a pass.
 
 #![forbid(unsafe_code)]
@@ -18,6 +19,8 @@ mod mount;
 mod power;
 mod programs;
 mod pynfs;
+pub mod s3_request;
+mod s3_tests;
 mod steady;
 mod workload;
 
@@ -31,5 +34,6 @@ pub use mount::Mount;
 pub use power::{Door, PowerCut, PowerCutError, PowerCutReport};
 pub use programs::{build_folder, guest_cache, program, repository};
 pub use pynfs::{Known, Pynfs, PynfsError, PynfsReport};
+pub use s3_tests::{S3Tests, S3TestsError, S3TestsReport};
 pub use steady::{Steady, Task, counted};
 pub use workload::{Workload, WorkloadError, verify};

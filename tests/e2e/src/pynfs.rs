@@ -98,6 +98,11 @@ impl Known {
         }
         Ok(Known(known))
     }
+
+    /// Whether a test is known to fail.
+    pub(crate) fn has(&self, code: &str) -> bool {
+        self.0.contains_key(code)
+    }
 }
 
 impl PynfsReport {

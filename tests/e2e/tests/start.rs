@@ -61,7 +61,8 @@ fn a_busy_port_ends_with_1_and_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     for (busy, other) in [("nfs.listen", "admin.listen"), ("admin.listen", "nfs.listen")] {
-        let text = format!("{busy} = \"{address}\"\n{other} = \"127.0.0.1:0\"\n");
+        let text =
+            format!("{busy} = \"{address}\"\n{other} = \"127.0.0.1:0\"\ns3.listen = \"127.0.0.1:0\"\n");
         let (status, stderr) = configured(folder.path(), &text);
         assert_eq!(status, Some(1), "{stderr}");
         assert!(stderr.contains(&format!("{busy} = {address}")), "{stderr}");
@@ -79,7 +80,7 @@ fn a_second_daemon_on_the_same_data_is_refused_and_the_first_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--drive-size", "128M"].map(str::to_owned).to_vec();
     let daemon = Daemon::start(folder.path(), &DaemonOptions { flags, ..DaemonOptions::default() }).unwrap();
-    let text = "nfs.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n";
+    let text = "nfs.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\ns3.listen = \"127.0.0.1:0\"\n";
     let (status, stderr) = configured(folder.path(), text);
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stderr.contains("another plexusd is running"), "{stderr}");

@@ -69,6 +69,9 @@ pub(crate) fn apply(cred: &Cred, inode: &mut Inode, set: &SetAttr, now: Time) ->
     inode.mtime = set.mtime.map_or(inode.mtime, time);
     inode.btime = set.btime.unwrap_or(inode.btime);
     inode.touch(now);
+    if set.size.is_some() {
+        inode.content = inode.change;
+    }
     Ok(())
 }
 

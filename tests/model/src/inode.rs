@@ -60,6 +60,9 @@ pub(crate) struct Inode {
     pub(crate) change: u64,
     pub(crate) body: Body,
     pub(crate) xattrs: BTreeMap<Name, Bytes>,
+    /// Each with the `content` at which it was set.
+    pub(crate) system: BTreeMap<Name, (u64, Bytes)>,
+    pub(crate) content: u64,
     /// The verifier of the exclusive create that made it.
     pub(crate) verifier: Option<[u8; 8]>,
     /// The content as it was when last durable, while unstable writes are newer.
@@ -82,6 +85,8 @@ impl Inode {
             change: 1,
             body,
             xattrs: BTreeMap::new(),
+            system: BTreeMap::new(),
+            content: 1,
             verifier: None,
             durable: None,
         }
@@ -109,6 +114,7 @@ impl Inode {
             ctime: self.ctime,
             btime: self.btime,
             change: self.change,
+            content: self.content,
         }
     }
 
@@ -122,5 +128,6 @@ impl Inode {
     pub(crate) fn touch_content(&mut self, now: Time) {
         self.mtime = now;
         self.touch(now);
+        self.content = self.change;
     }
 }

@@ -18,6 +18,7 @@ mod opens;
 mod rename;
 mod replay;
 mod state;
+mod system;
 mod xattrs;
 
 use state::{FS, State};
@@ -288,6 +289,30 @@ impl Vfs for Model {
 
     async fn removexattr(&self, ctx: &Ctx, request: RemoveXattr) -> FsResult<SetXattrReply> {
         self.change(ctx, |state| state.removexattr(ctx, &request))
+    }
+
+    async fn stage(&self, ctx: &Ctx, request: Stage) -> FsResult<OpenReply> {
+        self.state().stage(ctx, &request)
+    }
+
+    async fn put(&self, ctx: &Ctx, request: Put) -> FsResult<PutReply> {
+        self.change(ctx, |state| state.put(ctx, &request))
+    }
+
+    async fn list(&self, ctx: &Ctx, request: List) -> FsResult<ListReply> {
+        self.state().list(ctx, &request)
+    }
+
+    async fn system(&self, _ctx: &Ctx, request: System) -> FsResult<SystemReply> {
+        self.state().system(&request)
+    }
+
+    async fn getsystem(&self, _ctx: &Ctx, request: GetSystem) -> FsResult<GetSystemReply> {
+        self.state().getsystem(&request)
+    }
+
+    async fn setsystem(&self, ctx: &Ctx, request: SetSystem) -> FsResult<GetAttrReply> {
+        self.state().setsystem(ctx, &request)
     }
 
     async fn lock(&self, ctx: &Ctx, request: Lock) -> FsResult<()> {

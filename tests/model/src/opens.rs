@@ -28,7 +28,7 @@ impl Opens {
         self.table.values().any(|open| open.ino == ino)
     }
 
-    fn add(&mut self, open: OpenFile) -> OpenId {
+    pub(crate) fn add(&mut self, open: OpenFile) -> OpenId {
         self.next += 1;
         self.table.insert(OpenId(self.next), open);
         OpenId(self.next)

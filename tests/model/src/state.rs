@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) inodes: BTreeMap<InodeId, Inode>,
     pub(crate) next_ino: u64,
+    /// The directory for what heads keep, once somebody has asked for it.
+    pub(crate) system: Option<InodeId>,
     pub(crate) opens: Opens,
     pub(crate) locks: Locks,
     pub(crate) clients: Clients,
@@ -35,6 +37,7 @@ impl State {
             clock,
             inodes: BTreeMap::new(),
             next_ino: InodeId::ROOT.0 + 1,
+            system: None,
             opens: Opens::default(),
             locks: Locks::default(),
             clients: Clients::default(),

@@ -4,7 +4,7 @@ use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
     Account, Body, Client, Counters, Ended, Entry, EntryName, Extent, Filesystem, Inode, Intent, Piece,
-    Record, Reserved, Scrub, Source, Stripe, Unfolded, Xattr,
+    Record, Reserved, Scrub, Source, Stripe, SystemValue, Unfolded, Xattr,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use types::limits::INLINE_FILE_BYTES_MAX;
@@ -175,6 +175,10 @@ impl Audit {
             kind::GARBAGE => drop(self.garbage.insert(stripe()?, Stripe::decode(value).ok()?)),
             kind::XATTR => {
                 Xattr::decode(value).ok()?;
+                *self.xattrs.entry(file()?).or_default() += 1;
+            }
+            kind::SYSTEM => {
+                SystemValue::decode(value).ok()?;
                 *self.xattrs.entry(file()?).or_default() += 1;
             }
             kind::ORPHAN => self.orphans.push(file()?),

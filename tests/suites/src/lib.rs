@@ -14,6 +14,7 @@ mod listing;
 mod locks;
 mod names;
 mod opens;
+mod puts;
 mod random;
 mod renames;
 mod rights;
@@ -40,5 +41,6 @@ pub async fn run<V: Vfs>(vfs: &V, root: FileId) {
     opens::run(&Desk::below(vfs, root, "opens").await).await;
     listing::run(&Desk::below(vfs, root, "listing").await).await;
     xattrs::run(&Desk::below(vfs, root, "xattrs").await).await;
+    puts::run(&Desk::below(vfs, root, "puts").await).await;
     locks::run(&Desk::below(vfs, root, "locks").await).await;
 }

@@ -54,6 +54,7 @@ pub const PLACES: &[Place] = &[
     place("frontend", 5, &[]),
     place("remote", 5, &[]),
     only("nfs", 5, &["types", "env", "telemetry", "vfs", "xdr", "nfs-wire", "serve", "identity", "mechs"]),
+    only("s3", 5, &["types", "env", "telemetry", "vfs", "serve", "identity", "mechs"]),
     only("fuse", 5, &["types", "env", "telemetry", "vfs", "serve", "identity"]),
     place("config", 6, &[]),
     place("admin", 6, &["config"]),

@@ -67,6 +67,7 @@ pub(crate) fn clone_range(work: &mut Work<'_>, args: &CloneRange) -> Step<Reply>
     target.size = target.size.max(target_range.end);
     work.drop_privileges(to, &mut target)?;
     target.modify(work.now);
+    target.mark_content();
     work.put_inode(to, &target);
     Ok(Reply::Attr { attr: work.read().attr(to, &target), before, drain: false })
 }

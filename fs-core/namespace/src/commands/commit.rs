@@ -45,6 +45,9 @@ pub(crate) fn commit(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         inode.change = inode.change.saturating_add(u64::from(change_at_least <= inode.change));
     }
     inode.change = inode.change.max(change_at_least);
+    if written.is_some() {
+        inode.mark_content();
+    }
     work.put_inode(ino, &inode);
     Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
 }

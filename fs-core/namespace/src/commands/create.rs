@@ -41,6 +41,7 @@ pub(crate) fn create(work: &mut Work<'_>, create: Create) -> Step<Reply> {
         btime: work.now,
         change: 1,
         xattrs: 0,
+        content: 1,
         body,
     };
     if let Body::File(file) = &mut inode.body {

@@ -68,12 +68,16 @@ pub(crate) fn step(work: &mut Work<'_>, ino: InodeId) -> Step<bool> {
 }
 
 fn remove_xattrs(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode) -> Step<bool> {
-    let (from, to) = keys::xattrs(work.file(ino));
+    let file = work.file(ino);
     let mut found = Vec::new();
-    work.map.scan(&from, &to, &mut |key, _| {
-        found.push(key.to_vec());
-        found.len() < XATTRS_PER_STEP
-    })?;
+    for (from, to) in [keys::xattrs(file), keys::systems(file)] {
+        if found.len() < XATTRS_PER_STEP {
+            work.map.scan(&from, &to, &mut |key, _| {
+                found.push(key.to_vec());
+                found.len() < XATTRS_PER_STEP
+            })?;
+        }
+    }
     for key in &found {
         work.map.delete(key);
     }

@@ -46,6 +46,7 @@ pub(crate) fn make(work: &mut Work<'_>, name: &str, hash_key: [u8; 16]) -> Step<
         btime: work.now,
         change: 1,
         xattrs: 0,
+        content: 1,
         body: Body::Directory(Directory { parent: InodeId::ROOT, depth: 0, displaced: 0, hash_key }),
     };
     work.put_inode(InodeId::ROOT, &root);

@@ -38,6 +38,9 @@ pub(crate) fn setattr(
         }
         assign(&work.cred, &mut inode, set, work.now);
         inode.touch(work.now);
+        if set.size.is_some() {
+            inode.mark_content();
+        }
         work.put_inode(ino, &inode);
     }
     Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain })

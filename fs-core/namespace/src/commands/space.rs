@@ -41,6 +41,7 @@ pub(crate) fn space(
     }
     work.drop_privileges(ino, &mut inode)?;
     inode.modify(work.now);
+    inode.mark_content();
     work.put_inode(ino, &inode);
     Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
 }

@@ -1,6 +1,7 @@
 //! Entries of directories.
 
 use super::{Answer, reader};
+use crate::commands::system;
 use crate::inodes::allow;
 use crate::keys;
 use crate::records::{Entry, Inode, Record};
@@ -84,7 +85,11 @@ pub fn list(
                 end = false;
                 return false;
             }
-            let entry = Entry::decode(value).and_then(|Entry { name, ino, kind }| {
+            let entry = Entry::decode(value);
+            if matches!(&entry, Ok(entry) if system::is_hidden(dir.ino, &entry.name)) {
+                return true;
+            }
+            let entry = entry.and_then(|Entry { name, ino, kind }| {
                 let cookie = keys::entry_cookie(key)
                     .ok_or_else(|| MapError::Broken("an entry's key has no cookie".into()))?;
                 Ok(Listed { cookie, name, file: read.file(ino), kind, attr: None })

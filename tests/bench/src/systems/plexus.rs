@@ -63,7 +63,7 @@ impl Plexus {
     fn configure(&self) -> Result<(), BenchError> {
         let listen = if self.nfs { HERE } else { "127.0.0.1" };
         let text = format!(
-            "nfs.listen = \"{listen}:{}\"\nnfs.lease = {LEASE_SECONDS}\nadmin.listen = \"127.0.0.1:0\"\n\
+            "nfs.listen = \"{listen}:{}\"\nnfs.lease = {LEASE_SECONDS}\nadmin.listen = \"127.0.0.1:0\"\ns3.listen = \"none\"\n\
              [[export]]\npath = \"/default\"\nfilesystem = \"default\"\nclients = [\"{CLIENTS}\"]\nsquash = \"none\"\n",
             self.port
         );

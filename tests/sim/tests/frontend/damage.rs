@@ -9,7 +9,7 @@ use map::{MemoryMap, OrderedMap, OrderedMapMut};
 use namespace::keys;
 use namespace::records::{
     Account, Body, Buried, Client, Counters, Entry, EntryName, Extent, Filesystem, Inode, Intent, Orphan,
-    Piece, Record, Replay, Reserved, Source, Stripe, Unfolded, Xattr,
+    Piece, Record, Replay, Reserved, Source, Stripe, SystemValue, Unfolded, Xattr,
 };
 use sim::checked::{checked, checked_shards, parted};
 use std::collections::BTreeMap;
@@ -169,9 +169,9 @@ type Plant = (&'static str, Kind, &'static str, fn(&mut Good));
 
 /// What is planted, the kind that it must be named as, a part of the sentence, and how.
 const PLANTS: &[Plant] = &[
-    ("a record of a later version", Kind::Record, "unknown version 3", |good| {
+    ("a record of a later version", Kind::Record, "unknown version 4", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();
-        good.map.put(&keys::inode(good.small), [&[3], &value[1..]].concat().into());
+        good.map.put(&keys::inode(good.small), [&[4], &value[1..]].concat().into());
     }),
     ("a record with a byte too many", Kind::Record, "bytes too many", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();
@@ -342,6 +342,15 @@ const PLANTS: &[Plant] = &[
     }),
     ("an attribute that is not counted", Kind::Xattr, "default/a/big", |good| {
         good.put(&keys::xattr(good.big, &name("user.y")), &Xattr { value: Bytes::new() });
+    }),
+    ("a system attribute that is not counted", Kind::Xattr, "default/a/big", |good| {
+        let value = SystemValue { content: 1, value: Bytes::new() };
+        good.put(&keys::system(good.big, &name("head.x")), &value);
+    }),
+    ("a system attribute of content to come", Kind::Xattr, "default/a/small", |good| {
+        let value = SystemValue { content: 1 << 40, value: Bytes::new() };
+        good.put(&keys::system(good.small, &name("head.x")), &value);
+        good.inode(good.small, |inode| inode.xattrs += 1);
     }),
     ("an attribute that is gone", Kind::Xattr, "default/a/small", |good| {
         good.map.delete(&keys::xattr(good.small, &name("user.x")));

@@ -1,0 +1,40 @@
+//! S3 on the same files: a bucket is a directory, an object is a file.
+//!
+//! The wire is `s3s`'s; what an operation means, who may ask for it and where things are kept is here. Keys and paths
+//! are described in `docs/reference/s3.md`, what is kept with files in `docs/formats/s3.md`.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod acl;
+mod answers;
+mod body;
+mod bucket;
+mod cors;
+mod error;
+mod files;
+mod head;
+mod incoming;
+mod key;
+mod lifecycle;
+mod lock;
+mod object;
+mod ops;
+mod permit;
+mod place;
+mod policy;
+mod policy_condition;
+mod public_access;
+mod records;
+mod server;
+mod service;
+mod sums;
+mod tags;
+mod text;
+mod uploads;
+mod versions;
+mod walk;
+
+pub use account::{AccessKey, Account, Accounts, canonical_id};
+pub use head::S3Config;
+pub use server::Server;
