@@ -86,7 +86,7 @@ impl S3Request {
     /// The bytes of the request, signed with a key as of a time (`20261127T120000Z`).
     #[must_use]
     pub fn signed(mut self, host: SocketAddr, key: &S3KeyReport, at: &str) -> Vec<u8> {
-        let payload = self.payload.clone().unwrap_or_else(|| hex(&Sha256::checksum(&self.body)));
+        let payload = self.payload.clone().unwrap_or_else(|| hex(Sha256::checksum(&self.body)));
         self.headers.push(("host".into(), host.to_string()));
         self.headers.push(("x-amz-date".into(), at.to_owned()));
         self.headers.push(("x-amz-content-sha256".into(), payload.clone()));
@@ -106,13 +106,13 @@ impl S3Request {
         let day = at.get(..8).unwrap_or_default();
         let scope = format!("{day}/{REGION}/s3/aws4_request");
         let to_sign =
-            format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hex(&Sha256::checksum(canonical.as_bytes())));
+            format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hex(Sha256::checksum(canonical.as_bytes())));
         let secret = format!("AWS4{}", key.secret_key.as_deref().unwrap_or_default());
         let mut signing = hmac(secret.as_bytes(), day.as_bytes());
         for part in [REGION, "s3", "aws4_request"] {
             signing = hmac(&signing, part.as_bytes());
         }
-        let signature = hex(&hmac(&signing, to_sign.as_bytes()));
+        let signature = hex(hmac(&signing, to_sign.as_bytes()));
         let access = &key.access_key;
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}"
