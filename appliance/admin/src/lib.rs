@@ -19,9 +19,10 @@ mod token;
 pub use client::{Client, ClientError};
 pub use control::{Control, ControlError, ErrorKind};
 pub use report::{
-    Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, CreateS3Key, Damage, Drive, DriveState,
-    Drives, ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport,
-    Health, Integrity, Job, Recounted, S3KeyReport, S3Keys, Scrubbed, SetExport, Status,
+    Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, CreateS3Key, Damage, DeleteFilesystem,
+    Drive, DriveState, Drives, ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport,
+    Filesystems, FsckReport, Health, Integrity, Job, Recounted, Removal, S3KeyReport, S3Keys, Scrubbed,
+    SetExport, Status,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

@@ -60,8 +60,14 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let paths = exports.paths();
     let exports = Arc::new(exports.served(server.clone(), shared.clone()));
     let s3_address = s3_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-    let doors_of = Doors { nfs: address.to_string(), s3: s3_address.map(|address| address.to_string()) };
-    let control = Arc::new(Daemon::new(&core, exports.clone(), keys.clone(), doors_of, random.clone()));
+    let doors_of = Doors {
+        exports: exports.clone(),
+        shared: shared.clone(),
+        keys: keys.clone(),
+        nfs: address.to_string(),
+        s3: s3_address.map(|address| address.to_string()),
+    };
+    let control = Arc::new(Daemon::new(&core, doors_of, random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));

@@ -9,6 +9,7 @@ pub(crate) mod filesystem;
 pub(crate) mod link;
 pub(crate) mod put;
 pub(crate) mod relocate;
+pub(crate) mod removal;
 pub(crate) mod remove;
 pub(crate) mod rename;
 pub(crate) mod setattr;
