@@ -43,7 +43,7 @@ pub(crate) struct Received<V: Vfs> {
 
 enum Content<V: Vfs> {
     Small(Bytes),
-    Staged(Held<V>),
+    Staged(Box<Held<V>>),
 }
 
 impl<V: Vfs> Received<V> {
@@ -77,7 +77,7 @@ impl<V: Vfs> Received<V> {
 
     /// What is already a file.
     pub(crate) fn staged(held: Held<V>, size: u64, md5: [u8; 16], sums: Vec<Sum>) -> Received<V> {
-        Received { content: Content::Staged(held), size, md5, sums }
+        Received { content: Content::Staged(Box::new(held)), size, md5, sums }
     }
 }
 
@@ -221,7 +221,7 @@ impl<V: Vfs> Intake<'_, V> {
         }
         let Some(held) = self.staged else { return Err(from_fs(FsError::Io)) };
         self.files.commit(held.file).await.map_err(from_fs)?;
-        Ok((Content::Staged(held), size))
+        Ok((Content::Staged(Box::new(held)), size))
     }
 }
 

@@ -29,11 +29,11 @@ pub(crate) async fn list<S: Shards, D: Stripes>(
             let look = |map: &dyn OrderedMap| system::list(map, &ctx.cred, request.dir, at, value, near);
             let (named, end) = fe.look(look).await?;
             let next = named.last().map(|last| last.name.clone());
-            let entries: Vec<Result<ListEntry, Named>> = named
+            let entries: Vec<Result<ListEntry, (Name, FileId)>> = named
                 .into_iter()
-                .map(|mut named| match named.found.take() {
-                    Some(found) => Ok(fe.listed(named.name, named.file, found)),
-                    None => Err(named),
+                .map(|Named { name, file, found }| match found {
+                    Some(found) => Ok(fe.listed(name, file, found)),
+                    None => Err((name, file)),
                 })
                 .collect();
             Ok((entries, next, end))
@@ -76,7 +76,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     async fn far(
         &self,
         dir: FileId,
-        Named { name, mut file, .. }: Named,
+        (name, mut file): (Name, FileId),
         value: Option<&Name>,
     ) -> Result<Option<ListEntry>, FsError> {
         for _ in 0..LOOKS_MAX {
