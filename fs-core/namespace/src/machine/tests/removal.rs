@@ -130,7 +130,8 @@ proptest! {
         let mut late = late.into_iter();
         let huge = |map: &MemoryMap| {
             // Reservations of files of 8 EiB each may come to more than a number holds.
-            queries::accounts::of_filesystems(map).unwrap().values().any(|(_, a)| a.used >= i64::MAX as u64)
+            let (all, _) = queries::accounts::of_filesystems(map, Slot(0), usize::MAX).unwrap();
+            all.iter().map(|(_, _, account)| account.used).fold(0, u64::saturating_add) >= i64::MAX as u64
         };
         this.remove(|this| {
             if let Some(action) = late.next() {
