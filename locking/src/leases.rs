@@ -82,6 +82,20 @@ impl<C: Copy + Eq + Hash> Leases<C> {
         Mark(self.ended)
     }
 
+    /// Whatever was read so far gives no lease any more, as if all of it had changed since.
+    pub fn distrust(&mut self) {
+        self.recent.clear();
+        self.ended += 1;
+    }
+
+    /// The files on which there is a lease, of those that `which` chooses; in order.
+    #[must_use]
+    pub fn files(&self, which: impl Fn(&FileId) -> bool) -> Vec<FileId> {
+        let mut files: Vec<FileId> = self.files.keys().filter(|file| which(file)).copied().collect();
+        files.sort_unstable();
+        files
+    }
+
     /// Gives `client` a lease on what it has read of `file` since `mark`, if that is still so.
     pub fn grant(&mut self, now: u64, client: C, file: FileId, mark: Mark) -> bool {
         self.expire(now);
@@ -193,6 +207,22 @@ mod tests {
         assert!(!leases.holds(12, file(1), holders[0].lease));
         leases.end(change);
         assert!(leases.is_empty());
+    }
+
+    #[test]
+    fn what_was_read_before_everything_went_is_trusted_by_nobody() {
+        let mut leases = Leases::new(10);
+        let before = leases.mark();
+        assert!(leases.grant(0, 'a', file(2), before) && leases.grant(0, 'a', file(1), before));
+        leases.distrust();
+        assert!(!leases.grant(1, 'b', file(3), before), "it was read before");
+        assert_eq!(leases.files(|_| true), [file(1), file(2)], "those who were told have to give them back");
+        assert_eq!(leases.files(|one| *one == file(2)), [file(2)]);
+        let mark = leases.mark();
+        assert!(leases.grant(1, 'b', file(3), mark));
+        let (change, _) = leases.begin(1, 'c', vec![file(3)]);
+        leases.end(change);
+        assert!(!leases.grant(1, 'b', file(3), mark) && !leases.grant(1, 'b', file(4), before));
     }
 
     proptest! {

@@ -2,8 +2,8 @@
 
 use crate::control::{ControlError, ErrorKind};
 use crate::report::{
-    ChunkPlaces, CreateFilesystem, Drives, Exports, FilesystemReport, Filesystems, FsckReport, SetExport,
-    Status,
+    ChunkPlaces, CreateFilesystem, DeleteFilesystem, Drives, Exports, FilesystemReport, Filesystems,
+    FsckReport, Removal, SetExport, Status,
 };
 use crate::socket::{short_path, socket_path};
 use http_body_util::{BodyExt, Full, Limited};
@@ -119,12 +119,14 @@ impl Client {
         self.ask(Method::POST, "/v1/filesystems", request).await
     }
 
-    /// Removes a filesystem.
+    /// Removes a filesystem; what it takes is given back in the background.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn filesystem_delete(&self, name: &str) -> Result<(), ClientError> {
-        self.ask(Method::DELETE, &format!("/v1/filesystems/{}", escaped(name)), &()).await
+    pub async fn filesystem_delete(&self, request: &DeleteFilesystem) -> Result<Removal, ClientError> {
+        let DeleteFilesystem { name, force } = request;
+        let target = format!("/v1/filesystems/{}?force={force}", escaped(name));
+        self.ask(Method::DELETE, &target, &()).await
     }
 
     /// Lists the exports.

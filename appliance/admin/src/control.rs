@@ -1,8 +1,8 @@
 //! What the daemon can be asked to do.
 
 use crate::report::{
-    ChunkPlaces, CreateFilesystem, Drives, Exports, FilesystemReport, Filesystems, FsckReport, SetExport,
-    Status,
+    ChunkPlaces, CreateFilesystem, DeleteFilesystem, Drives, Exports, FilesystemReport, Filesystems,
+    FsckReport, Removal, SetExport, Status,
 };
 use serde::{Deserialize, Serialize};
 use std::future::Future;
@@ -82,7 +82,7 @@ control! {
     /// Makes a filesystem.
     filesystem_create(request: CreateFilesystem) -> FilesystemReport, "filesystem create";
     /// Removes a filesystem and all that is in it.
-    filesystem_delete(name: String) -> (), "filesystem delete";
+    filesystem_delete(request: DeleteFilesystem) -> Removal, "filesystem delete";
     /// All exports.
     exports() -> Exports, "export list";
     /// Adds an export, or changes the one of the same path.

@@ -19,9 +19,9 @@ mod token;
 pub use client::{Client, ClientError};
 pub use control::{Control, ControlError, ErrorKind};
 pub use report::{
-    Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, Damage, Drive, DriveState, Drives,
-    ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport, Filesystems, FsckReport, Health,
-    Integrity, Job, Recounted, Scrubbed, SetExport, Status,
+    Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, Damage, DeleteFilesystem, Drive,
+    DriveState, Drives, ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport, Filesystems,
+    FsckReport, Health, Integrity, Job, Recounted, Removal, Scrubbed, SetExport, Status,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

@@ -126,6 +126,9 @@ pub struct Status {
     pub integrity: Integrity,
     /// What goes on beside.
     pub background: Background,
+    /// Filesystems that are being removed.
+    #[serde(default)]
+    pub removing: Vec<Removal>,
     /// The daemon's version.
     pub version: String,
     /// Where the NFS head listens; absent when it does not.
@@ -188,6 +191,9 @@ pub struct FsckReport {
     pub entries: u64,
     /// Chunks looked at.
     pub chunks: u64,
+    /// Records of filesystems that are being removed, not counted above.
+    #[serde(default)]
+    pub removing: u64,
     /// All that is wrong; empty when clean.
     pub damage: Vec<Damage>,
 }
@@ -222,6 +228,29 @@ pub struct ChunkPlaces {
 pub struct CreateFilesystem {
     /// Its name.
     pub name: String,
+}
+
+/// A filesystem to remove.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteFilesystem {
+    /// Its name.
+    pub name: String,
+    /// Also while it is exported, mounted, or files of it are open.
+    pub force: bool,
+}
+
+/// A filesystem that is being removed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Removal {
+    /// Its number.
+    pub id: u32,
+    /// The name that it had.
+    pub name: String,
+    /// Inodes left.
+    pub inodes: u64,
+    /// Bytes left on drives, with headers, padding and parity.
+    pub left: u64,
 }
 
 /// One filesystem.

@@ -1,7 +1,7 @@
 //! The routes, under `/v1`.
 
 use crate::control::{Control, ControlError, ErrorKind};
-use crate::report::{CreateFilesystem, SetExport};
+use crate::report::{CreateFilesystem, DeleteFilesystem, SetExport};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -40,6 +40,13 @@ fn body<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, ControlError> {
         .map_err(|err| ControlError::new(ErrorKind::Invalid, format!("the request is not understood: {err}")))
 }
 
+/// Whether something is done that others would notice.
+#[derive(Deserialize)]
+struct How {
+    #[serde(default)]
+    force: bool,
+}
+
 #[derive(Deserialize)]
 struct OfPath {
     path: String,
@@ -76,8 +83,8 @@ pub(crate) fn router<C: Control>(control: Arc<C>) -> Router {
         )
         .route(
             "/v1/filesystems/{name}",
-            delete(async |State(c): Shared<C>, Path(name): Path<String>| {
-                reply(c.filesystem_delete(name).await)
+            delete(async |State(c): Shared<C>, Path(name): Path<String>, Query(how): Query<How>| {
+                reply(c.filesystem_delete(DeleteFilesystem { name, force: how.force }).await)
             }),
         )
         .route(

@@ -4,7 +4,8 @@
 
 use admin::{
     AdminDoors, Background, Capacity, ChunkPlaces, Client, ClientError, Control, ControlError,
-    CreateFilesystem, ErrorKind, FailuresLeft, FilesystemReport, Health, Integrity, SetExport, Status,
+    CreateFilesystem, DeleteFilesystem, ErrorKind, FailuresLeft, FilesystemReport, Health, Integrity,
+    Removal, SetExport, Status,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -27,6 +28,7 @@ impl Control for Small {
             capacity: Capacity { total: 10, used: 3, live: Some(3), ..Capacity::default() },
             integrity: Integrity::default(),
             background: Background::default(),
+            removing: Vec::new(),
             version: "test".to_owned(),
             nfs: None,
             uptime_seconds: 1,
@@ -42,9 +44,10 @@ impl Control for Small {
         Err(ControlError::new(ErrorKind::Conflict, format!("{} is there already", request.name)))
     }
 
-    async fn filesystem_delete(&self, name: String) -> Result<(), ControlError> {
-        self.asked.lock().unwrap().push(name);
-        Ok(())
+    async fn filesystem_delete(&self, request: DeleteFilesystem) -> Result<Removal, ControlError> {
+        let DeleteFilesystem { name, force } = request;
+        self.asked.lock().unwrap().push(format!("{name} {force}"));
+        Ok(Removal { id: 1, name, inodes: 0, left: 0 })
     }
 }
 
@@ -75,8 +78,11 @@ async fn what_is_there_answers_and_the_rest_says_not_yet() {
         let status = client.status().await.unwrap();
         assert_eq!((status.health, status.capacity.total), (Health::Healthy, 10));
         client.placement("default/a b/ü?&#%/c").await.unwrap();
-        client.filesystem_delete("a b").await.unwrap();
-        assert_eq!(*control.asked.lock().unwrap(), ["default/a b/ü?&#%/c", "a b"]);
+        for force in [false, true] {
+            client.filesystem_delete(&DeleteFilesystem { name: "a b".to_owned(), force }).await.unwrap();
+        }
+        let asked = ["default/a b/ü?&#%/c", "a b false", "a b true"];
+        assert_eq!(*control.asked.lock().unwrap(), asked);
         let refused = client.filesystem_create(&CreateFilesystem { name: "x".to_owned() }).await;
         let Err(ClientError::Refused(err)) = refused else { panic!("{refused:?}") };
         assert_eq!((err.kind, err.message.as_str()), (ErrorKind::Conflict, "x is there already"));

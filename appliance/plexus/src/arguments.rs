@@ -137,6 +137,15 @@ pub(crate) enum FilesystemCommand {
     Delete {
         /// Its name
         name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Also while it is exported or mounted, or files of it are open: who uses it gets errors
+        #[arg(long)]
+        force: bool,
+        /// Return when the drives have back all that it took
+        #[arg(long)]
+        wait: bool,
     },
 }
 

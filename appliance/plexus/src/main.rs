@@ -4,6 +4,7 @@
 
 mod arguments;
 mod called_by_mount;
+mod delete;
 mod mount;
 mod mount_options;
 mod run;

@@ -2,8 +2,8 @@
 
 use crate::arguments::{Arguments, Command, DriveCommand, ExplainCommand, ExportCommand, FilesystemCommand};
 use crate::mount_options::Options;
-use crate::{mount, text};
-use admin::{Client, ClientError, CreateFilesystem, SetExport};
+use crate::{delete, mount, text};
+use admin::{Client, ClientError, CreateFilesystem, DeleteFilesystem, SetExport};
 use fuse::FuseError;
 use remote::RemoteError;
 use serde::Serialize;
@@ -16,6 +16,9 @@ pub(crate) enum Failure {
     /// Of the daemon.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Nothing was done.
+    #[error("filesystem {0} is left as it is")]
+    NotConfirmed(String),
     /// Of a mount.
     #[error("{0}")]
     Mount(String),
@@ -72,9 +75,15 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Filesystem(FilesystemCommand::List) => {
             out.say(&client.filesystems().await?, text::filesystems)?;
         }
-        Command::Filesystem(FilesystemCommand::Delete { name }) => {
-            client.filesystem_delete(&name).await?;
-            out.done(&format!("filesystem {name} is removed"))?;
+        Command::Filesystem(FilesystemCommand::Delete { name, yes, force, wait }) => {
+            if !yes && !delete::confirmed(&name)? {
+                return Err(Failure::NotConfirmed(name));
+            }
+            let removal = client.filesystem_delete(&DeleteFilesystem { name, force }).await?;
+            if wait {
+                delete::wait(&client, &removal).await?;
+            }
+            out.say(&removal, |removal| text::removed(removal, wait))?;
         }
         Command::Export(ExportCommand::List) => out.say(&client.exports().await?, text::exports)?,
         Command::Export(ExportCommand::Set {

@@ -1,6 +1,6 @@
 //! Reports for people.
 
-use admin::{ChunkPlaces, Drives, Exports, Filesystems, FsckReport, Status};
+use admin::{ChunkPlaces, Drives, Exports, Filesystems, FsckReport, Removal, Status};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -82,6 +82,9 @@ pub(crate) fn status(status: &Status) -> String {
     ] {
         let _ = writeln!(text, "{name:<11}{}, {} left", bytes(job.bytes), maybe_bytes(job.left));
     }
+    for Removal { name, inodes, left, .. } in &status.removing {
+        let _ = writeln!(text, "removing   {name}: {inodes} inodes, {} left", bytes(*left));
+    }
     let recounted = &background.recounted;
     let _ = writeln!(
         text,
@@ -129,6 +132,9 @@ pub(crate) fn fsck(report: &FsckReport) -> String {
         "{verdict}: {} inodes, {} entries, {} chunks looked at",
         report.inodes, report.entries, report.chunks
     );
+    if report.removing > 0 {
+        let _ = writeln!(text, "{} records of filesystems that are being removed", report.removing);
+    }
     text
 }
 
@@ -151,6 +157,18 @@ pub(crate) fn placement(places: &ChunkPlaces) -> String {
         })
         .collect();
     table(["STRIPE", "INDEX", "DRIVE", "OFFSET", "LENGTH", "FILE"], &rows)
+}
+
+/// Of a filesystem that was removed, and of which nothing is left where that was waited for.
+pub(crate) fn removed(removal: &Removal, waited: bool) -> String {
+    let Removal { name, inodes, left, .. } = removal;
+    match waited {
+        true => format!("filesystem {name} is removed, and nothing is left of it\n"),
+        false => format!(
+            "filesystem {name} is removed; {inodes} inodes and {} on drives go in the background\n",
+            bytes(*left)
+        ),
+    }
 }
 
 pub(crate) fn filesystems(filesystems: &Filesystems) -> String {
@@ -210,10 +228,11 @@ mod tests {
     #[test]
     fn damage_is_named_line_by_line() {
         let damage = Damage { kind: "link_count".to_owned(), what: "inode 7 has 2, counted 1".to_owned() };
-        let report = FsckReport { inodes: 3, entries: 2, chunks: 1, damage: vec![damage] };
+        let report = FsckReport { inodes: 3, entries: 2, chunks: 1, removing: 9, damage: vec![damage] };
         assert_eq!(
             fsck(&report),
-            "link_count: inode 7 has 2, counted 1\n1 damaged: 3 inodes, 2 entries, 1 chunks looked at\n"
+            "link_count: inode 7 has 2, counted 1\n1 damaged: 3 inodes, 2 entries, 1 chunks looked at\n\
+             9 records of filesystems that are being removed\n"
         );
     }
 

@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use admin::{
-    AdminDoors, Background, Capacity, Control, ControlError, Damage, FailuresLeft, FsckReport, Health,
-    Integrity, Status,
+    AdminDoors, Background, Capacity, Control, ControlError, Damage, DeleteFilesystem, ErrorKind,
+    FailuresLeft, FsckReport, Health, Integrity, Removal, Status,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
 
 fn plexus(arguments: &[&str], data: Option<&Path>) -> Output {
@@ -21,9 +22,28 @@ fn plexus(arguments: &[&str], data: Option<&Path>) -> Output {
     command.output().unwrap()
 }
 
-struct Damaged;
+/// A daemon in which something is wrong, and a filesystem goes when it has been looked at twice.
+#[derive(Default)]
+struct Damaged {
+    looks: AtomicU64,
+}
+
+impl Damaged {
+    fn removing(&self) -> Vec<Removal> {
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed);
+        let removal = Removal { id: 7, name: "old".to_owned(), inodes: 5, left: 8192 };
+        if looks < 2 { vec![removal] } else { Vec::new() }
+    }
+}
 
 impl Control for Damaged {
+    async fn filesystem_delete(&self, request: DeleteFilesystem) -> Result<Removal, ControlError> {
+        match (request.name.as_str(), request.force) {
+            ("old", true) => Ok(Removal { id: 7, name: "old".to_owned(), inodes: 5, left: 8192 }),
+            (name, _) => Err(ControlError::new(ErrorKind::Conflict, format!("{name} is mounted here"))),
+        }
+    }
+
     async fn status(&self) -> Result<Status, ControlError> {
         Ok(Status {
             health: Health::Degraded,
@@ -31,6 +51,7 @@ impl Control for Damaged {
             capacity: Capacity { total: 100, used: 7, ..Capacity::default() },
             integrity: Integrity { found: 2, repaired: 1 },
             background: Background::default(),
+            removing: self.removing(),
             version: "v".to_owned(),
             nfs: None,
             uptime_seconds: 0,
@@ -39,7 +60,7 @@ impl Control for Damaged {
 
     async fn fsck(&self) -> Result<FsckReport, ControlError> {
         let damage = Damage { kind: "orphan".to_owned(), what: "inode 9 has no name".to_owned() };
-        Ok(FsckReport { inodes: 9, entries: 8, chunks: 7, damage: vec![damage] })
+        Ok(FsckReport { inodes: 9, entries: 8, chunks: 7, removing: 0, damage: vec![damage] })
     }
 }
 
@@ -50,7 +71,7 @@ fn with_daemon(arguments: &'static [&'static str]) -> Output {
         let data = tempfile::tempdir().unwrap();
         let doors = AdminDoors::open(data.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(doors.serve(Arc::new(Damaged), async {
+        let serving = tokio::spawn(doors.serve(Arc::new(Damaged::default()), async {
             let _ = stopped.await;
         }));
         let path = data.path().to_owned();
@@ -117,4 +138,36 @@ fn what_is_not_there_yet_ends_with_1_and_says_so() {
     let output = with_daemon(&["drive", "list"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("does not do that yet"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_filesystem_goes_only_when_that_was_said_twice_and_who_wants_waits() {
+    let delete = &["filesystem", "delete", "old", "--force"];
+    let output = with_daemon(delete);
+    assert_eq!(output.status.code(), Some(1), "nobody has said yes");
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("cannot be had back") && said.ends_with("filesystem old is left as it is\n"),
+        "{said}"
+    );
+
+    let output = with_daemon(&["filesystem", "delete", "old", "--force", "--yes"]);
+    assert_eq!(
+        text(&output.stdout),
+        "filesystem old is removed; 5 inodes and 8.0 KiB on drives go in the background\n"
+    );
+    let output = with_daemon(&["filesystem", "delete", "old", "--force", "--yes", "--wait"]);
+    assert_eq!(text(&output.stdout), "filesystem old is removed, and nothing is left of it\n");
+
+    let output = with_daemon(&["filesystem", "delete", "old", "--yes"]);
+    assert_eq!(
+        (output.status.code(), text(&output.stderr)),
+        (Some(1), "plexus: old is mounted here\n".to_owned())
+    );
+    let output = with_daemon(&["status"]);
+    assert!(
+        text(&output.stdout).contains("removing   old: 5 inodes, 8.0 KiB left\n"),
+        "{}",
+        text(&output.stdout)
+    );
 }

@@ -2,20 +2,21 @@
 
 use crate::bays::{Bay, BayError, bay_of};
 use crate::capacity::Sums;
-use crate::core::{Core, Files, Shared};
+use crate::core::{Core, DEFAULT_FILESYSTEM, Files, Shared};
 use crate::drives::{DriveChangeError, Drives, Now};
 use crate::exports::Exports;
 use crate::fsck::Checker;
 use crate::headrooms::Headrooms;
 use crate::rebuild;
 use admin::{
-    Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DriveState,
-    ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted, Scrubbed,
-    SetExport, Status,
+    Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, DeleteFilesystem,
+    DriveState, ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity, Job, Recounted,
+    Removal, Scrubbed, SetExport, Status,
 };
 use drive::ChunkKey;
 use drive::footprint::metadata_bytes;
 use env::Random;
+use frontend::RemoveError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -28,28 +29,30 @@ pub(crate) struct Daemon {
     files: Arc<Files>,
     drives: Arc<Drives>,
     headrooms: Arc<Headrooms>,
-    exports: Arc<Exports<Shared>>,
+    doors: Doors,
     random: Arc<dyn Random>,
-    nfs: String,
     started: Instant,
     checker: Checker,
     rebuilt: Arc<rebuild::Progress>,
 }
 
+/// What filesystems are entered by.
+pub(crate) struct Doors {
+    pub(crate) exports: Arc<Exports<Shared>>,
+    /// What mounts and NFS clients see.
+    pub(crate) shared: Arc<Shared>,
+    /// Where the NFS head listens.
+    pub(crate) nfs: String,
+}
+
 impl Daemon {
-    pub(crate) fn new(
-        core: &Core,
-        exports: Arc<Exports<Shared>>,
-        nfs: String,
-        random: Arc<dyn Random>,
-    ) -> Daemon {
+    pub(crate) fn new(core: &Core, doors: Doors, random: Arc<dyn Random>) -> Daemon {
         Daemon {
             files: core.files.clone(),
             drives: core.drives.clone(),
             headrooms: core.headrooms.clone(),
-            exports,
+            doors,
             random,
-            nfs,
             started: Instant::now(),
             checker: Checker::new(core.drives.clone()),
             rebuilt: core.rebuilt.clone(),
@@ -107,6 +110,17 @@ impl Daemon {
                 since: scrubbed.whole.map(|time| time.seconds),
             },
         })
+    }
+
+    async fn removing(&self) -> Result<Vec<Removal>, ControlError> {
+        let found = self.files.removals().await.map_err(|e| failed("filesystems", e))?;
+        let removal = |one: frontend::FilesystemRemoval| Removal {
+            id: one.fs.0,
+            name: one.name,
+            inodes: one.inodes,
+            left: one.stored,
+        };
+        Ok(found.into_iter().map(removal).collect())
     }
 
     async fn find(&self, path: &str) -> Result<FileId, FsError> {
@@ -178,7 +192,8 @@ impl Control for Daemon {
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
             background,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            nfs: Some(self.nfs.clone()),
+            removing: self.removing().await?,
+            nfs: Some(self.doors.nfs.clone()),
             uptime_seconds: self.started.elapsed().as_secs(),
         })
     }
@@ -274,15 +289,52 @@ impl Control for Daemon {
         Ok(FilesystemReport { id: fs.0, name, used: Some(0), inodes: Some(1) })
     }
 
+    async fn filesystem_delete(&self, request: DeleteFilesystem) -> Result<Removal, ControlError> {
+        let DeleteFilesystem { name, force } = request;
+        let conflict = |why: String| Err(ControlError::new(ErrorKind::Conflict, why));
+        if name == DEFAULT_FILESYSTEM {
+            return conflict(format!("{name} is in every cluster and cannot be deleted, only emptied"));
+        }
+        let known = self.files.filesystems().await.map_err(|e| failed("filesystems", e))?;
+        let Some((_, fs)) = known.into_iter().find(|(other, _)| *other == name) else {
+            return Err(ControlError::new(ErrorKind::NotFound, format!("there is no filesystem {name}")));
+        };
+        if !force {
+            let exported = self.doors.exports.of(&name).await;
+            if !exported.is_empty() {
+                return conflict(format!(
+                    "{name} is exported as {}: take that back first, or say --force",
+                    exported.join(" and ")
+                ));
+            }
+            if self.doors.shared.mounts_of(fs) > 0 {
+                return conflict(format!("{name} is mounted here: unmount it first, or say --force"));
+            }
+        }
+        match self.files.remove_filesystem(fs, force).await {
+            Ok(()) => {}
+            Err(RemoveError::Open(_)) => {
+                return conflict(format!("files of {name} are open: close them first, or say --force"));
+            }
+            Err(RemoveError::Fs(error)) => return Err(failed(&name, error)),
+        }
+        // Nobody trusts what was heard of it before.
+        self.doors.shared.gone(fs).await;
+        // What was set for it must not let anybody into another one of that name.
+        self.doors.exports.remove_of(&name).await?;
+        let left = self.removing().await?.into_iter().find(|removal| removal.id == fs.0);
+        Ok(left.unwrap_or(Removal { id: fs.0, name, inodes: 0, left: 0 }))
+    }
+
     async fn exports(&self) -> Result<admin::Exports, ControlError> {
-        Ok(admin::Exports { exports: self.exports.list().await })
+        Ok(admin::Exports { exports: self.doors.exports.list().await })
     }
 
     async fn export_set(&self, export: SetExport) -> Result<(), ControlError> {
-        self.exports.set(export).await
+        self.doors.exports.set(export).await
     }
 
     async fn export_remove(&self, path: String) -> Result<(), ControlError> {
-        self.exports.remove(&path).await
+        self.doors.exports.remove(&path).await
     }
 }

@@ -1,7 +1,7 @@
 //! One life of the daemon: start, serve, reload on SIGHUP, drain on SIGTERM.
 
 use crate::args::Options;
-use crate::control::Daemon;
+use crate::control::{Daemon, Doors};
 use crate::core::Core;
 use crate::descriptors;
 use crate::exports::{Exports, Loaded};
@@ -52,7 +52,8 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
 
     let paths = exports.paths();
     let exports = Arc::new(exports.served(server.clone(), shared.clone()));
-    let control = Arc::new(Daemon::new(&core, exports.clone(), address.to_string(), random.clone()));
+    let doors_of = Doors { exports: exports.clone(), shared: shared.clone(), nfs: address.to_string() };
+    let control = Arc::new(Daemon::new(&core, doors_of, random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
     let (stop_admin, mut admin_stopped) = serve::shutdown();
     let admin = tokio::spawn(doors.serve(control.clone(), async move { admin_stopped.fired().await }));

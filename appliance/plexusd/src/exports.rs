@@ -153,6 +153,22 @@ impl<V: Vfs> Exports<V> {
         self.keep_and_serve(&mut lists, new).await
     }
 
+    /// Paths under which a filesystem is exported.
+    pub(crate) async fn of(&self, filesystem: &str) -> Vec<String> {
+        let lists = self.lists.lock().await;
+        let merged = lists.merged();
+        let of = merged.values().filter(|(export, _)| export.filesystem == filesystem);
+        of.map(|(export, _)| export.path.clone()).collect()
+    }
+
+    /// Takes back what was set of exports of a filesystem.
+    pub(crate) async fn remove_of(&self, filesystem: &str) -> Result<(), ControlError> {
+        let mut lists = self.lists.lock().await;
+        let mut new = lists.clone();
+        new.set.retain(|export| export.filesystem != filesystem);
+        if new.set.len() < lists.set.len() { self.keep_and_serve(&mut lists, new).await } else { Ok(()) }
+    }
+
     /// Takes over a configuration that was read again.
     pub(crate) async fn reload(&self, configured: Vec<Export>) -> Result<(), ExportError> {
         let mut lists = self.lists.lock().await;

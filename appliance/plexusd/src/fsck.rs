@@ -56,12 +56,13 @@ impl Checker {
             })
             .await?;
         }
-        let Report { inodes, entries, chunks, damage } = blocking(move || checked.finish(&shards)).await?;
+        let Report { inodes, entries, chunks, removing, damage } =
+            blocking(move || checked.finish(&shards)).await?;
         let damage = damage
             .into_iter()
             .map(|d| admin::Damage { kind: d.kind.word().to_owned(), what: d.what })
             .collect();
-        Ok(FsckReport { inodes, entries, chunks, damage })
+        Ok(FsckReport { inodes, entries, chunks, removing, damage })
     }
 }
 

@@ -270,7 +270,8 @@ fn room(free: u64, held: u64, whole: u64, spare: u64) -> Room {
     if held >= whole && free >= spare {
         Room::Ample
     } else if free >= spare / 4 {
-        Room::Scarce
+        // The lower half is for what frees space.
+        if held + free.min(spare) >= whole / 2 { Room::Scarce } else { Room::Freeing }
     } else {
         Room::None
     }
@@ -293,7 +294,9 @@ mod tests {
             (16, 64, 64, Room::Ample),
             (10, 64, 58, Room::Scarce),
             (0, 64, 48, Room::Scarce),
-            (0, 10, 0, Room::Scarce),
+            (0, 17, 1, Room::Freeing),
+            (0, 10, 0, Room::Freeing),
+            (0, 32, 16, Room::Scarce),
             (0, 2, 0, Room::None),
             (20, 30, 30, Room::Scarce),
             (40, 30, 38, Room::Scarce),

@@ -1,5 +1,5 @@
 //! What goes on without being asked: write-back by age, drained intents, a former life's leftovers, garbage,
-//! folding, cleaning, counting again and freeing what nobody knows, scrubbing.
+//! folding, cleaning, counting again and freeing what nobody knows, scrubbing, removing filesystems.
 
 mod cleaning;
 mod folding;
@@ -8,9 +8,9 @@ mod leftovers;
 mod orphans;
 mod progress;
 mod recount;
+mod removing;
 mod scrub;
 
-pub(crate) use cleaning::Laying;
 pub(crate) use progress::Progress;
 pub use progress::{Background, Checks, Taken};
 pub use recount::{Check, OnDrives};
@@ -59,6 +59,7 @@ pub(crate) async fn start<S: Shards, D: Stripes>(
     tokio::spawn(folding::run(weak.clone(), options.fold_age));
     tokio::spawn(cleaning::run(weak.clone(), options.clean_period));
     tokio::spawn(recount::run(weak.clone()));
+    tokio::spawn(removing::run(weak.clone()));
     tokio::spawn(scrub::run(weak.clone(), options.scrub_period));
     tokio::spawn(forgetting::run(weak.clone(), frontend.0.forgetting.clone()));
     tokio::spawn(grace::run(weak, frontend.0.clients.clone(), options.grace));
@@ -99,6 +100,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         self.discard(node);
         let file = node.file;
         self.0.locks.forget(file);
+        if self.0.removals.of(file.fs).is_some() {
+            // It goes with its filesystem; where that stays after all, it is found again.
+            self.0.missed.store(true, Ordering::Relaxed);
+            return;
+        }
         match self.propose_as(Cred::root(), file.fs, Action::DropOrphan { ino: file.ino }).await {
             Ok(Reply::Drained { more: true }) => self.later(Work::Drain(file)),
             Ok(_) => {}

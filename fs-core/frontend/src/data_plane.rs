@@ -159,8 +159,8 @@ impl Stripes for DataPlane {
     async fn verify(&self, at: PlacedStripe) -> Result<Verified, StripeError> {
         let report = self.store.repair(&stripe_place(at)?).await.map_err(|e| failed(at.stripe, e))?;
         // A stripe has at most 20 chunks.
-        let (repaired, away) = (report.repaired.len() as u8, report.away.len() as u8);
-        Ok(Verified { whole: report.whole, repaired, away })
+        let repaired = report.repaired.len() as u8;
+        Ok(Verified { whole: report.whole, repaired, away: report.unread })
     }
 
     async fn free(&self, at: &[PlacedStripe]) -> Vec<Result<(), StripeError>> {

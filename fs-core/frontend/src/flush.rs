@@ -1,6 +1,7 @@
 //! Write-back: what waits goes to stripes, and then becomes part of the file.
 
 use crate::dirty::{Dirty, join};
+use crate::laying::Laid;
 use crate::nodes::{Held, Node, State};
 use crate::propose::{TRIES, unexpected, whole};
 use crate::{Frontend, PlacedStripe, Purpose, Shards, StripeError, Stripes};
@@ -8,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use namespace::records::{Body, Inode};
 use namespace::{Action, Changed, Extent, Failure, NewStripe, Reply};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinSet;
 use types::limits::{INLINE_FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};
@@ -19,12 +21,22 @@ const EXTENTS_PER_COMMAND: usize = 128;
 const STRIPES_AT_ONCE: usize = 4;
 
 /// Stripes with the extents that refer to them, to be committed together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Batch {
     stripes: Vec<NewStripe>,
     extents: Vec<Extent>,
     /// The whole content, instead.
     inline: Option<Bytes>,
+    /// Held until the command has its answer.
+    laid: Option<Arc<Laid>>,
+}
+
+impl Batch {
+    /// Bytes that stay with the metadata until they are folded.
+    fn bytes_kept(&self) -> u64 {
+        let kept = |extent: &&Extent| matches!(extent.source, Changed::Inline(_));
+        self.extents.iter().filter(kept).map(Extent::length).sum()
+    }
 }
 
 /// What became of a commit.
@@ -207,12 +219,12 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let mut written = Vec::new();
         let mut rest = VecDeque::from([packed]);
         while let Some(packed) = rest.pop_front() {
-            let stripe = match self.stripe_id(file).await {
-                Ok(stripe) => stripe,
+            let laid = match self.stripe_id(file).await {
+                Ok(laid) => laid,
                 Err(error) => return (written, Err(error)),
             };
-            match self.0.stripes.write(Purpose::Promised, file.fs, stripe, packed.data.clone()).await {
-                Ok(place) => written.extend(batches_of(place, &packed.runs)),
+            match self.0.stripes.write(Purpose::Promised, file.fs, laid.stripe, packed.data.clone()).await {
+                Ok(place) => written.extend(batches_of(place, Arc::new(laid), &packed.runs)),
                 Err(StripeError::Narrow { bytes_max }) if (1..packed.data.len()).contains(&bytes_max) => {
                     packed.cut(bytes_max).into_iter().rev().for_each(|part| rest.push_front(part));
                 }
@@ -228,8 +240,6 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         first: Action,
         mut batches: VecDeque<Batch>,
     ) -> Result<u64, FsError> {
-        let new = batches.iter().flat_map(|batch| &batch.stripes);
-        let _laid = self.0.laying.lay(new.map(|new| new.stripe).collect());
         let (mut times, mut change, mut write_time) = (0, 0, true);
         while let Some(batch) = batches.pop_front() {
             let mut action = first.clone();
@@ -242,6 +252,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
             let (error, refused) = match self.commit_action(file, action).await {
                 Ok(Committed::Done(now)) => {
+                    self.0.ledger.kept(batch.bytes_kept());
                     (times, change, write_time) = (0, now, false);
                     continue;
                 }
@@ -368,7 +379,7 @@ fn pack(stretches: Vec<(u64, Vec<Bytes>)>, max: usize) -> Vec<Packed> {
     stripes
 }
 
-fn batches_of(place: PlacedStripe, runs: &[(u64, u32, u32)]) -> Vec<Batch> {
+fn batches_of(place: PlacedStripe, laid: Arc<Laid>, runs: &[(u64, u32, u32)]) -> Vec<Batch> {
     let (stripe, new) = (place.stripe, place.as_new());
     let extent = |&(offset, at, length): &(u64, u32, u32)| Extent {
         offset,
@@ -378,6 +389,7 @@ fn batches_of(place: PlacedStripe, runs: &[(u64, u32, u32)]) -> Vec<Batch> {
         stripes: if i == 0 { vec![new.clone()] } else { Vec::new() },
         extents: runs.iter().map(extent).collect(),
         inline: None,
+        laid: Some(laid.clone()),
     };
     runs.chunks(EXTENTS_PER_COMMAND).enumerate().map(batch).collect()
 }
@@ -390,8 +402,8 @@ impl Batch {
         if !self.extents.iter().any(begins) || !self.extents.iter().any(ends) {
             return Err(self);
         }
-        let mut before = Batch::default();
-        let mut after = Batch::default();
+        let mut before = Batch { laid: self.laid.clone(), ..Batch::default() };
+        let mut after = Batch { laid: self.laid, ..Batch::default() };
         for extent in self.extents {
             if !ends(&extent) {
                 before.extents.push(extent);

@@ -6,10 +6,13 @@ use namespace::queries::accounts;
 use namespace::records::Account;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex as AsyncMutex;
 use types::{FsError, Slot};
 
 const WORDS: usize = 65_536 / 64;
+/// More than there can be.
+const UNKNOWN: u64 = u64::MAX;
 /// Slots looked into in one step.
 const SLOTS: usize = 64;
 
@@ -18,6 +21,10 @@ pub(crate) struct Ledger {
     stale: Mutex<Stale>,
     /// Held while they are brought up to date.
     sums: AsyncMutex<Sums>,
+    /// Bytes of small writes in `sums`; [`UNKNOWN`] before they were read.
+    unfolded: AtomicU64,
+    /// Those of commits since.
+    unfolded_since: AtomicU64,
 }
 
 /// Slots whose accounts may have changed since they were read, one bit each.
@@ -42,6 +49,8 @@ impl Default for Ledger {
         Ledger {
             stale: Mutex::new(Stale { any: true, all: true, bits: vec![0; WORDS] }),
             sums: AsyncMutex::default(),
+            unfolded: AtomicU64::new(UNKNOWN),
+            unfolded_since: AtomicU64::new(0),
         }
     }
 }
@@ -86,6 +95,11 @@ impl Ledger {
         }
     }
 
+    /// A commit was acknowledged that keeps so many bytes with the metadata.
+    pub(crate) fn kept(&self, bytes: u64) {
+        self.unfolded_since.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     /// Nobody knows what has changed.
     pub(crate) fn mark_all(&self) {
         let mut stale = self.stale.lock();
@@ -115,15 +129,29 @@ impl Drop for Unread<'_> {
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {
+    /// Bytes of small writes that are kept with the metadata until they are folded; not less than there are, and no
+    /// more once [`Self::with_ledger`] has looked; nothing is known of them before it has for the first time.
+    pub(crate) fn unfolded(&self) -> u64 {
+        let ledger = &self.0.ledger;
+        let read = match ledger.unfolded.load(Ordering::Acquire) {
+            UNKNOWN => 0,
+            bytes => bytes,
+        };
+        read.saturating_add(ledger.unfolded_since.load(Ordering::Acquire))
+    }
+
     /// Looks at the sums, which have in them every command that was acknowledged before; of a transaction the parts
     /// that have been finished.
     pub(crate) async fn with_ledger<T>(&self, look: impl FnOnce(&Sums) -> T) -> Result<T, FsError> {
         let ledger = &self.0.ledger;
         let mut sums = ledger.sums.lock().await;
         // First the marks and then the view: what changes in between is in the view, and marked again.
+        // A commit marks its slots before it counts beside them: what counts now is in the view, or marked.
+        let in_view = ledger.unfolded_since.load(Ordering::Acquire);
         let (all, slots) = {
             let mut stale = ledger.stale.lock();
             if !stale.any {
+                ledger.unfolded_since.fetch_sub(in_view, Ordering::AcqRel);
                 return Ok(look(&sums));
             }
             (stale.all, stale.take())
@@ -144,6 +172,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
         }
         unread.has_been();
+        ledger.unfolded.store(sums.total.unfolded_bytes, Ordering::Release);
+        ledger.unfolded_since.fetch_sub(in_view, Ordering::AcqRel);
         Ok(look(&sums))
     }
 

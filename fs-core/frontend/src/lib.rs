@@ -15,6 +15,7 @@ mod explain;
 mod flush;
 mod forgetting;
 mod grace;
+mod laying;
 mod ledger;
 mod locks;
 mod look;
@@ -25,6 +26,7 @@ mod parts;
 mod present;
 mod promise;
 mod propose;
+mod removals;
 pub mod sim;
 mod stripe_ids;
 
@@ -35,16 +37,19 @@ pub use parts::{
     ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, ShardsView, StripeError, StripePage,
     Stripes, Usage, Verified,
 };
+pub use removals::{FilesystemRemoval, RemoveError};
 
-use background::{Laying, Progress, Work};
+use background::{Progress, Work};
 use clients::Clients;
 use env::{Clock, Random};
 use forgetting::Forgetting;
+use laying::Laying;
 use ledger::Ledger;
 use locks::LockTable;
 use metadata::Locking;
 use nodes::Nodes;
 use opens::Opens;
+use removals::Removals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -107,6 +112,7 @@ struct Inner<S, D> {
     nodes: Nodes,
     opens: Opens,
     locks: LockTable,
+    removals: Arc<Removals>,
     stripe_ids: StripeIds,
     /// Memory of what waits in all files, about.
     dirty_bytes: AtomicU64,
@@ -158,10 +164,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     async fn start_with(parts: Parts<S, D>, random: &dyn Random, hasty: bool) -> Result<Self, FsError> {
         let Parts { shards, stripes, options, clock } = parts;
-        let (clients, forgetting) = {
+        let (clients, forgetting, removals) = {
             let view = shards.view(Locking::Nobody);
             let ended = look::read(&view, namespace::queries::client::ended).await?;
-            (Arc::new(Clients::recall(&view).await?), Arc::new(Forgetting::recall(ended)))
+            let removals = Arc::new(Removals::recall(&view).await?);
+            (Arc::new(Clients::recall(&view).await?), Arc::new(Forgetting::recall(ended)), removals)
         };
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let mut fold_key = [0; 16];
@@ -175,6 +182,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             nodes: Nodes::default(),
             opens: Opens::default(),
             locks: LockTable::default(),
+            removals,
             stripe_ids: StripeIds::default(),
             dirty_bytes: AtomicU64::new(0),
             promised: AtomicU64::new(0),
@@ -192,6 +200,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             hasty,
         };
         let frontend = Frontend(Arc::new(inner));
+        // What small writes take is held against the drives from the first one on.
+        frontend.with_ledger(|_| ()).await?;
         background::start(&frontend, receiver).await?;
         Ok(frontend)
     }

@@ -122,7 +122,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         query: impl Fn(&dyn OrderedMap) -> Answer<T>,
     ) -> Result<Glance<T>, Stop> {
         if !eyes.recorded {
-            let found = query(&eyes.views);
+            let hiding = self.0.removals.hide(&eyes.views);
+            let found = query(&hiding);
+            if hiding.is_undecided() {
+                return Err(Stop::Away);
+            }
             if let Err(QueryError::Map(MapError::Absent)) = found {
                 eyes.missing_far = false;
                 return Ok(Glance::Missing);
@@ -133,7 +137,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             *eyes = self.eyes(true);
         }
         let recorder = Recorder::new(&eyes.views);
-        let found = query(&recorder);
+        let hiding = self.0.removals.hide(&recorder);
+        let found = query(&hiding);
+        if hiding.is_undecided() {
+            return Err(Stop::Away);
+        }
         match found {
             Err(QueryError::Map(MapError::Absent)) => {
                 eyes.missing_far = false;
@@ -163,6 +171,21 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         query: impl Fn(&dyn OrderedMap) -> Answer<T>,
     ) -> impl Future<Output = Result<T, Stop>> {
         self.look_through(false, query)
+    }
+
+    /// As [`Self::look`] where one shard is asked, and what filesystems have that are being removed is seen too.
+    pub(crate) async fn look_behind<T>(
+        &self,
+        query: impl Fn(&dyn OrderedMap) -> Answer<T>,
+    ) -> Result<T, Stop> {
+        let view = self.0.shards.view(Locking::AllOthers(None));
+        loop {
+            match query(&view) {
+                Err(QueryError::Map(MapError::Absent)) => {}
+                found => return found.map_err(stop),
+            }
+            view.fetch().await.map_err(|error| stop(error.into()))?;
+        }
     }
 
     /// As [`Self::look`], for what is likely to need several shards: they are asked one after the other, and what

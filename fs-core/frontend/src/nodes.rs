@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
-use types::FileId;
+use types::{FileId, FsId};
 
 const TABLES: usize = 64;
 
@@ -165,6 +165,13 @@ impl Nodes {
         chosen
     }
 
+    /// Every node of a filesystem.
+    pub(crate) fn of(&self, fs: FsId) -> Vec<Held> {
+        let mut all = self.chosen(|_| true);
+        all.retain(|node| node.file.fs == fs);
+        all
+    }
+
     /// Number of nodes.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
@@ -177,7 +184,6 @@ const _: () = assert!(TABLES == 1 << (64 - 58));
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::FsId;
 
     #[test]
     fn a_node_goes_with_its_last_holder_when_nothing_is_left_to_know() {

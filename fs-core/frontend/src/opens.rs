@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use types::{FileId, FsError};
+use types::{FileId, FsError, FsId};
 use vfs::{ClientId, OpenAccess, OpenId};
 
 /// An open.
@@ -53,6 +53,11 @@ impl Opens {
         if let Some(opened) = self.table.lock().get_mut(&id) {
             opened.access = access;
         }
+    }
+
+    /// How many are of files of a filesystem.
+    pub(crate) fn count_of(&self, fs: FsId) -> usize {
+        self.table.lock().values().filter(|opened| opened.file.fs == fs).count()
     }
 
     /// All of a client.

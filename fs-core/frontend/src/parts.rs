@@ -197,7 +197,7 @@ pub struct Verified {
     pub whole: u8,
     /// Chunks that were damaged or not there, and were written anew.
     pub repaired: u8,
-    /// Chunks whose drives are not there now.
+    /// Chunks whose drives do not answer now; not those that are lost for good, and made anew elsewhere.
     pub away: u8,
 }
 
@@ -222,6 +222,8 @@ pub enum Room {
     /// Nothing: a log that is full cannot go on.
     None,
     /// What frees space, or was promised.
+    Freeing,
+    /// What needs no new space.
     Scarce,
     /// Everything.
     Ample,

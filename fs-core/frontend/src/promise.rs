@@ -1,7 +1,8 @@
 //! Space on drives is promised before data are acknowledged, so that it is the write that is told that there is none,
 //! and not the close.
 //!
-//! What waits of a file has been promised what it takes if it is written back now. What was promised may use some of
+//! What waits of a file has been promised what it takes if it is written back now, and small writes that are kept with
+//! the metadata what they take when they are folded. What was promised may use some of
 //! what drives hold back, where free space turns out to be in too small pieces. It has a place in logs and maps, too.
 
 use crate::nodes::State;
@@ -46,7 +47,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let waits = state.dirty.bytes();
         let more = self.needed(waits + bytes).saturating_sub(self.needed(waits));
         let counter = &self.0.promised;
-        let room = self.0.stripes.usage().room;
+        let room = self.0.stripes.usage().room.saturating_sub(self.0.stripes.stored_bytes(self.unfolded()));
         let grown = |now: u64| (more == 0 || now + more <= room).then_some(now + more);
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
         Some(Taking { counter, bytes: more })

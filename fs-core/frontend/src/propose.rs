@@ -3,7 +3,7 @@
 use crate::{Frontend, Room, Shards, Stripes};
 use map::OrderedMap;
 use metadata::MetadataError;
-use namespace::{Action, Applied, Command, Failure, Outcome, Reply};
+use namespace::{Action, Applied, Claim, Command, Failure, Outcome, Reply};
 use std::time::Duration;
 use types::{Cred, FileId, FsError, FsId};
 use vfs::Ctx;
@@ -38,6 +38,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Proposes once, or finds the first answer where only that is wanted.
     pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
         let Ctx { cred, request, again, .. } = ctx.clone();
+        if !gives_back(&action) {
+            self.0.removals.present(fs).await?;
+        }
         if let Some(request) = &request {
             self.settled(request).await?;
         }
@@ -70,13 +73,17 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         Ok(outcome)
     }
 
-    /// Refuses what is new where logs and maps have little room; waits a while, before what makes room is refused too.
+    /// Refuses what is new where logs and maps have little room, and all but what makes room where they have very little;
+    /// waits a while, before that is refused too.
     async fn room_to_change(&self, action: &Action) -> Result<(), FsError> {
+        let claim = action.claim();
         for _ in 0..LOOKS {
             match self.0.stripes.metadata_room() {
                 Room::Ample => return Ok(()),
-                _ if action.takes_space() => return Err(FsError::NoSpace),
+                _ if claim == Claim::New => return Err(FsError::NoSpace),
                 Room::Scarce => return Ok(()),
+                Room::Freeing if claim == Claim::Freeing => return Ok(()),
+                Room::Freeing => return Err(FsError::NoSpace),
                 Room::None => tokio::time::sleep(LOOK).await,
             }
         }
@@ -117,7 +124,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Does what is left to be done about an inode, to the end.
     pub(crate) async fn drain(&self, file: FileId) -> Result<(), FsError> {
         loop {
-            match self.outcome(&Ctx::new(Cred::root()), file.fs, Action::Drain { ino: file.ino }).await? {
+            let drained =
+                self.outcome(&Ctx::new(Cred::root()), file.fs, Action::Drain { ino: file.ino }).await;
+            // Of a filesystem that is being removed all goes together.
+            if drained == Err(FsError::Stale) {
+                return Ok(());
+            }
+            match drained? {
                 Ok(Reply::Drained { more: true }) => {}
                 Ok(_) => return Ok(()),
                 Err(Failure::Fs(error)) => return Err(error),
@@ -125,6 +138,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             }
         }
     }
+}
+
+/// Whether an action is for filesystems that are being removed, too.
+fn gives_back(action: &Action) -> bool {
+    matches!(action, Action::EmptySlot { .. } | Action::ForgetStripes { .. } | Action::ForgetReplays { .. })
 }
 
 /// The inodes whose pending work may stand in the way of an action.

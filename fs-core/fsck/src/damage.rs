@@ -27,7 +27,8 @@ macro_rules! kinds {
 kinds! {
     /// A key or record that cannot be read, of an unknown version or kind.
     Record = "record",
-    /// Records of a filesystem that is not there, or whose two records differ, or without a root.
+    /// Records of a filesystem that is neither there nor being removed, or whose two records differ, or without a root; a
+    /// slot that takes nothing new of a filesystem that is there.
     Filesystem = "filesystem",
     /// An entry whose inode is not there.
     DanglingEntry = "dangling-entry",

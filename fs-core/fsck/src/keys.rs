@@ -8,6 +8,7 @@ pub(crate) const RENAMES: u8 = 0x03;
 pub(crate) const SCRUB: u8 = 0x04;
 pub(crate) const FILESYSTEM: u8 = 0x08;
 pub(crate) const FILESYSTEM_NAME: u8 = 0x09;
+pub(crate) const REMOVAL: u8 = 0x0a;
 pub(crate) const INODE: u8 = 0x10;
 pub(crate) const ENTRY: u8 = 0x20;
 pub(crate) const ENTRY_NAME: u8 = 0x21;
@@ -75,6 +76,11 @@ impl<'a> Key<'a> {
     /// A body that is an inode and a name with its NUL.
     pub(crate) fn inode_and_name(&self) -> Option<(InodeId, &'a [u8])> {
         Some((self.first(|rest| rest > 1)?, self.body[6..].strip_suffix(&[0])?))
+    }
+
+    /// A body that is a filesystem alone.
+    pub(crate) fn filesystem(&self) -> Option<FsId> {
+        Some(FsId(u32::from_be_bytes(self.body.try_into().ok()?)))
     }
 
     /// A body that is a stripe alone.
@@ -168,6 +174,11 @@ pub(crate) fn filesystem_name(name: &[u8]) -> Vec<u8> {
 /// All filesystems by number: from, to.
 pub(crate) fn filesystems() -> (Vec<u8>, Vec<u8>) {
     (build(Slot(0), FsId(0), FILESYSTEM, &[]), build(Slot(0), FsId(0), FILESYSTEM + 1, &[]))
+}
+
+/// All filesystems that are being removed: from, to.
+pub(crate) fn removals() -> (Vec<u8>, Vec<u8>) {
+    (build(Slot(0), FsId(0), REMOVAL, &[]), build(Slot(0), FsId(0), REMOVAL + 1, &[]))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod keys;
 mod part;
 mod paths;
 mod records;
+mod removal;
 mod shards;
 mod stripes;
 mod transactions;
@@ -36,7 +37,7 @@ use cluster::ClusterMap;
 use damage::Findings;
 use drive::ChunkKey;
 use map::{MapError, OrderedMap};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use types::{DriveId, FsId};
 
 /// What was looked at, and all that is wrong.
@@ -48,6 +49,8 @@ pub struct Report {
     pub entries: u64,
     /// Chunks looked at.
     pub chunks: u64,
+    /// Records of filesystems that are being removed, which are not counted above.
+    pub removing: u64,
     /// Empty when clean.
     pub damage: Vec<Damage>,
 }
@@ -58,9 +61,12 @@ pub struct Checked {
     doubts: Doubts,
     map: ClusterMap,
     filesystems: BTreeMap<FsId, String>,
+    /// Those that are being removed.
+    going: BTreeSet<FsId>,
     inodes: u64,
     entries: u64,
     chunks: u64,
+    removing: u64,
 }
 
 /// Checks all of `view` against itself and against `chunks`, which were listed before the view was taken.
@@ -89,7 +95,7 @@ impl Checked {
         view: impl FnOnce() -> Result<V, MapError>,
     ) -> Result<(), MapError> {
         self.doubts.ask(&present);
-        let filesystems: Vec<FsId> = self.filesystems.keys().copied().collect();
+        let filesystems: Vec<FsId> = self.filesystems.keys().chain(&self.going).copied().collect();
         self.doubts.look(&view()?, &filesystems, &self.map)
     }
 
@@ -98,8 +104,8 @@ impl Checked {
     /// # Errors
     /// When the map cannot be read.
     pub fn finish(mut self, view: &dyn OrderedMap) -> Result<Report, MapError> {
-        self.doubts.finish(&mut self.findings);
-        let Findings { found, omitted } = self.findings;
+        std::mem::take(&mut self.doubts).finish(&mut self.findings);
+        let Findings { found, omitted } = std::mem::take(&mut self.findings);
         let files = found.iter().filter_map(|(_, file, _)| *file);
         let paths = paths::paths(view, files, &self.filesystems)?;
         let named = |(kind, file, what): (Kind, Option<_>, String)| {
@@ -110,6 +116,7 @@ impl Checked {
         if omitted > 0 {
             damage.push(Damage { kind: Kind::More, what: format!("{omitted} more damages are not named") });
         }
-        Ok(Report { inodes: self.inodes, entries: self.entries, chunks: self.chunks, damage })
+        let Checked { inodes, entries, chunks, removing, .. } = self;
+        Ok(Report { inodes, entries, chunks, removing, damage })
     }
 }

@@ -15,7 +15,11 @@ macro_rules! records {
 }
 
 records! {
-    Counters Buried Scrub Account Unfolded Client Ended Renames Filesystem Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+    Buried Scrub Account Unfolded Client Ended Renames Filesystem Removal Entry EntryName Extent Piece Stripe Xattr Orphan Intent Replay
+}
+
+impl Record for Counters {
+    const VERSION: u8 = 2;
 }
 
 impl Record for Inode {
@@ -45,11 +49,13 @@ pub(crate) fn decode<R: Record>(value: &[u8]) -> Result<R, Unreadable> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(crate) struct Counters {
     pub(crate) inode: u64,
     pub(crate) stripe: u64,
     pub(crate) inodes: u64,
+    /// No inode is made any more: only where the filesystem is being removed.
+    pub(crate) closed: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +101,13 @@ pub(crate) struct Filesystem {
     pub(crate) name: String,
     pub(crate) hash_key: [u8; 16],
     pub(crate) fold_version: u8,
+}
+
+/// A filesystem that has no name any more, and whose records are being removed.
+#[derive(Deserialize)]
+pub(crate) struct Removal {
+    pub(crate) name: String,
+    pub(crate) since: Time,
 }
 
 /// What an inode is; the numbers of the format.

@@ -156,7 +156,7 @@ impl Walk<'_> {
     }
 
     /// A stripe's number was granted and is nobody else's.
-    fn number(&mut self, kind: Kind, stripe: StripeId) {
+    pub(crate) fn number(&mut self, kind: Kind, stripe: StripeId) {
         let (id, fs, granted) = (InodeId(stripe.0), self.part.fs, self.granted);
         if id.sequence() > granted {
             self.findings.add(Kind::Counter, None, || {
@@ -182,11 +182,7 @@ impl Walk<'_> {
             return self.chunks.garbage(stripe);
         };
         let (id, fs) = (InodeId(stripe.0), key.fs);
-        let counted = &mut self.part.counted;
-        counted.stripes += 1;
-        counted.data += u64::from(record.length);
-        counted.live += u64::from(record.live);
-        counted.stored = counted.stored.saturating_add(stored(&record));
+        self.part.counted.add_live(&record);
         let mut wrong = |what: String| {
             self.findings.add(Kind::Stripe, None, || format!("stripe {id} of filesystem {} {what}", fs.0));
         };
@@ -250,6 +246,16 @@ impl Walk<'_> {
                 format!("stripe {id} of filesystem {} is not there, and has {} pieces", fs.0, sums.pieces)
             });
         }
+    }
+}
+
+impl records::Account {
+    /// A stripe that files need.
+    pub(crate) fn add_live(&mut self, record: &Stripe) {
+        self.stripes += 1;
+        self.data += u64::from(record.length);
+        self.live += u64::from(record.live);
+        self.stored = self.stored.saturating_add(stored(record));
     }
 }
 

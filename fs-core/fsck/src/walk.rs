@@ -10,7 +10,7 @@ use crate::records::{
     self, Client, Counters, Ended, Filesystem, Record, Renames, Replay, Scrub, Time, decode,
 };
 use map::{MapError, OrderedMap};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use types::limits::CLIENT_RECORD_BYTES_MAX;
 use types::{FileId, FsId, InodeId, Slot, StripeId};
 
@@ -35,6 +35,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) chunks: Chunks,
     pub(crate) doubts: Doubts,
     pub(crate) filesystems: BTreeMap<FsId, Filesystem>,
+    /// Filesystems that are being removed.
+    pub(crate) going: BTreeSet<FsId>,
     pub(crate) part: Part,
     /// The last stripe granted in the slot.
     pub(crate) granted: u64,
@@ -42,6 +44,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) stripes: HashSet<StripeId>,
     pub(crate) inodes: u64,
     pub(crate) entries: u64,
+    pub(crate) removing: u64,
 }
 
 pub(crate) fn walk(view: &dyn OrderedMap, mut chunks: Chunks) -> Result<Checked, MapError> {
@@ -55,13 +58,16 @@ pub(crate) fn walk(view: &dyn OrderedMap, mut chunks: Chunks) -> Result<Checked,
         chunks,
         doubts: Doubts::default(),
         filesystems: BTreeMap::new(),
+        going: BTreeSet::new(),
         part: Part::new(Slot(0), CLUSTER),
         granted: 0,
         stripes: HashSet::new(),
         inodes: 0,
         entries: 0,
+        removing: 0,
     };
     walk.find_filesystems()?;
+    walk.find_removals()?;
     let mut outcome = Ok(());
     view.scan(&[], &[0xff; 64], &mut |key, value| {
         outcome = walk.record(key, value);
@@ -69,11 +75,13 @@ pub(crate) fn walk(view: &dyn OrderedMap, mut chunks: Chunks) -> Result<Checked,
     })?;
     outcome?;
     walk.finish_part();
-    let Walk { across, mut findings, mut doubts, chunks, filesystems, inodes, entries, .. } = walk;
+    let Walk {
+        across, mut findings, mut doubts, chunks, filesystems, going, inodes, entries, removing, ..
+    } = walk;
     across.finish(view, &mut findings)?;
     chunks.finish(&mut doubts);
     let filesystems = filesystems.into_iter().map(|(id, record)| (id, record.name)).collect();
-    Ok(Checked { findings, doubts, map, filesystems, inodes, entries, chunks: counted })
+    Ok(Checked { findings, doubts, map, filesystems, going, inodes, entries, chunks: counted, removing })
 }
 
 impl Walk<'_> {
@@ -129,12 +137,16 @@ impl Walk<'_> {
                 | keys::BURIED
                 | keys::FILESYSTEM
                 | keys::FILESYSTEM_NAME
+                | keys::REMOVAL
                 | keys::CLIENT
                 | keys::ENDED
         );
         let of_both = matches!(key.kind, keys::COUNTERS | keys::REPLAY);
         if !of_both && of_cluster != (key.fs == CLUSTER) {
             self.unreadable(raw, "a record of this kind does not belong into this filesystem");
+            return Ok(());
+        }
+        if self.going.contains(&key.fs) && self.of_removal(raw, key, value) {
             return Ok(());
         }
         match key.kind {
@@ -162,6 +174,7 @@ impl Walk<'_> {
             keys::SCRUB => self.scrub(raw, key, value),
             keys::FILESYSTEM => drop(self.read::<Filesystem>(raw, value)),
             keys::FILESYSTEM_NAME => self.filesystem_name(raw, value),
+            keys::REMOVAL => self.removal(raw, key, value),
             keys::INODE => self.inode(raw, key, value),
             keys::ENTRY => self.entry(raw, key, value)?,
             keys::ENTRY_NAME => self.entry_name(raw, key, value)?,
@@ -218,7 +231,7 @@ impl Walk<'_> {
             self.stripes.clear();
         }
         self.part = Part::new(slot, fs);
-        if fs != CLUSTER && !self.filesystems.contains_key(&fs) {
+        if fs != CLUSTER && !self.filesystems.contains_key(&fs) && !self.going.contains(&fs) {
             self.findings.add(Kind::Filesystem, None, || {
                 format!("slot {} has records of filesystem {}, which is not there", slot.0, fs.0)
             });
@@ -229,6 +242,9 @@ impl Walk<'_> {
     fn finish_part(&mut self) {
         self.counters();
         self.account();
+        if self.going.contains(&self.part.fs) {
+            return;
+        }
         self.finish_inodes();
         self.finish_stripes();
     }
@@ -236,15 +252,19 @@ impl Walk<'_> {
     fn counters(&mut self) {
         let (slot, fs) = (self.part.slot, self.part.fs);
         let counters = self.part.counters.take();
-        let Counters { inode: last, inodes, .. } =
-            counters.unwrap_or(Counters { inode: 0, stripe: 0, inodes: 0 });
+        let Counters { inode: last, inodes, closed, .. } = counters.unwrap_or_default();
         let (there, highest) = if fs == CLUSTER && slot == Slot(0) {
             // Its counters number the filesystems.
-            (0, self.filesystems.keys().next_back().map_or(0, |id| u64::from(id.0)))
+            (0, self.filesystems.keys().chain(&self.going).max().map_or(0, |id| u64::from(id.0)))
         } else {
             (self.part.inodes.len() as u64, self.part.inodes.last().map_or(0, |seen| seen.ino.sequence()))
         };
         let of = format!("of slot {} of filesystem {}", slot.0, fs.0);
+        if closed && !self.going.contains(&fs) {
+            self.findings.add(Kind::Filesystem, None, || {
+                format!("the counters {of} say that nothing is made any more, and it is not being removed")
+            });
+        }
         if inodes != there {
             self.findings.add(Kind::Counter, None, || {
                 format!("the counters {of} say {inodes} inodes, and there are {there}")

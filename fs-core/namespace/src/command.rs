@@ -6,7 +6,7 @@ use locking::Holds;
 use serde::{Deserialize, Serialize};
 use types::{
     Attr, ByteRange, Cred, Device, FileId, FileKind, FsError, FsId, GroupId, InodeId, Mode, Name, RequestId,
-    SetAttr, StripeId, Time,
+    SetAttr, Slot, StripeId, Time,
 };
 
 /// A change of one filesystem on behalf of somebody.
@@ -33,6 +33,27 @@ pub enum Action {
         name: String,
         /// The key of the hash in its cookies, chosen at random by the proposer.
         hash_key: [u8; 16],
+    },
+    /// Takes a filesystem's name and makes its tree unreachable. What it has is removed by [`Action::EmptySlot`], slot by
+    /// slot, and then it is forgotten.
+    RemoveFilesystem {
+        /// Which.
+        id: FsId,
+    },
+    /// Goes on with removing what a filesystem that is being removed has in a slot. First all inodes of all its slots:
+    /// no command that is on its way finds anything to change then.
+    EmptySlot {
+        /// The slot.
+        slot: Slot,
+        /// Where to go on: the key that the last step told, or nothing.
+        from: Bytes,
+        /// Remove the inodes only.
+        inodes: bool,
+    },
+    /// Nothing is left of a filesystem that was being removed.
+    ForgetFilesystem {
+        /// Which.
+        id: FsId,
     },
     /// Makes an inode and its first name.
     Create(Create),
@@ -241,22 +262,38 @@ pub struct Channels {
 }
 
 impl Action {
-    /// Whether it is for something new, and may be refused where space is short. All others make space, or must
-    /// be taken so that space can be made: an NFS client that removes an open file renames it, and one that comes
-    /// back is remembered first.
+    /// What it asks of the space that is left for logs and maps.
     #[must_use]
-    pub fn takes_space(&self) -> bool {
+    pub fn claim(&self) -> Claim {
         match self {
             Action::MakeFilesystem { .. }
             | Action::Create(_)
             | Action::Link { .. }
-            | Action::CloneRange { .. } => true,
-            Action::SetXattr { value, .. } => value.is_some(),
-            Action::Space { space, .. } => *space != Space::Punch,
-            // What is committed was promised.
-            _ => false,
+            | Action::CloneRange { .. } => Claim::New,
+            Action::SetXattr { value, .. } if value.is_some() => Claim::New,
+            Action::Space { space, .. } if *space != Space::Punch => Claim::New,
+            Action::SetAttr { set, .. } if set.size.is_none() => Claim::Other,
+            Action::Rename { .. }
+            | Action::Relocate { .. }
+            | Action::NoteScrub { .. }
+            | Action::Bury { .. }
+            | Action::Unbury { .. } => Claim::Other,
+            // What is committed was promised, and what a client may have has to be known before it can remove anything.
+            _ => Claim::Freeing,
         }
     }
+}
+
+/// What a command asks of the space that is left for logs and maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// It is for something new: refused where space is short.
+    New,
+    /// It neither needs nor frees anything to speak of: refused where it could use up what freeing needs. An NFS client
+    /// that removes an open file renames it.
+    Other,
+    /// It frees space, or was promised that it fits.
+    Freeing,
 }
 
 /// An inode to make.
@@ -526,6 +563,12 @@ pub enum Reply {
     Drained {
         /// Whether more is left.
         more: bool,
+    },
+    /// To `EmptySlot`: the key to go on from, or nothing where all is gone that can go now. Garbage goes when its chunks
+    /// have been freed.
+    Emptied {
+        /// Where to go on.
+        next: Option<Bytes>,
     },
     /// To `Bury`: these will never be committed.
     Buried(Vec<StripeId>),

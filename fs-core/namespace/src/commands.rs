@@ -8,6 +8,7 @@ pub(crate) mod drain;
 pub(crate) mod filesystem;
 pub(crate) mod link;
 pub(crate) mod relocate;
+pub(crate) mod removal;
 pub(crate) mod remove;
 pub(crate) mod rename;
 pub(crate) mod setattr;

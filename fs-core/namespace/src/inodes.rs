@@ -204,6 +204,9 @@ impl Work<'_> {
     /// A number that no inode of the filesystem ever had.
     pub(crate) fn new_inode_id(&mut self, slot: Slot) -> Step<InodeId> {
         let mut counters = self.counters(slot)?;
+        if counters.closed {
+            return Err(FsError::Stale.into());
+        }
         if counters.inode >= (1 << InodeId::SEQUENCE_BITS) - 1 {
             return Err(FsError::NoSpace.into());
         }

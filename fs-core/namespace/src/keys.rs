@@ -19,6 +19,8 @@ pub mod kind {
     pub const FILESYSTEM: u8 = 0x08;
     /// A filesystem's name, in slot 0 of filesystem 0.
     pub const FILESYSTEM_NAME: u8 = 0x09;
+    /// A filesystem that is being removed, in slot 0 of filesystem 0.
+    pub const REMOVAL: u8 = 0x0a;
     /// An inode.
     pub const INODE: u8 = 0x10;
     /// A directory entry by cookie.
@@ -101,6 +103,12 @@ pub fn renames(fs: FsId) -> Vec<u8> {
     Key::new(Slot(0), fs, kind::RENAMES).end()
 }
 
+/// As [`renames`], where they are only in slot 0.
+#[must_use]
+pub(crate) fn renames_in(fs: FsId, slot: Slot) -> Vec<u8> {
+    Key::new(slot, fs, kind::RENAMES).end()
+}
+
 /// What the files of `fs` in `slot` take.
 #[must_use]
 pub fn account(fs: FsId, slot: Slot) -> Vec<u8> {
@@ -132,6 +140,25 @@ pub fn filesystem_names() -> (Vec<u8>, Vec<u8>) {
         Key::new(Slot(0), FsId(0), kind::FILESYSTEM_NAME).0,
         Key::new(Slot(0), FsId(0), kind::FILESYSTEM_NAME + 1).0,
     )
+}
+
+/// That a filesystem is being removed.
+#[must_use]
+pub fn removal(fs: FsId) -> Vec<u8> {
+    Key::new(Slot(0), FsId(0), kind::REMOVAL).bytes(&fs.0.to_be_bytes()).end()
+}
+
+/// First and one past the last key of all filesystems that are being removed.
+#[must_use]
+pub fn removals() -> (Vec<u8>, Vec<u8>) {
+    (Key::new(Slot(0), FsId(0), kind::REMOVAL).0, Key::new(Slot(0), FsId(0), kind::REMOVAL + 1).0)
+}
+
+/// The filesystem in a key made by [`removal`].
+#[must_use]
+pub fn removal_of(key: &[u8]) -> Option<FsId> {
+    let body = key.get(PREFIX_BYTES..key.len().checked_sub(SUFFIX_BYTES)?)?;
+    Some(FsId(u32::from_be_bytes(body.try_into().ok()?)))
 }
 
 /// An inode.
@@ -339,6 +366,19 @@ pub fn slot_from(fs: FsId, slot: Slot) -> (Vec<u8>, Vec<u8>) {
     (Key::new(slot, fs, 0).0, end)
 }
 
+/// First and one past the last key of one filesystem in one slot.
+#[must_use]
+pub fn all_in(fs: FsId, slot: Slot) -> (Vec<u8>, Vec<u8>) {
+    let end = fs.0.checked_add(1).map_or_else(|| slot_from(fs, slot).1, |next| slot_from(FsId(next), slot).0);
+    (Key::new(slot, fs, 0).0, end)
+}
+
+/// The filesystem in a key.
+#[must_use]
+pub fn parse_fs(key: &[u8]) -> Option<FsId> {
+    Some(FsId(u32::from_be_bytes(key.get(2..6)?.try_into().ok()?)))
+}
+
 /// The filesystem and the kind in a key.
 #[must_use]
 pub fn parse_kind(key: &[u8]) -> Option<(FsId, u8)> {
@@ -429,6 +469,7 @@ mod tests {
         assert_eq!(xattr_name(&xattr(DIR, &name("user.x"))), Some(name("user.x")));
         assert_eq!(capability(DIR), xattr(DIR, &name("security.capability")));
         assert_eq!(parse_inode(&inode(DIR)), Some(DIR));
+        assert_eq!(removal_of(&removal(DIR.fs)), Some(DIR.fs));
         assert_eq!(client_id(&client(1 << 100 | 5)), Some(1 << 100 | 5));
         assert_eq!(unfolded_at(&unfolded(DIR, 1 << 40)), Some((DIR, 1 << 40)));
         assert_eq!(parse_kind(&account(DIR.fs, Slot(3))), Some((DIR.fs, kind::ACCOUNT)));
@@ -437,6 +478,14 @@ mod tests {
             let (from, to) = slot_from(FsId(0), slot);
             let inside = |key: Vec<u8>| from <= key && key < to;
             assert!(inside(account(FsId(0), slot)) && inside(account(FsId(u32::MAX), slot)));
+            for fs in [FsId(7), FsId(u32::MAX)] {
+                let (from, to) = all_in(fs, slot);
+                let within = |key: Vec<u8>| from <= key && key < to;
+                assert!(
+                    within(counters(fs, slot)) && within(inode(FileId { fs, ino: InodeId::new(slot, 9) }))
+                );
+                assert!(!within(counters(FsId(6), slot)) && !within(counters(FsId(8), slot)));
+            }
             assert!(!inside(account(FsId(0), Slot(2))));
         }
     }

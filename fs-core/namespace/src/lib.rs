@@ -20,7 +20,7 @@ pub mod queries;
 pub mod records;
 
 pub use command::{
-    Action, Changed, Channels, Command, Create, DirChange, Exists, Extent, Failure, Move, NewStripe,
+    Action, Changed, Channels, Claim, Command, Create, DirChange, Exists, Extent, Failure, Move, NewStripe,
     NodeSpec, Outcome, Removed, Reply, Seen, Space,
 };
 pub use digest::digest;

@@ -3,8 +3,8 @@
 use crate::accounts::Accounts;
 use crate::command::{Action, Command, Failure, Outcome, Reply};
 use crate::commands::{
-    client, clone_range, commit, create, drain, filesystem, link, relocate, remove, rename, setattr, space,
-    stripes, xattr,
+    client, clone_range, commit, create, drain, filesystem, link, relocate, removal, remove, rename, setattr,
+    space, stripes, xattr,
 };
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
@@ -64,7 +64,10 @@ impl Command {
             Action::ForgetStripes { stripes } | Action::Bury { stripes } | Action::Unbury { stripes } => {
                 stripes.first().map_or(InodeId::ROOT.slot(), |first| InodeId(first.0).slot())
             }
+            Action::EmptySlot { slot, .. } => *slot,
             Action::MakeFilesystem { .. }
+            | Action::RemoveFilesystem { .. }
+            | Action::ForgetFilesystem { .. }
             | Action::KeepClient { .. }
             | Action::DisownClients { .. }
             | Action::EndClients { .. }
@@ -234,6 +237,9 @@ fn remembering(
 fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
     match action {
         Action::MakeFilesystem { name, hash_key } => filesystem::make(work, &name, hash_key),
+        Action::RemoveFilesystem { id } => removal::remove(work, id),
+        Action::EmptySlot { slot, from, inodes } => removal::empty(work, slot, &from, inodes),
+        Action::ForgetFilesystem { id } => removal::forget(work, id),
         Action::Create(args) => create::create(work, args),
         Action::Link { ino, dir, name } => link::link(work, ino, dir, name),
         Action::Remove { dir, name, directory, seen, keep } => {

@@ -6,6 +6,7 @@ pub mod content;
 pub mod directory;
 pub mod inode;
 pub mod pending;
+pub mod removal;
 pub mod sparse;
 pub mod unfolded;
 pub mod xattr;

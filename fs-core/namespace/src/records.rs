@@ -41,7 +41,7 @@ pub trait Record: Serialize + DeserializeOwned {
 }
 
 /// Counters of a slot.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// The last inode sequence given out.
     pub inode: u64,
@@ -49,6 +49,8 @@ pub struct Counters {
     pub stripe: u64,
     /// Inodes that exist.
     pub inodes: u64,
+    /// No inode is made here any more: the filesystem is being removed.
+    pub closed: bool,
 }
 
 /// What the files of a filesystem in one slot take; there is none where all is zero. What of it is kept on
@@ -152,6 +154,15 @@ pub struct Filesystem {
     pub hash_key: [u8; 16],
     /// Version of the folding table in its cookies.
     pub fold_version: u8,
+}
+
+/// A filesystem that is being removed: it has no name any more, and nobody comes to what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// The name that it had.
+    pub name: String,
+    /// When it lost it.
+    pub since: Time,
 }
 
 /// The lease under which directories move to other parents: who moves one counts it here.
@@ -420,7 +431,10 @@ impl Stripe {
     }
 }
 
-impl Record for Counters {}
+impl Record for Counters {
+    const VERSION: u8 = 2;
+}
+impl Record for Removal {}
 impl Record for Renames {}
 impl Record for Account {}
 impl Record for Buried {}
@@ -537,8 +551,9 @@ mod tests {
             Filesystem { id: FsId(1), name: "fs".into(), hash_key: *b"0123456789abcdef", fold_version: 1 };
         frozen(&filesystem, b"\x01\x01\x02fs0123456789abcdef\x01");
         frozen(&Renames { count: 300 }, b"\x01\xac\x02");
-        let counters = Counters { inode: 1, stripe: 2, inodes: 3 };
-        assert_eq!(counters.encode().as_ref(), b"\x01\x01\x02\x03");
+        frozen(&Counters { inode: 1, stripe: 2, inodes: 3, closed: true }, b"\x02\x01\x02\x03\x01");
+        let since = Time { seconds: 1, nanoseconds: 2 };
+        frozen(&Removal { name: "fs".into(), since }, b"\x01\x02fs\x02\x02");
         let account = Account {
             used: 300,
             unfolded: 1,
@@ -571,13 +586,14 @@ mod tests {
         #[test]
         fn any_bytes_are_a_record_or_refused(version in 0u8..3, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[version][..], &bytes].concat();
-            prop_assert!(version == 2 || Inode::decode(&bytes).is_err(), "an unknown version is refused");
+            let two = Inode::decode(&bytes).is_err() && Counters::decode(&bytes).is_err();
+            prop_assert!(version == 2 || two, "an unknown version is refused");
             let (known, none) = (version == 1, [
                 Renames::decode(&bytes).is_err(), Entry::decode(&bytes).is_err(), EntryName::decode(&bytes).is_err(),
                 Extent::decode(&bytes).is_err(), Piece::decode(&bytes).is_err(), Stripe::decode(&bytes).is_err(),
                 Xattr::decode(&bytes).is_err(), Orphan::decode(&bytes).is_err(), Intent::decode(&bytes).is_err(),
                 Account::decode(&bytes).is_err(), Unfolded::decode(&bytes).is_err(), Client::decode(&bytes).is_err(),
-                Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(), Counters::decode(&bytes).is_err(),
+                Replay::decode(&bytes).is_err(), Filesystem::decode(&bytes).is_err(), Removal::decode(&bytes).is_err(),
             ]);
             prop_assert!(known || none.iter().all(|refused| *refused), "an unknown version is refused");
         }

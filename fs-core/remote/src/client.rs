@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
 use tokio::task::AbortHandle;
-use types::{ByteRange, Cred, FileId, FsError};
+use types::{ByteRange, Cred, FileId, FsError, FsId};
 use vfs::*;
 
 /// First and longest pause between tries.
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) held: Held,
     pub(crate) retained: Retained,
     channels: Channels,
+    /// The filesystem that was asked for last, which a daemon is told at each new connection.
+    pub(crate) mounted: Mutex<Option<FsId>>,
     /// Held by everybody who asks until what the answer changes here is noted, and alone by whoever
     /// restores a new life of the daemon from these notes.
     pub(crate) life: Arc<RwLock<()>>,
@@ -79,12 +81,13 @@ impl RemoteVfs {
     /// # Errors
     /// When the daemon cannot be reached now, so that whoever mounts hears of it.
     pub async fn connect(address: Address, options: RemoteOptions) -> Result<RemoteVfs, RemoteError> {
-        let Greeted { client, instance, .. } = link::connect(&address, options.client()).await?;
+        let Greeted { client, instance, .. } = link::connect(&address, options.client(), None).await?;
         let (link, _) = watch::channel(Some(client));
         let channels = Channels::new(options.session);
         let (opens, held, retained) = (Opens::default(), Held::default(), Retained::default());
-        let life = Arc::default();
-        let shared = Arc::new(Shared { address, options, link, opens, held, retained, channels, life });
+        let (life, mounted) = (Arc::default(), Mutex::default());
+        let shared =
+            Arc::new(Shared { address, options, link, opens, held, retained, channels, mounted, life });
         let keeper = tokio::spawn(recover::keep_connected(shared.clone(), instance)).abort_handle();
         let committer = tokio::spawn(commit_old(shared.clone())).abort_handle();
         Ok(RemoteVfs { shared, tasks: Mutex::new(vec![keeper, committer]) })
@@ -97,7 +100,11 @@ impl RemoteVfs {
     pub async fn flush(&self) -> FsResult<()> {
         let mut result = Ok(());
         for file in self.shared.retained.files() {
-            result = self.shared.commit(file, ALL).await.map(drop).and(result);
+            match self.shared.commit(file, ALL).await {
+                // Removed since: nobody can miss what was written to it.
+                Ok(_) | Err(FsError::Stale) => {}
+                Err(error) => result = Err(error),
+            }
         }
         result
     }
@@ -357,7 +364,6 @@ macro_rules! carry {
 
 impl Vfs for RemoteVfs {
     carry! {
-        ask filesystem(Filesystem) -> FilesystemReply;
         ask statfs(StatFs) -> StatFsReply;
         ask lookup(Lookup) -> LookupReply;
         ask lookup_parent(LookupParent) -> LookupReply;
@@ -383,6 +389,14 @@ impl Vfs for RemoteVfs {
         ask kept_clients(KeptClients) -> KeptClientsReply;
         ask reclaimed(Reclaimed) -> ();
         ask forget_requests(ForgetRequests) -> ();
+    }
+
+    async fn filesystem(&self, ctx: &Ctx, request: Filesystem) -> FsResult<FilesystemReply> {
+        let (Reply::Filesystem(reply), _) = self.shared.ask(ctx, request.into()).await? else {
+            return Err(FsError::Io);
+        };
+        *self.shared.mounted.lock() = Some(reply.root.fs);
+        Ok(reply)
     }
 
     async fn setattr(&self, ctx: &Ctx, request: SetAttrOf) -> FsResult<GetAttrReply> {

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-use types::{Cred, FileId};
+use types::{Cred, FileId, FsId};
 use vfs::*;
 
 /// How long a mount may trust, from when it has asked.
 pub(crate) const TRUST: Duration = Duration::from_secs(1);
 /// How long a mount that does not answer is waited for, from when it was answered: it trusts no more then.
 const TERM: Duration = Duration::from_secs(3);
+/// Whose number no client has.
+const NOBODY: ClientId = ClientId(u128::MAX);
 /// Changes that are told at once, at most.
 const TOLD_MAX: usize = 4096;
 
@@ -33,6 +35,8 @@ pub struct Coherent<V> {
     begun: Instant,
     leases: Mutex<Leases<ClientId>>,
     listeners: Mutex<HashMap<ClientId, Arc<Listener>>>,
+    /// What is mounted at the other end of each connection.
+    mounted: Mutex<HashMap<u64, FsId>>,
     /// A lease has been given back.
     back: Notify,
 }
@@ -75,7 +79,8 @@ impl<V: Vfs> Coherent<V> {
     #[must_use]
     pub fn new(inner: Arc<V>, begun: std::time::Instant) -> Coherent<V> {
         let leases = Mutex::new(Leases::new(millis(TERM)));
-        Coherent { inner, begun: begun.into(), leases, listeners: Mutex::default(), back: Notify::new() }
+        let (listeners, mounted) = (Mutex::default(), Mutex::default());
+        Coherent { inner, begun: begun.into(), leases, listeners, mounted, back: Notify::new() }
     }
 
     fn now(&self) -> u64 {
@@ -119,6 +124,32 @@ impl<V: Vfs> Coherent<V> {
         self.listeners.lock().remove(&client);
     }
 
+    /// What is mounted at the other end of a connection.
+    pub(crate) fn mounts(&self, connection: u64, fs: Option<FsId>) {
+        let mut mounted = self.mounted.lock();
+        match fs {
+            Some(fs) => mounted.insert(connection, fs),
+            None => mounted.remove(&connection),
+        };
+    }
+
+    /// How many connected processes have a filesystem mounted.
+    #[must_use]
+    pub fn mounts_of(&self, fs: FsId) -> usize {
+        self.mounted.lock().values().filter(|mounted| **mounted == fs).count()
+    }
+
+    /// The filesystem is gone: waits until nobody trusts what was heard of it before.
+    pub async fn gone(&self, fs: FsId) {
+        let files = {
+            let mut leases = self.leases.lock();
+            // What was read before and is not answered yet is trusted by nobody.
+            leases.distrust();
+            leases.files(|file| file.fs == fs)
+        };
+        drop(self.change(NOBODY, files).await);
+    }
+
     /// Waits until nobody but `client` trusts what is known of what `request` touches.
     async fn alone(&self, client: ClientId, request: &impl Touches) -> Changing<'_, V> {
         let mut files = Vec::with_capacity(2);
@@ -135,10 +166,16 @@ impl<V: Vfs> Coherent<V> {
                 }
             });
         }
+        self.change(client, files).await
+    }
+
+    /// Waits until nobody but `client` trusts what is known of these.
+    async fn change(&self, client: ClientId, files: Vec<FileId>) -> Changing<'_, V> {
+        let former = self.begun + TRUST;
+        let may_be_trusted = !files.is_empty() && Instant::now() < former;
         let (change, holders) = self.leases.lock().begin(self.now(), client, files);
         let changing = Changing { coherent: self, change: Some(change) };
-        let former = self.begun + TRUST;
-        if Instant::now() < former {
+        if may_be_trusted {
             tokio::time::sleep_until(former).await;
         }
         {

@@ -7,6 +7,7 @@ use fabric::{Client, FabricError, Token};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use types::FsId;
 use vfs::ClientId;
 
 /// Where the daemon listens.
@@ -69,14 +70,18 @@ pub(crate) struct Greeted {
     pub(crate) known: bool,
 }
 
-pub(crate) async fn connect(address: &Address, client: ClientId) -> Result<Greeted, RemoteError> {
+pub(crate) async fn connect(
+    address: &Address,
+    client: ClientId,
+    mounted: Option<FsId>,
+) -> Result<Greeted, RemoteError> {
     let address = match address {
         Address::Unix(path) => fabric::Address::Unix(path.clone()),
         Address::Tcp(address, token) => fabric::Address::Tcp(*address, token.clone()),
         Address::Folder(folder) => door::of(folder)?,
     };
     let peer: Client<Ask, Tell> = address.connect(wire::SERVICE, wire::limits()).await?;
-    match peer.call(Ask::Hello { client }, Bytes::new(), None).await?.0 {
+    match peer.call(Ask::Hello { client, mounted }, Bytes::new(), None).await?.0 {
         Tell::Hello { instance, known } => Ok(Greeted { client: peer, instance, known }),
         _ => Err(RemoteError::Confused),
     }

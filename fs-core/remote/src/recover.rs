@@ -22,7 +22,8 @@ pub(crate) async fn keep_connected(shared: Arc<Shared>, mut instance: u64) {
         tracing::warn!("the daemon is gone; requests wait for it");
         let mut pauses = Pauses::new();
         let client = loop {
-            match link::connect(&shared.address, shared.options.client()).await {
+            let mounted = *shared.mounted.lock();
+            match link::connect(&shared.address, shared.options.client(), mounted).await {
                 Ok(greeted) => match restore(&shared, &greeted, instance).await {
                     Ok(()) => {
                         instance = greeted.instance;

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use types::Cred;
+use types::{Cred, FsId};
 use vfs::{ClientId, Ctx, EndClient, GetAttrReply, LookupReply, Reply, Vfs};
 
 /// How the daemon serves.
@@ -67,7 +67,8 @@ impl<V: Vfs> Service<V> {
         Arc::new(Service { vfs, options, clients: Arc::default() })
     }
 
-    fn hello(&self, peer: &Peer, client: ClientId) -> Tell {
+    fn hello(&self, peer: &Peer, client: ClientId, mounted: Option<FsId>) -> Tell {
+        self.vfs.mounts(peer.connection, mounted);
         let mut clients = self.clients.lock();
         let known = clients.of.contains_key(&client);
         clients.of.entry(client).or_default().insert(peer.connection);
@@ -79,7 +80,7 @@ impl<V: Vfs> Service<V> {
 impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
     async fn handle(&self, peer: &Peer, ask: Ask, payload: Bytes) -> (Tell, Bytes) {
         match ask {
-            Ask::Hello { client } => (self.hello(peer, client), Bytes::new()),
+            Ask::Hello { client, mounted } => (self.hello(peer, client, mounted), Bytes::new()),
             Ask::Do { ctx, request } => {
                 let mark = self.vfs.mark();
                 let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
@@ -88,6 +89,10 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
                         Reply::GetAttr(GetAttrReply { attr, trust })
                         | Reply::Lookup(LookupReply { attr, trust }),
                     ) => Some((attr.file, trust)),
+                    Ok(Reply::Filesystem(found)) => {
+                        self.vfs.mounts(peer.connection, Some(found.root.fs));
+                        None
+                    }
                     _ => None,
                 };
                 if let Some((file, trust)) = heard
@@ -107,6 +112,7 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
     }
 
     fn gone(&self, peer: &Peer) {
+        self.vfs.mounts(peer.connection, None);
         let mut clients = self.clients.lock();
         let lonely: Vec<ClientId> = clients
             .of

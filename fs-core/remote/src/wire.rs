@@ -4,18 +4,18 @@ use crate::coherent::Told;
 use bytes::Bytes;
 use fabric::{Limits, Query};
 use serde::{Deserialize, Serialize};
-use types::FsError;
 use types::limits::IO_BYTES_MAX;
+use types::{FsError, FsId};
 use vfs::{ClientId, Ctx, LockKind, Reply, Request};
 
 /// Name and version of what is spoken; a daemon of another version refuses.
-pub(crate) const SERVICE: &str = "vfs/3";
+pub(crate) const SERVICE: &str = "vfs/4";
 
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a greeting comes once a connection")]
 pub(crate) enum Ask {
-    /// The first words on every connection.
-    Hello { client: ClientId },
+    /// The first words on every connection; the filesystem, where one is mounted already.
+    Hello { client: ClientId, mounted: Option<FsId> },
     /// A request; data to write are the payload.
     Do { ctx: Ctx, request: Request },
     /// Which files are about to change that the client trusts; waits until there are some.

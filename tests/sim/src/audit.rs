@@ -3,8 +3,8 @@
 use map::{MapError, OrderedMap};
 use namespace::keys::{self, kind};
 use namespace::records::{
-    Account, Body, Client, Counters, Ended, Entry, EntryName, Extent, Inode, Intent, Piece, Record, Scrub,
-    Source, Stripe, Unfolded, Xattr,
+    Account, Body, Client, Counters, Ended, Entry, EntryName, Extent, Filesystem, Inode, Intent, Piece,
+    Record, Scrub, Source, Stripe, Unfolded, Xattr,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use types::limits::INLINE_FILE_BYTES_MAX;
@@ -27,7 +27,19 @@ pub struct Audit {
     xattrs: BTreeMap<FileId, u32>,
     orphans: Vec<FileId>,
     intents: BTreeMap<FileId, Intent>,
+    filesystems: BTreeSet<FsId>,
+    going: Going,
     findings: Vec<String>,
+}
+
+/// Filesystems that are being removed, of whose tree any part may be missing.
+#[derive(Default)]
+struct Going {
+    filesystems: BTreeSet<FsId>,
+    /// Inodes, and what accounts must say beside garbage.
+    counted: BTreeMap<(FsId, Slot), (u64, Account)>,
+    stripes: BTreeMap<(FsId, StripeId), Stripe>,
+    records: usize,
 }
 
 /// What is wrong with `map`, one line each.
@@ -62,6 +74,9 @@ impl Audit {
     /// When the map cannot be read.
     pub fn read(map: &dyn OrderedMap) -> Result<Audit, MapError> {
         let mut audit = Audit::default();
+        let removals = namespace::queries::removal::removals(map);
+        let removals = removals.map_err(|error| MapError::Broken(error.to_string()))?;
+        audit.going.filesystems = removals.into_iter().map(|(fs, _)| fs).collect();
         map.scan(&[], &[0xff; 64], &mut |key, value| {
             if audit.take(key, value).is_none() {
                 audit.findings.push(format!("the record at {} cannot be understood", key.escape_ascii()));
@@ -74,7 +89,7 @@ impl Audit {
     /// Stripes that the map knows, with their lengths.
     #[must_use]
     pub fn known_stripes(&self) -> BTreeMap<StripeId, usize> {
-        let all = self.stripes.iter().chain(&self.garbage);
+        let all = self.stripes.iter().chain(&self.garbage).chain(&self.going.stripes);
         all.map(|((_, stripe), record)| (*stripe, record.length as usize)).collect()
     }
 
@@ -84,7 +99,11 @@ impl Audit {
         let beside = |file: &&FileId| file.ino != InodeId::ROOT;
         let inodes = self.inodes.keys().filter(beside).count();
         let xattrs = self.xattrs.keys().filter(beside).count();
+        let of_none = |(fs, _): &&(FsId, Slot)| *fs != FsId(0) && !self.filesystems.contains(fs);
         let all = [
+            ("filesystems that are going", self.going.filesystems.len()),
+            ("records of these", self.going.records),
+            ("counters of filesystems that are gone", self.counters.keys().filter(of_none).count()),
             ("inodes", inodes),
             ("entries", self.entries.len()),
             ("names", self.names.len()),
@@ -108,9 +127,16 @@ impl Audit {
         let file = || number::<6>(body).map(|sequence| FileId { fs, ino: InodeId::new(slot, sequence) });
         let stripe = || file().map(|file| (fs, StripeId(file.ino.0)));
         let rest = || body.get(6..);
-        match *key.get(keys::PREFIX_BYTES - 1)? {
+        let is = *key.get(keys::PREFIX_BYTES - 1)?;
+        if self.going.filesystems.contains(&fs)
+            && !matches!(is, kind::COUNTERS | kind::ACCOUNT | kind::GARBAGE)
+        {
+            return self.take_going(fs, slot, is, stripe(), value);
+        }
+        match is {
             kind::COUNTERS => drop(self.counters.insert((fs, slot), Counters::decode(value).ok()?)),
-            kind::RENAMES | kind::FILESYSTEM | kind::FILESYSTEM_NAME | kind::REPLAY => {}
+            kind::FILESYSTEM => drop(self.filesystems.insert(Filesystem::decode(value).ok()?.id)),
+            kind::RENAMES | kind::FILESYSTEM_NAME | kind::REMOVAL | kind::REPLAY => {}
             kind::CLIENT => drop(Client::decode(value).ok()?),
             kind::SCRUB => drop(Scrub::decode(value).ok()?),
             kind::ENDED => drop(Ended::decode(value).ok()?),
@@ -148,6 +174,35 @@ impl Audit {
             kind::ORPHAN => self.orphans.push(file()?),
             kind::INTENT => drop(self.intents.insert(file()?, Intent::decode(value).ok()?)),
             _ => return None,
+        }
+        Some(())
+    }
+
+    fn take_going(
+        &mut self,
+        fs: FsId,
+        slot: Slot,
+        is: u8,
+        stripe: Option<(FsId, StripeId)>,
+        value: &[u8],
+    ) -> Option<()> {
+        self.going.records += 1;
+        let (inodes, account) = self.going.counted.entry((fs, slot)).or_default();
+        match is {
+            kind::INODE => {
+                *inodes += 1;
+                account.used += Inode::decode(value).ok()?.used;
+            }
+            kind::UNFOLDED => {
+                account.unfolded += 1;
+                account.unfolded_bytes += u64::from(Unfolded::decode(value).ok()?.bytes);
+            }
+            kind::STRIPE => {
+                let record = Stripe::decode(value).ok()?;
+                account.add_live(&record);
+                self.going.stripes.insert(stripe?, record);
+            }
+            _ => {}
         }
         Some(())
     }
@@ -334,7 +389,14 @@ impl Audit {
             *number += 1;
             *last = file.ino.sequence().max(*last);
         }
+        for (place, (number, _)) in self.going.counted.iter().filter(|(_, (number, _))| *number > 0) {
+            inodes.entry(*place).or_default().0 += number;
+        }
         let counters = std::mem::take(&mut self.counters);
+        for ((fs, slot), says) in &counters {
+            let right = !says.closed || self.going.filesystems.contains(fs);
+            self.check(right, || format!("slot {} of {fs:?} is closed, and it stays", slot.0));
+        }
         for (place, (number, last)) in &inodes {
             let says = counters.get(place).cloned().unwrap_or_default();
             self.check(says.inodes == *number && says.inode >= *last, || {
@@ -375,6 +437,10 @@ impl Audit {
         }
         for ((fs, stripe), record) in &self.garbage {
             counted.entry((*fs, InodeId(stripe.0).slot())).or_default().add_garbage(record);
+        }
+        for (place, (_, more)) in &self.going.counted {
+            let account = counted.entry(*place).or_default();
+            *account = account.plus(more);
         }
         counted.retain(|_, account| *account != Account::default());
         let (says, known) = (std::mem::take(&mut self.accounts), std::mem::take(&mut self.unfolded));

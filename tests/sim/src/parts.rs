@@ -464,6 +464,9 @@ impl Stripes for MemoryStripes {
             table.missed += 1;
             return Err(StripeError::Gone(place.stripe));
         }
+        if table.away.contains(&place.stripe) {
+            return Ok(Verified { whole: 0, repaired: 0, away: 1 });
+        }
         let repaired = u8::from(table.hurt.remove(&place.stripe));
         Ok(Verified { whole: 1 - repaired, repaired, away: 0 })
     }

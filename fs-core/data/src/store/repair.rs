@@ -17,6 +17,8 @@ pub struct RepairReport {
     pub repaired: Vec<u8>,
     /// Indexes of chunks whose cells are lost or whose drives do not answer.
     pub away: Vec<u8>,
+    /// Of these, those whose cells are not lost: what their drives have was not looked at.
+    pub unread: u8,
     /// Chunks that were found whole.
     pub whole: u8,
 }
@@ -53,6 +55,7 @@ pub(super) async fn repair(inner: &Arc<Inner>, place: &StripePlace) -> Result<Re
     for (index, cell) in cells.iter().enumerate() {
         let Some(drive) = view.drive_of(cell).cloned() else {
             report.away.push(index as u8);
+            report.unread += u8::from(cell.state != CellState::Lost);
             continue;
         };
         let request = DriveRequest::Verify { key: place.key(index) };
@@ -64,6 +67,7 @@ pub(super) async fn repair(inner: &Arc<Inner>, place: &StripePlace) -> Result<Re
             Ok(DriveReply::Whole(info)) if info.shape == place.shape() => report.whole += 1,
             Err(DriveError::Failed(_) | DriveError::Closed | DriveError::Busy) => {
                 report.away.push(index as u8);
+                report.unread += 1;
             }
             _ => {
                 if cells[index].state == CellState::Serving {

@@ -5,15 +5,14 @@
 //! folding, nobody waits for it: what is not any more as it was seen stays where it is.
 
 use crate::promise::Taking;
-use crate::{Frontend, Inner, PlacedStripe, Purpose, Shards, StripeError, Stripes};
+use crate::{Frontend, Inner, PlacedStripe, Purpose, Room, Shards, StripeError, Stripes};
 use bytes::BytesMut;
 use namespace::queries::accounts;
 use namespace::queries::pending::{self, StripeAt};
 use namespace::queries::sparse::{Part, parts, references};
 use namespace::records::{Account, Stripe};
 use namespace::{Action, Move, Reply};
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,35 +31,6 @@ const WAITS: u32 = 10;
 const WAIT: Duration = Duration::from_millis(500);
 /// Doublings of the time after which a slot is tried again that could not be cleaned.
 const BACK_OFF_MAX: u32 = 6;
-
-/// Stripes that commands are adding pieces to: they must not turn into garbage in between.
-#[derive(Default)]
-pub(crate) struct Laying(Mutex<BTreeSet<StripeId>>);
-
-/// Some of them, until it is dropped.
-pub(crate) struct Laid<'a> {
-    laying: &'a Laying,
-    stripes: Vec<StripeId>,
-}
-
-impl Laying {
-    /// Must be called before the first command that brings one of them.
-    pub(crate) fn lay(&self, stripes: Vec<StripeId>) -> Laid<'_> {
-        self.0.lock().extend(&stripes);
-        Laid { laying: self, stripes }
-    }
-
-    fn has(&self, stripe: StripeId) -> bool {
-        self.0.lock().contains(&stripe)
-    }
-}
-
-impl Drop for Laid<'_> {
-    fn drop(&mut self) {
-        let mut laying = self.laying.0.lock();
-        laying.retain(|stripe| !self.stripes.contains(stripe));
-    }
-}
 
 pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>, period: Duration) {
     let mut ticks = tokio::time::interval(period);
@@ -127,6 +97,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Cleans the slots whose turn it is; one that cannot be cleaned does not keep it from others.
     async fn clean_due(&self, looked: &mut HashMap<Slot, Looked>, period: Duration) -> Result<(), FsError> {
+        if self.0.stripes.metadata_room() < Room::Scarce {
+            return Ok(());
+        }
         let now = self.0.clock.monotonic();
         let due = self.with_ledger(|sums| {
             looked.retain(|slot, _| sums.slots.contains_key(slot));
@@ -161,7 +134,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     async fn clean_slot(&self, slot: Slot) -> Result<(), FsError> {
         let filesystems = self.past(|map| accounts::filesystems_in(map, slot)).await?;
-        for fs in filesystems {
+        for fs in filesystems.into_iter().filter(|fs| self.0.removals.of(*fs).is_none()) {
             let mut after = None;
             loop {
                 let (stripes, next) = self.live_after(fs, slot, after).await?;
@@ -307,8 +280,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         }
         let Some(first) = moves.first() else { return Ok(None) };
         let taking = self.wait_to_clean(data.len()).await?;
-        let stripe = self.stripe_id(FileId { fs, ino: first.ino }).await?;
-        let place = match self.0.stripes.write(Purpose::Essential, fs, stripe, data.freeze()).await {
+        let laid = self.stripe_id(FileId { fs, ino: first.ino }).await?;
+        let place = match self.0.stripes.write(Purpose::Essential, fs, laid.stripe, data.freeze()).await {
             Ok(place) => place,
             Err(StripeError::Narrow { bytes_max }) => return Ok(Some(bytes_max)),
             Err(error) => return Err(crate::flush::data_error(error)),
@@ -334,7 +307,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         Err(FsError::NoSpace)
     }
 
-    /// Lets extents point into a stripe that was written for them, and frees it when none does.
+    /// Lets extents point into a stripe that was laid and written for them, and frees it when none does.
     pub(super) async fn relocate(
         &self,
         fs: FsId,
@@ -342,7 +315,6 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         commands: Vec<Vec<Move>>,
     ) -> Relocated {
         let stripe = place.stripe;
-        let _laid = self.0.laying.lay(vec![stripe]);
         let mut new = Some(place.as_new());
         let mut moved = Relocated { bytes: 0, result: Ok(()) };
         for moves in commands {

@@ -3,7 +3,7 @@
 //! A stripe is written first; the command that lets extents point into it moves only what is still as it was
 //! seen, so that nobody has to wait for this and this waits for nobody.
 
-use crate::{Frontend, Inner, Purpose, Shards, StripeError, Stripes};
+use crate::{Frontend, Inner, Purpose, Room, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::Move;
 use namespace::queries::accounts;
@@ -69,6 +69,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// Folds in the slots whose turn it is: where much waits at once, else when it was not looked at for a while.
     async fn fold_due(&self, looked: &mut HashMap<Slot, Duration>) -> Result<(), FsError> {
+        if self.0.stripes.metadata_room() < Room::Scarce {
+            return Ok(());
+        }
         let (age, many) = (self.0.options.fold_age, self.0.options.fold_bytes);
         let (enough, now) = (self.0.stripes.stripe_bytes_full() as u64, self.0.clock.monotonic());
         let due = self.with_ledger(|sums| {
@@ -91,7 +94,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     async fn fold_slot(&self, slot: Slot, age: Duration) -> Result<(), FsError> {
         let filesystems = self.past(|map| accounts::filesystems_in(map, slot)).await?;
-        for fs in filesystems {
+        for fs in filesystems.into_iter().filter(|fs| self.0.removals.of(*fs).is_none()) {
             self.fold_part(fs, slot, age).await?;
         }
         Ok(())
@@ -136,11 +139,11 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Writes a stripe of the runs and lets their files point into it.
     async fn fold_runs(&self, fs: FsId, runs: &[Run]) -> Result<Folded, FsError> {
         let Some(first) = runs.first() else { return Ok(Folded::Done) };
-        let stripe = self.stripe_id(FileId { fs, ino: first.ino }).await?;
+        let laid = self.stripe_id(FileId { fs, ino: first.ino }).await?;
         // What waits in memory goes first.
         let length = runs.iter().map(Run::length).sum();
         let _taking = self.room_to_fold(length).ok_or(FsError::NoSpace)?;
-        let place = match self.0.stripes.write(Purpose::Ordinary, fs, stripe, joined(runs)).await {
+        let place = match self.0.stripes.write(Purpose::Ordinary, fs, laid.stripe, joined(runs)).await {
             Ok(place) => place,
             Err(StripeError::Narrow { bytes_max }) => return Ok(Folded::Narrow(bytes_max)),
             Err(error) => return Err(crate::flush::data_error(error)),

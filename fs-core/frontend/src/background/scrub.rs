@@ -20,6 +20,10 @@ const RATE_MIN: u64 = 256 << 10;
 const FIRST: Duration = Duration::from_secs(60);
 /// The longest time between two looks.
 const LOOK_MAX: Duration = Duration::from_secs(3600);
+/// The part of the period after which a slot is read again of which not everything could be read, and how often that
+/// doubles.
+const AGAIN_PART: u32 = 16;
+const AGAIN_MAX: u32 = 3;
 /// Stripes looked up in one step.
 const PAGE: usize = 64;
 /// How seldom it is noted how far a slot has been read.
@@ -33,8 +37,18 @@ pub(crate) struct Scrubbed {
     left: u64,
     /// Stripes of each slot that could not be read when they were looked at last.
     lost: BTreeMap<Slot, u64>,
+    /// Slots of which not everything could be read, and when their turn comes again.
+    again: BTreeMap<Slot, Again>,
     /// Of the slot that was read the longest time ago; `None` while one has never been.
     whole: Option<Time>,
+}
+
+/// When something is tried again.
+#[derive(Clone, Copy, Default)]
+struct Again {
+    /// On the monotonic clock.
+    at: Duration,
+    times: u32,
 }
 
 /// A look at everything.
@@ -52,7 +66,7 @@ pub struct ScrubReport {
 
 impl Scrubbed {
     pub(crate) fn report(&self) -> ScrubReport {
-        let &Scrubbed { bytes, left, ref lost, whole } = self;
+        let &Scrubbed { bytes, left, ref lost, whole, .. } = self;
         ScrubReport { bytes, left, lost: lost.values().sum(), whole }
     }
 }
@@ -118,9 +132,10 @@ struct Reading {
     /// When an earlier pass began that came to its end.
     whole: Option<Time>,
     after: Option<StripeAt>,
-    /// Stripes that could not be read, and those that could not be looked at.
+    /// Stripes that could not be read, and those that could not be looked at, or not at all of their chunks.
     lost: u64,
     failed: u64,
+    away: u64,
     /// When it was noted last, on the monotonic clock.
     noted: Duration,
 }
@@ -143,7 +158,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
 
     /// The slots whose turn it is, those first that were read the longest time ago, and the bytes to read in a second.
     async fn scrub_due(&self, age: Duration) -> Result<(Vec<(Slot, Scrub)>, f64), FsError> {
-        let now = self.0.clock.now();
+        let (now, monotonic) = (self.0.clock.now(), self.0.clock.monotonic());
+        let again = self.0.progress.scrubbed.lock().again.clone();
         let found = self.with_ledger(|sums| {
             let with = sums.slots.iter().filter(|(_, account)| account.stripes > 0);
             (with.map(|(slot, account)| (*slot, account.stored)).collect::<Vec<_>>(), sums.total.stored)
@@ -157,7 +173,8 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 oldest = oldest.min(at.whole);
                 // A clock that has been set back must not keep anything from being read.
                 let fresh = at.whole.is_some_and(|whole| whole <= now && now < after(whole, age));
-                if !fresh {
+                let put_off = !age.is_zero() && again.get(&slot).is_some_and(|again| monotonic < again.at);
+                if !fresh && !put_off {
                     left += stored;
                     due.push((slot, at));
                 }
@@ -167,6 +184,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let mut scrubbed = self.0.progress.scrubbed.lock();
         (scrubbed.left, scrubbed.whole) = (left, oldest);
         // Where no stripe is left, none is lost; in order of slots, as the accounts are.
+        scrubbed.again.retain(|slot, _| slots.binary_search_by_key(slot, |(with, _)| *with).is_ok());
         scrubbed.lost.retain(|slot, _| slots.binary_search_by_key(slot, |(with, _)| *with).is_ok());
         let seconds = age.as_secs_f64();
         let rate = if seconds > 0.0 { (total as f64 / seconds).max(RATE_MIN as f64) } else { f64::INFINITY };
@@ -177,13 +195,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let (now, noted) = (self.0.clock.now(), self.0.clock.monotonic());
         let begun = at.now.map_or(now, |at| at.begun);
         let after = at.now.map(|at| StripeAt { fs: at.fs, stripe: at.stripe });
-        Reading { slot, begun, whole: at.whole, after, lost: 0, failed: 0, noted }
+        Reading { slot, begun, whole: at.whole, after, lost: 0, failed: 0, away: 0, noted }
     }
 
     async fn scrub_stripe(&self, fs: FsId, place: PlacedStripe, at: &mut Reading) {
         // It may be long since the page was read, and what was freed meanwhile is no damage. What is live now is not
         // freed before it has been garbage for a while.
-        let result = match self.lives(place.stripe).await {
+        let result = match self.lives(fs, place.stripe).await {
             Ok(true) => self.0.stripes.verify(place).await,
             Ok(false) => Err(StripeError::Gone(place.stripe)),
             Err(error) => return at.failed(place.stripe, &error),
@@ -194,6 +212,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             scrubbed.bytes += bytes;
             scrubbed.left = scrubbed.left.saturating_sub(bytes);
         }
+        at.away += result.as_ref().map_or(0, |verified| u64::from(verified.away > 0));
         match result {
             // Where the stripe was freed meanwhile, the search for orphans frees what was made again: it asks the shard.
             Ok(verified) if verified.repaired > 0 => tracing::warn!(
@@ -202,7 +221,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 "scrubbing found damage and made it good"
             ),
             Ok(_) => {}
-            Err(StripeError::Gone(_)) => match self.lives(place.stripe).await {
+            Err(StripeError::Gone(_)) => match self.lives(fs, place.stripe).await {
                 Ok(true) => {
                     tracing::error!(
                         stripe = place.stripe.0,
@@ -223,9 +242,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Whether files need a stripe; one that they do not need, they never will again.
-    async fn lives(&self, stripe: StripeId) -> Result<bool, FsError> {
+    async fn lives(&self, fs: FsId, stripe: StripeId) -> Result<bool, FsError> {
         let known = self.past(|map| accounts::find_stripe(map, stripe)).await?;
-        Ok(known.is_some_and(|known| known.live))
+        Ok(known.is_some_and(|known| known.live) && self.0.removals.of(fs).is_none())
     }
 
     /// Frees chunks that nobody needs; what cannot be freed is found by the search for orphans.
@@ -254,8 +273,29 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 scrubbed.lost.remove(&at.slot)
             };
         }
-        let whole = if at.failed == 0 { Some(at.begun) } else { at.whole };
+        let whole = if at.failed + at.away == 0 { Some(at.begun) } else { at.whole };
+        self.put_off(&at);
         self.note(at.slot, Scrub { whole, now: None }).await
+    }
+
+    /// A slot that was not read as a whole comes again soon, and then more and more seldom.
+    fn put_off(&self, at: &Reading) {
+        let mut scrubbed = self.0.progress.scrubbed.lock();
+        if at.failed + at.away == 0 {
+            scrubbed.again.remove(&at.slot);
+            return;
+        }
+        if at.away > 0 {
+            tracing::info!(
+                slot = at.slot.0,
+                stripes = at.away,
+                "drives were away while a slot was scrubbed; it is read again"
+            );
+        }
+        let Again { times, .. } = scrubbed.again.get(&at.slot).copied().unwrap_or_default();
+        let pause = self.0.options.scrub_period / AGAIN_PART * (1 << times);
+        let again = Again { at: self.0.clock.monotonic() + pause, times: (times + 1).min(AGAIN_MAX) };
+        scrubbed.again.insert(at.slot, again);
     }
 
     async fn note(&self, slot: Slot, scrub: Scrub) -> Result<(), FsError> {

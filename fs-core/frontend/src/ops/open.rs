@@ -65,6 +65,11 @@ async fn open_found<S: Shards, D: Stripes>(
         fe.0.opens.add(open, Opened { file, client: ctx.client, access: request.access });
         node.state.lock().opens += 1;
     }
+    // Who removes the filesystem has seen this open, or this sees that it goes.
+    if let Err(error) = fe.0.removals.present(file.fs).await {
+        super::close::close_open(fe, open).await?;
+        return Err(error);
+    }
     let opened = match size {
         Some(size) => super::setattr::resize(fe, ctx, &node, size).await,
         None => Ok(()),

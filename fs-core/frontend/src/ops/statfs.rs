@@ -19,7 +19,8 @@ pub struct FilesystemUsage {
 
 /// A sum over slots, and how long it is good for: summing looks into every slot.
 pub(crate) struct Counted {
-    usage: BTreeMap<FsId, FilesystemUsage>,
+    /// With bytes on drives.
+    usage: BTreeMap<FsId, (FilesystemUsage, u64)>,
     until: Duration,
 }
 
@@ -42,7 +43,7 @@ pub(crate) async fn statfs<S: Shards, D: Stripes>(
     Ok(StatFsReply {
         total: usage.total,
         free: usage.free,
-        available: usage.free.saturating_sub(fe.0.dirty_bytes.load(Ordering::Relaxed)),
+        available: usage.free.saturating_sub(fe.0.dirty_bytes.load(Ordering::Relaxed) + fe.unfolded()),
         files,
         files_free: (1u64 << InodeId::SEQUENCE_BITS).saturating_sub(files),
     })
@@ -54,24 +55,38 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// # Errors
     /// [`FsError::Stale`] when there is no such filesystem; those of reading the metadata.
     pub async fn usage_of(&self, fs: FsId) -> Result<FilesystemUsage, FsError> {
+        if self.0.removals.of(fs).is_some() {
+            return Err(FsError::Stale);
+        }
+        let (usage, _) = self.counted(fs).await?.ok_or(FsError::Stale)?;
+        if usage.inodes > 0 { Ok(usage) } else { Err(FsError::Stale) }
+    }
+
+    /// Inodes of a filesystem, and bytes on drives of its stripes, as of a moment ago.
+    pub(crate) async fn left_of(&self, fs: FsId) -> Result<(u64, u64), FsError> {
+        Ok(self.counted(fs).await?.map_or((0, 0), |(usage, stored)| (usage.inodes, stored)))
+    }
+
+    async fn counted(&self, fs: FsId) -> Result<Option<(FilesystemUsage, u64)>, FsError> {
         let mut counted = self.0.counted.lock().await;
         let begin = self.0.clock.monotonic();
         if counted.as_ref().is_none_or(|counted| begin >= counted.until) {
-            let mut usage: BTreeMap<FsId, FilesystemUsage> = BTreeMap::new();
+            let mut usage: BTreeMap<FsId, (FilesystemUsage, u64)> = BTreeMap::new();
             let mut from = Some(Slot(0));
             while let Some(slot) = from {
                 let (found, next) = self.past(|map| accounts::of_filesystems(map, slot, SLOTS)).await?;
                 for (fs, inodes, account) in found {
-                    let sum = usage.entry(fs).or_insert(FilesystemUsage { inodes: 0, used: 0 });
+                    let (sum, stored) =
+                        usage.entry(fs).or_insert((FilesystemUsage { inodes: 0, used: 0 }, 0));
                     sum.inodes = sum.inodes.saturating_add(inodes);
                     sum.used = sum.used.saturating_add(account.used);
+                    *stored = stored.saturating_add(account.stored).saturating_add(account.garbage_stored);
                 }
                 from = next;
             }
             let end = self.0.clock.monotonic();
             *counted = Some(Counted { usage, until: end + KEPT_MIN.max((end - begin) * KEPT_TIMES) });
         }
-        let usage = counted.as_ref().and_then(|counted| counted.usage.get(&fs));
-        usage.copied().filter(|usage| usage.inodes > 0).ok_or(FsError::Stale)
+        Ok(counted.as_ref().and_then(|counted| counted.usage.get(&fs)).copied())
     }
 }

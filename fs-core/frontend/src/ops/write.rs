@@ -76,6 +76,8 @@ async fn make_room<'a, S: Shards, D: Stripes>(
             // What fails is kept and tried again.
             let _ = fe.flush_all().await;
             fe.0.stripes.look_at_usage().await;
+            // So that small writes count as what they are now.
+            fe.with_ledger(|_| ()).await?;
             continue;
         }
         result?;

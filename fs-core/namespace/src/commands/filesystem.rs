@@ -27,7 +27,10 @@ pub(crate) fn make(work: &mut Work<'_>, name: &str, hash_key: [u8; 16]) -> Step<
     work.put(&keys::filesystem_name(name), &filesystem);
 
     work.fs = id;
-    work.put_counters(Slot(0), &Counters { inode: InodeId::ROOT.sequence(), stripe: 0, inodes: 1 });
+    work.put_counters(
+        Slot(0),
+        &Counters { inode: InodeId::ROOT.sequence(), inodes: 1, ..Counters::default() },
+    );
     let root = Inode {
         kind: FileKind::Directory,
         mode: Mode(0o755),

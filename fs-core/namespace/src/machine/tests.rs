@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use types::{ByteRange, Cookie, Cred, FileId, FsId, GroupId, Mode, Name, SetAttr, SetTime, StripeId, Time};
 
+mod removal;
+
 const FS: FsId = FsId(1);
 const HASH_KEY: [u8; 16] = [3; 16];
 

@@ -6,7 +6,7 @@ use nfs_wire::*;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-fn plexus(daemon: &Daemon, arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn plexus(daemon: &Daemon, arguments: &[&str]) -> Result<String, String> {
     let output = daemon.plexus(arguments).unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.code() {

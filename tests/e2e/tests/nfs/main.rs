@@ -11,6 +11,7 @@ mod hostile;
 mod kinds;
 mod leases;
 mod listing;
+mod removal;
 mod restart;
 mod sessions;
 mod sparse;

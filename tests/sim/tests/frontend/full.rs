@@ -1,6 +1,8 @@
 //! Full drives: it is the write that is told, never who asks for durability.
 
-use crate::rig::{Rig, clear, commit, directory, file, name, read, refused, root, truncate, unlink, write};
+use crate::rig::{
+    Rig, attr, clear, commit, directory, file, name, read, refused, root, truncate, unlink, write,
+};
 use env::{Random, SeededRandom};
 use frontend::Room;
 use sim::weather::Weather;
@@ -56,11 +58,50 @@ async fn what_was_acknowledged_fits_and_what_does_not_fit_is_not_acknowledged() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn small_writes_count_until_they_are_in_stripes() {
+    let mut rig = Rig::new(64 << 10);
+    // Folding has room for nothing: less is left than a stripe takes that is worth it.
+    rig.stripes = rig.stripes.of_size(400_000).worth_from(200_000);
+    rig.options.fold_age = std::time::Duration::from_secs(3600);
+    let (real, top) = rig.start().await;
+    let big = file(&real, top, "big").await;
+    while write(&real, big, attr(&real, big).await.unwrap().size, &[1; 20_000]).await.is_ok() {
+        commit(&real, big).await.unwrap();
+    }
+    truncate(&real, big, attr(&real, big).await.unwrap().size - 60_000).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+
+    // As a database appends to its log.
+    let log = file(&real, top, "log").await;
+    let mut at = 0;
+    let append = async |at: u64| write(&real, log, at, &[2; 8192]).await;
+    while append(at).await.is_ok() {
+        commit(&real, log).await.unwrap();
+        at += 8192;
+        assert!(at < 400_000, "they are taken without bound");
+    }
+    assert!(at > 8192, "what is free is for them, too");
+    let stat = real.statfs(&root(), StatFs { fs: top.fs }).await.unwrap();
+    assert_eq!(stat.free - stat.available, at);
+    refused(append(at).await, FsError::NoSpace);
+    assert_eq!(read(&real, log, 0, 1 << 20).await.len() as u64, at);
+    // What is removed makes room; and rewriting the same takes nothing more, however often.
+    truncate(&real, log, 8192).await.unwrap();
+    for _ in 0..50 {
+        append(8192).await.unwrap();
+        commit(&real, log).await.unwrap();
+    }
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_logs_and_maps_have_no_room_only_what_frees_space_is_taken() {
     let mut rig = Rig::new(64 << 10);
     let (real, top) = rig.start().await;
     let (old, kept) = (file(&real, top, "old").await, file(&real, top, "kept").await);
     let gone = directory(&real, top, "gone").await;
+    file(&real, top, "third").await;
     write(&real, old, 0, &[1; 100_000]).await.unwrap();
     write(&real, kept, 0, &[2; 10]).await.unwrap();
     commit(&real, old).await.unwrap();
@@ -95,18 +136,31 @@ async fn where_logs_and_maps_have_no_room_only_what_frees_space_is_taken() {
     assert_eq!(opened.attr.size, 0);
     refused(real.open(&root(), empty("new")).await, FsError::NoSpace);
     // As an NFS client removes a file that is open.
-    let moved = Rename {
+    let again = |from: &str, to: &str| Rename {
         from_dir: top,
-        from_name: name("old"),
+        from_name: name(from),
         to_dir: top,
-        to_name: name(".nfs1"),
+        to_name: name(to),
         how: RenameHow::Replace,
     };
-    real.rename(&root(), moved).await.unwrap();
+    real.rename(&root(), again("old", ".nfs1")).await.unwrap();
     unlink(&real, top, ".nfs1").await.unwrap();
     crate::rig::close(&real, opened.open).await;
     truncate(&real, kept, 1).await.unwrap();
     real.rmdir(&root(), Rmdir { dir: top, name: name("gone") }).await.unwrap();
+
+    rig.stripes.set_room(Room::Freeing);
+    let chmod = SetAttrOf {
+        file: kept,
+        open: None,
+        set: SetAttr { mode: Some(mode), ..SetAttr::default() },
+        if_ctime: None,
+    };
+    refused(real.setattr(&root(), chmod.clone()).await, FsError::NoSpace);
+    refused(real.rename(&root(), again("kept", "else")).await, FsError::NoSpace);
+    refused(write(&real, kept, 0, &[5; 10]).await, FsError::NoSpace);
+    truncate(&real, kept, 1).await.unwrap();
+    unlink(&real, top, "third").await.unwrap();
 
     rig.stripes.set_room(Room::None);
     refused(unlink(&real, top, "kept").await, FsError::NoSpace);

@@ -17,6 +17,7 @@ mod history;
 mod large;
 mod narrow;
 mod random;
+mod removal;
 mod replays;
 mod restart;
 mod rig;

@@ -151,3 +151,30 @@ async fn what_cannot_be_looked_up_stays() {
     }
     assert!(interrupted > 0);
 }
+
+/// A chunk on a drive that is away is not read: its turn comes soon again, and nobody is told that it was.
+#[tokio::test(start_paused = true)]
+async fn what_was_away_is_read_when_it_is_back() {
+    let mut rig = Rig::new(STRIPE);
+    rig.options.scrub_period = PERIOD;
+    let (real, top) = rig.start().await;
+    filled(&real, top, 3).await;
+    let all = ids(&rig);
+    tokio::time::sleep(PERIOD).await;
+    let before = real.background().scrubbed.whole.unwrap();
+    for stripe in all.iter().step_by(5) {
+        rig.stripes.hurt(*stripe);
+        rig.stripes.keep_away(*stripe);
+    }
+    tokio::time::sleep(PERIOD * 4).await;
+    let report = real.background().scrubbed;
+    assert!(report.whole.unwrap().seconds < before.seconds + 2 * PERIOD.as_secs() as i64, "{report:?}");
+    assert!(report.bytes < 40 * 60 * 8192, "it is read again and again: {report:?}");
+    assert_eq!(rig.stripes.hurt_count(), 12);
+    rig.stripes.all_are_back();
+    tokio::time::sleep(PERIOD * 3 / 4).await;
+    assert_eq!(rig.stripes.hurt_count(), 0);
+    assert!(real.background().scrubbed.whole.unwrap().seconds > before.seconds + 2 * PERIOD.as_secs() as i64);
+    clear(&real, top).await;
+    rig.must_be_empty().await;
+}

@@ -11,3 +11,4 @@ mod drive;
 mod op;
 mod seeds;
 mod site;
+mod tenant;

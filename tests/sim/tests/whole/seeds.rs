@@ -4,6 +4,7 @@ use crate::bugs::Bug;
 use crate::client::Client;
 use crate::commons;
 use crate::site::{Core, Site, Size};
+use crate::tenant::Tenant;
 use env::Random;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ struct Outcome {
     freed: u64,
     reconstructed: u64,
     repaired: u64,
+    /// Filesystems.
+    removed: u64,
 }
 
 impl Outcome {
@@ -43,6 +46,7 @@ impl Outcome {
         self.freed += one.freed;
         self.reconstructed += one.reconstructed;
         self.repaired += one.repaired;
+        self.removed += one.removed;
     }
 
     fn note(&mut self, core: &Core) {
@@ -64,6 +68,7 @@ fn run_on(size: Size, seed: u64, bug: Option<Bug>) -> Outcome {
     let mut site = Site::new(seed, size, bug);
     let random = site.random();
     let mut clients: Vec<Client> = (0..1 + random.below(3)).map(|n| Client::new(seed, n)).collect();
+    let mut tenant = Tenant::of(seed);
     let mut outcome = Outcome::default();
     for life in 0..1 + random.below(4) {
         site.draw_fates();
@@ -71,13 +76,18 @@ fn run_on(size: Size, seed: u64, bug: Option<Bug>) -> Outcome {
         let rebuilds = random.below(2) == 0;
         site.live(async |core| {
             let work = async {
-                begin(&mut clients, core, life > 0).await;
+                begin(&mut clients, &mut tenant, core, life > 0).await;
+                let tenant = async {
+                    if let Some(tenant) = &mut tenant {
+                        tenant.run(core).await;
+                    }
+                };
                 let rebuild = async {
                     while rebuilds && !matches!(core.rebuild().await, Ok(true)) {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                 };
-                tokio::join!(join_all(clients.iter_mut().map(|client| client.run(core))), rebuild);
+                tokio::join!(join_all(clients.iter_mut().map(|client| client.run(core))), tenant, rebuild);
             };
             // It may come in the middle of recovery, too.
             let cut = if random.below(8) == 0 { until } else { until + Duration::from_millis(60) };
@@ -87,7 +97,7 @@ fn run_on(size: Size, seed: u64, bug: Option<Bug>) -> Outcome {
     }
     site.end_faults();
     site.live(async |core| {
-        begin(&mut clients, core, true).await;
+        begin(&mut clients, &mut tenant, core, true).await;
         while core.rebuild().await != Ok(true) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -96,15 +106,18 @@ fn run_on(size: Size, seed: u64, bug: Option<Bug>) -> Outcome {
         core.close().await;
     });
     if site.lose_others() {
-        site.live(async |core| begin(&mut clients, core, true).await);
+        site.live(async |core| begin(&mut clients, &mut tenant, core, true).await);
         site.end_faults();
     }
     site.live(async |core| {
-        begin(&mut clients, core, true).await;
+        begin(&mut clients, &mut tenant, core, true).await;
         for client in &mut clients {
             client.clear(core).await;
         }
         commons::clear(core).await;
+        if let Some(tenant) = &mut tenant {
+            tenant.clear(core).await;
+        }
         // What is found to be garbage at one look is freed at the next.
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -116,6 +129,7 @@ fn run_on(size: Size, seed: u64, bug: Option<Bug>) -> Outcome {
         outcome.note(core);
     });
     outcome.digest = clients.iter().fold(0, |all: u64, client| all.rotate_left(7) ^ client.digest);
+    outcome.removed = tenant.map_or(0, |tenant| tenant.removed());
     for client in &clients {
         outcome.steps += client.steps;
         outcome.again += client.again;
@@ -125,12 +139,15 @@ fn run_on(size: Size, seed: u64, bug: Option<Bug>) -> Outcome {
 }
 
 /// All clients come, or come back and look at what is there.
-async fn begin(clients: &mut [Client], core: &Core, again: bool) {
+async fn begin(clients: &mut [Client], tenant: &mut Option<Tenant>, core: &Core, again: bool) {
     for client in clients.iter_mut() {
         client.settle_in(core).await;
     }
     if again {
         join_all(clients.iter_mut().map(|client| client.recover(core))).await;
+        if let Some(tenant) = tenant {
+            tenant.recover(core).await;
+        }
         core.check().await;
     }
 }
@@ -162,7 +179,7 @@ fn all_of(seeds: Range<u64>, threads: usize) -> Outcome {
 /// A part of the thousand seeds of every run; together they meet everything.
 fn a_part(part: u64) {
     let all = all_of(part * 125..(part + 1) * 125, 1);
-    let met = [all.again, all.lost, all.folded, all.freed, all.reconstructed, all.repaired];
+    let met = [all.again, all.lost, all.folded, all.freed, all.reconstructed, all.repaired, all.removed];
     assert!(met.iter().all(|number| *number > 0) && all.steps > 10_000, "{all:?}");
 }
 
