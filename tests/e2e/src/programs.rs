@@ -17,7 +17,8 @@ pub fn repository() -> PathBuf {
 pub fn build_folder() -> io::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().ok_or_else(|| io::Error::other("a program without a folder"))?;
-    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let is_below = folder.ends_with("deps") || folder.ends_with("examples");
+    let folder = if is_below { folder.parent().unwrap_or(folder) } else { folder };
     Ok(folder.to_owned())
 }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 const BYTES_MAX: usize = 64 << 20;
 /// Entries of a range that are fetched at first.
 const FIRST_ENTRIES: u32 = 128;
-/// Entries behind a key that are fetched with it, at most.
-const BEHIND_MAX: u32 = 256;
+/// Entries behind a key that are fetched with it: with the first, the second, and all others.
+const BEHIND: [u32; 3] = [0, 64, 256];
 
 /// A shard's map as it was when this was first asked for something. Empty at first: what is read and not here gives
 /// [`MapError::Absent`], and is here after [`ShardView::fetch`].
@@ -36,8 +36,8 @@ struct State {
     /// The server may know the view; it does.
     asked: bool,
     open: bool,
-    /// Keys that were fetched: the more, the more are fetched with them.
-    keys: u32,
+    /// Keys that were fetched, as far as it matters.
+    keys: usize,
 }
 
 impl RemoteView {
@@ -190,8 +190,8 @@ impl OrderedMap for RemoteView {
         Err(self.want(|state| {
             // One key is often all that is needed. Of many that are read one by one, those that are near each
             // other come together.
-            let behind = if state.keys == 0 { 0 } else { (4 << state.keys.min(8)).min(BEHIND_MAX) };
-            state.keys += 1;
+            let behind = BEHIND[state.keys];
+            state.keys = (state.keys + 1).min(BEHIND.len() - 1);
             Want::Key { key: Bytes::copy_from_slice(key), behind }
         }))
     }
