@@ -136,6 +136,8 @@ async fn the_suite_holds_over_a_unix_socket() {
     let daemon = Daemon::start();
     let vfs = daemon.mount(1).await;
     suites::run(&vfs, daemon.model.root()).await;
+    let stage = Stage { near: daemon.model.root(), mode: Mode(0o600) };
+    assert_eq!(vfs.stage(&ctx(), stage).await.unwrap_err(), FsError::NotSupported, "it is for heads");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,8 +101,8 @@ fn restarts_kills_and_a_lost_drive_are_survived_over_tcp() {
         ..DaemonOptions::default()
     };
     let mut daemon = Daemon::start(&scratch.path().join("daemon"), &options).unwrap();
-    // Drives, shards, mounts, NFS, administration.
-    assert_eq!(listens(daemon.pid()).len(), 3 + 16 + 1 + 1 + 1);
+    // Drives, shards, mounts, NFS, S3, administration.
+    assert_eq!(listens(daemon.pid()).len(), 3 + 16 + 1 + 1 + 1 + 1);
     let door = daemon.data().join("vfs.tcp");
     assert_eq!(fs::metadata(&door).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!daemon.data().join("vfs.sock").exists());

@@ -28,7 +28,16 @@ pub use random::Random;
 use types::FileId;
 use vfs::Vfs;
 
-/// Every topic, each in a directory of its own below `root`, which the superuser can write.
+/// All that heads in the daemon can ask for: [`run`], and what clients of mounts see nothing of.
+///
+/// # Panics
+/// At the first thing that is not as POSIX or the contract has it.
+pub async fn run_for_heads<V: Vfs>(vfs: &V, root: FileId) {
+    run(vfs, root).await;
+    puts::run(&Desk::below(vfs, root, "puts").await).await;
+}
+
+/// What everybody can ask for, each topic in a directory of its own below `root`, which the superuser can write.
 ///
 /// # Panics
 /// At the first thing that is not as POSIX or the contract has it.
@@ -41,6 +50,5 @@ pub async fn run<V: Vfs>(vfs: &V, root: FileId) {
     opens::run(&Desk::below(vfs, root, "opens").await).await;
     listing::run(&Desk::below(vfs, root, "listing").await).await;
     xattrs::run(&Desk::below(vfs, root, "xattrs").await).await;
-    puts::run(&Desk::below(vfs, root, "puts").await).await;
     locks::run(&Desk::below(vfs, root, "locks").await).await;
 }

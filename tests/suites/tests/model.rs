@@ -5,7 +5,7 @@ use model::Model;
 #[tokio::test]
 async fn the_model_meets_the_suite() {
     let model = Model::new();
-    suites::run(&model, model.root()).await;
+    suites::run_for_heads(&model, model.root()).await;
 }
 
 #[tokio::test]
