@@ -8,7 +8,9 @@ use crate::extents::less;
 use crate::records::{Body, Counters, Directory, Entry, EntryName, File, Inode, Intent, Orphan, Record};
 use crate::{commands, keys};
 use map::{MapError, OrderedMap, OrderedMapMut};
-use types::{AccessMask, Attr, Cookie, Cred, FileId, FileKind, FsError, FsId, InodeId, Name, Slot, Time};
+use types::{
+    AccessMask, Attr, Cookie, Cred, Device, FileId, FileKind, FsError, FsId, InodeId, Mode, Name, Slot, Time,
+};
 
 /// Why a command or query ends early.
 pub(crate) enum Stop {
@@ -107,39 +109,22 @@ impl<'a> Reader<'a> {
 
 /// What the inode says of itself.
 pub(crate) fn attr(file: FileId, inode: &Inode) -> Attr {
-    let &Inode {
-        kind,
-        mode,
-        links,
-        uid,
-        gid,
-        device,
-        size,
-        used,
-        atime,
-        mtime,
-        ctime,
-        btime,
-        change,
-        content,
-        ..
-    } = inode;
     Attr {
         file,
-        kind,
-        mode,
-        links,
-        uid,
-        gid,
-        device,
-        size,
-        used,
-        atime,
-        mtime,
-        ctime,
-        btime,
-        change,
-        content,
+        kind: inode.kind,
+        mode: inode.mode,
+        links: inode.links,
+        uid: inode.uid,
+        gid: inode.gid,
+        device: inode.device,
+        size: inode.size,
+        used: inode.used,
+        atime: inode.atime,
+        mtime: inode.mtime,
+        ctime: inode.ctime,
+        btime: inode.btime,
+        change: inode.change,
+        content: inode.content,
     }
 }
 
@@ -245,6 +230,33 @@ impl Work<'_> {
 
     pub(crate) fn put_stripe_counters(&mut self, slot: Slot, counters: &Counters) {
         self.put(&keys::counters(FsId(0), slot), counters);
+    }
+
+    /// An inode as it begins: with the names that its kind has at first, and as large as what is in its body.
+    pub(crate) fn new_inode(&self, kind: FileKind, mode: Mode, (uid, gid): (u32, u32), body: Body) -> Inode {
+        let size = match &body {
+            Body::Symlink(target) => target.len() as u64,
+            Body::File(File { inline: Some(content), .. }) => content.len() as u64,
+            _ => 0,
+        };
+        Inode {
+            kind,
+            mode,
+            uid,
+            gid,
+            links: if kind == FileKind::Directory { 2 } else { 1 },
+            device: Device::default(),
+            size,
+            used: 0,
+            atime: self.now,
+            mtime: self.now,
+            ctime: self.now,
+            btime: self.now,
+            change: 1,
+            xattrs: 0,
+            content: 1,
+            body,
+        }
     }
 
     /// A number that no inode of the filesystem ever had.

@@ -25,25 +25,8 @@ pub(crate) fn create(work: &mut Work<'_>, create: Create) -> Step<Reply> {
     let slot = slot_of(&create, kind, dir.as_directory()?);
     let (gid, mode) = access::inherit(&work.cred, dir.gid, dir.mode, kind, Mode(create.mode.0 & 0o7777));
     let ino = work.new_inode_id(slot)?;
-    let size = if let Body::Symlink(target) = &body { target.len() as u64 } else { 0 };
-    let mut inode = Inode {
-        kind,
-        mode: if kind == FileKind::Symlink { Mode(0o777) } else { mode },
-        uid: work.cred.uid,
-        gid,
-        links: if kind == FileKind::Directory { 2 } else { 1 },
-        device,
-        size,
-        used: 0,
-        atime: work.now,
-        mtime: work.now,
-        ctime: work.now,
-        btime: work.now,
-        change: 1,
-        xattrs: 0,
-        content: 1,
-        body,
-    };
+    let mode = if kind == FileKind::Symlink { Mode(0o777) } else { mode };
+    let mut inode = Inode { device, ..work.new_inode(kind, mode, (work.cred.uid, gid), body) };
     if let Body::File(file) = &mut inode.body {
         file.verifier = create.verifier;
     }

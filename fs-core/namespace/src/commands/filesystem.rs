@@ -3,8 +3,8 @@
 use crate::command::Reply;
 use crate::inodes::{Step, Work};
 use crate::keys;
-use crate::records::{Body, Counters, Directory, Filesystem, Inode};
-use types::{Device, FileKind, FsError, FsId, InodeId, Mode, Slot};
+use crate::records::{Body, Counters, Directory, Filesystem};
+use types::{FileKind, FsError, FsId, InodeId, Mode, Slot};
 
 const NAME_BYTES_MAX: usize = 255;
 
@@ -31,24 +31,8 @@ pub(crate) fn make(work: &mut Work<'_>, name: &str, hash_key: [u8; 16]) -> Step<
         Slot(0),
         &Counters { inode: InodeId::ROOT.sequence(), inodes: 1, ..Counters::default() },
     );
-    let root = Inode {
-        kind: FileKind::Directory,
-        mode: Mode(0o755),
-        uid: work.cred.uid,
-        gid: work.cred.gid,
-        links: 2,
-        device: Device::default(),
-        size: 0,
-        used: 0,
-        atime: work.now,
-        mtime: work.now,
-        ctime: work.now,
-        btime: work.now,
-        change: 1,
-        xattrs: 0,
-        content: 1,
-        body: Body::Directory(Directory { parent: InodeId::ROOT, depth: 0, displaced: 0, hash_key }),
-    };
+    let body = Body::Directory(Directory { parent: InodeId::ROOT, depth: 0, displaced: 0, hash_key });
+    let root = work.new_inode(FileKind::Directory, Mode(0o755), (work.cred.uid, work.cred.gid), body);
     work.put_inode(InodeId::ROOT, &root);
     Ok(Reply::Filesystem(id))
 }

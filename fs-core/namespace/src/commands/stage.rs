@@ -5,7 +5,7 @@ use crate::inodes::{Step, Work, allow};
 use crate::keys;
 use crate::records::{Body, File, Inode, Orphan};
 use bytes::Bytes;
-use types::{AccessMask, Device, FileKind, InodeId, Mode};
+use types::{AccessMask, FileKind, InodeId, Mode};
 
 /// See [`crate::Action::Stage`].
 pub(crate) fn stage(work: &mut Work<'_>, near: InodeId, mode: Mode) -> Step<Reply> {
@@ -26,24 +26,7 @@ impl Work<'_> {
     pub(crate) fn new_file(&self, dir: &Inode, mode: Mode, content: Bytes) -> Inode {
         let asked = Mode(mode.0 & 0o7777);
         let (gid, mode) = access::inherit(&self.cred, dir.gid, dir.mode, FileKind::File, asked);
-        let size = content.len() as u64;
-        Inode {
-            kind: FileKind::File,
-            mode,
-            uid: self.cred.uid,
-            gid,
-            links: 1,
-            device: Device::default(),
-            size,
-            used: 0,
-            atime: self.now,
-            mtime: self.now,
-            ctime: self.now,
-            btime: self.now,
-            change: 1,
-            xattrs: 0,
-            content: 1,
-            body: Body::File(File { inline: Some(content), ..File::default() }),
-        }
+        let body = Body::File(File { inline: Some(content), ..File::default() });
+        self.new_inode(FileKind::File, mode, (self.cred.uid, gid), body)
     }
 }

@@ -7,7 +7,7 @@ use crate::records::{Body, Directory, Entry, Inode, SystemValue};
 use crate::{keys, queries};
 use bytes::Bytes;
 use types::limits::{SYSTEM_ATTRIBUTES_MAX, XATTR_VALUE_BYTES_MAX};
-use types::{AccessMask, Device, FileKind, FsError, InodeId, Mode, Name};
+use types::{AccessMask, FileKind, FsError, InodeId, Mode, Name};
 
 /// The name of the system directory in the root of its filesystem, which is hidden from everybody.
 const NAME: &[u8] = b".plexus";
@@ -35,24 +35,8 @@ pub(crate) fn make(work: &mut Work<'_>) -> Step<Reply> {
         return Ok(Reply::Created { attr, dir: unchanged, created: false });
     }
     let ino = work.new_inode_id(InodeId::ROOT.slot())?;
-    let inode = Inode {
-        kind: FileKind::Directory,
-        mode: Mode(0o700),
-        uid: 0,
-        gid: 0,
-        links: 2,
-        device: Device::default(),
-        size: 0,
-        used: 0,
-        atime: work.now,
-        mtime: work.now,
-        ctime: work.now,
-        btime: work.now,
-        change: 1,
-        xattrs: 0,
-        content: 1,
-        body: Body::Directory(Directory { parent: InodeId::ROOT, depth: depth + 1, displaced: 0, hash_key }),
-    };
+    let body = Body::Directory(Directory { parent: InodeId::ROOT, depth: depth + 1, displaced: 0, hash_key });
+    let inode = work.new_inode(FileKind::Directory, Mode(0o700), (0, 0), body);
     let change =
         work.add_any_entry(InodeId::ROOT, &mut root, Entry { name, ino, kind: FileKind::Directory })?;
     work.put_inode(InodeId::ROOT, &root);
