@@ -1,12 +1,15 @@
 //! What requests say of the objects that they make.
 
+use crate::account::Accounts;
 use crate::acl::{self, Acl, Of, Permission};
 use crate::bucket::Bucket;
 use crate::error::access_denied;
 use crate::head::{Caller, Head};
+use crate::ops::Parts;
+use crate::permit::Act;
 use crate::public_access::PublicAccess;
 use crate::records::{Headers, LockRecord, Ownership, encode, name, of_object};
-use crate::tags;
+use crate::tags::{self, Tags};
 use bytes::Bytes;
 use http::HeaderMap;
 use s3s::dto::{
@@ -110,7 +113,36 @@ pub(crate) struct Grants {
     pub(crate) write_acp: Option<String>,
 }
 
+/// The `x-amz-grant-` headers of a request; that to write as it is given, where the wire does not know it of objects.
+macro_rules! grants_of {
+    ($input:expr) => {
+        $crate::incoming::grants_of!($input, $input.grant_write)
+    };
+    ($input:expr, $write:expr) => {
+        $crate::incoming::Grants {
+            full: $input.grant_full_control,
+            read: $input.grant_read,
+            write: $write,
+            read_acp: $input.grant_read_acp,
+            write_acp: $input.grant_write_acp,
+        }
+    };
+}
+pub(crate) use grants_of;
+
 impl Grants {
+    /// The ACL that they come to, if there are any.
+    pub(crate) fn acl(&self, accounts: &Accounts) -> S3Result<Option<Acl>> {
+        let headers = [
+            (Permission::Read, self.read.as_ref()),
+            (Permission::Write, self.write.as_ref()),
+            (Permission::ReadAcp, self.read_acp.as_ref()),
+            (Permission::WriteAcp, self.write_acp.as_ref()),
+            (Permission::FullControl, self.full.as_ref()),
+        ];
+        Acl::from_headers(headers, accounts)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         [&self.full, &self.read, &self.write, &self.read_acp, &self.write_acp]
             .iter()
@@ -127,14 +159,7 @@ impl<V: Vfs> Head<V> {
         canned: Option<&str>,
         grants: &Grants,
     ) -> S3Result<Option<Acl>> {
-        let headers = [
-            (Permission::Read, grants.read.as_ref()),
-            (Permission::Write, grants.write.as_ref()),
-            (Permission::ReadAcp, grants.read_acp.as_ref()),
-            (Permission::WriteAcp, grants.write_acp.as_ref()),
-            (Permission::FullControl, grants.full.as_ref()),
-        ];
-        let acl = match (canned, Acl::from_headers(headers, &self.0.accounts)?) {
+        let acl = match (canned, grants.acl(&self.0.accounts)?) {
             (Some(_), Some(_)) => {
                 return Err(s3_error!(
                     InvalidRequest,
@@ -157,12 +182,7 @@ impl<V: Vfs> Head<V> {
     }
 
     /// Who owns what a caller puts into a bucket: canonical id and how it is shown.
-    pub(crate) fn owner_of_new(
-        &self,
-        bucket: &Bucket,
-        caller: &Caller,
-        canned: Option<&str>,
-    ) -> (String, String) {
+    fn owner_of_new(&self, bucket: &Bucket, caller: &Caller, canned: Option<&str>) -> (String, String) {
         let given = canned == Some(ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL);
         let of_bucket = match bucket.record.ownership {
             Ownership::BucketOwnerEnforced => true,
@@ -176,35 +196,85 @@ impl<V: Vfs> Head<V> {
     }
 }
 
-/// Tags, ACL and lock as attributes.
-pub(crate) fn values_of(
-    tagging: Option<&str>,
-    acl: Option<&Acl>,
-    lock: Option<&LockRecord>,
-) -> S3Result<Vec<(Name, Bytes)>> {
-    let mut values = Vec::new();
-    if let Some(tagging) = tagging {
-        let tags = tags::from_header(tagging)?;
-        if !tags.is_empty() {
-            values.push((name(of_object::TAGS), encode(&tags)));
+/// What a request asks for beside the content of the object that it makes.
+pub(crate) struct Wishes<'a> {
+    pub(crate) canned: Option<&'a ObjectCannedACL>,
+    pub(crate) grants: Grants,
+    pub(crate) lock_mode: Option<&'a ObjectLockMode>,
+    pub(crate) lock_until: Option<&'a Timestamp>,
+    pub(crate) legal_hold: Option<&'a ObjectLockLegalHoldStatus>,
+}
+
+/// The wishes of a request: the same fields in several kinds of requests.
+macro_rules! wishes_of {
+    ($input:expr, $write:expr) => {
+        $crate::incoming::Wishes {
+            canned: $input.acl.as_ref(),
+            grants: $crate::incoming::grants_of!($input, $write),
+            lock_mode: $input.object_lock_mode.as_ref(),
+            lock_until: $input.object_lock_retain_until_date.as_ref(),
+            legal_hold: $input.object_lock_legal_hold_status.as_ref(),
         }
+    };
+}
+pub(crate) use wishes_of;
+
+/// Whose a new object is, and what is kept with it.
+pub(crate) struct Given {
+    pub(crate) owner: String,
+    acl: Option<Acl>,
+    lock: Option<LockRecord>,
+}
+
+impl Given {
+    /// Tags, ACL and lock as attributes.
+    pub(crate) fn values(&self, tags: &Tags) -> Vec<(Name, Bytes)> {
+        let mut values = Vec::new();
+        if !tags.is_empty() {
+            values.push((name(of_object::TAGS), encode(tags)));
+        }
+        if let Some(acl) = &self.acl {
+            values.push((name(of_object::ACL), encode(acl)));
+        }
+        if let Some(lock) = self.lock.as_ref().filter(|lock| **lock != LockRecord::default()) {
+            values.push((name(of_object::LOCK), encode(lock)));
+        }
+        values
     }
-    if let Some(acl) = acl {
-        values.push((name(of_object::ACL), encode(acl)));
+}
+
+impl<V: Vfs> Head<V> {
+    /// Who calls, the bucket, and the tags that the request gives, of a request that puts something under `key`: it may.
+    pub(crate) async fn may_put(
+        &self,
+        parts: &Parts,
+        (bucket, key): (&str, &str),
+        tagging: Option<&str>,
+    ) -> S3Result<(Caller, Bucket, Tags)> {
+        let caller = self.caller(parts.credentials.as_ref())?;
+        let bucket = self.bucket(bucket).await?;
+        let tags = tagging.map(tags::from_header).transpose()?.unwrap_or_default();
+        let mut act = Act::bucket("s3:PutObject", Some(Permission::Write));
+        act.key = Some(key);
+        bucket.permit(&caller, &parts.facts(&tags), &act)?;
+        Ok((caller, bucket, tags))
     }
-    if let Some(lock) = lock.filter(|lock| **lock != LockRecord::default()) {
-        values.push((name(of_object::LOCK), encode(lock)));
+
+    /// What comes of the wishes of a request that makes an object.
+    pub(crate) fn given(&self, bucket: &Bucket, caller: &Caller, wishes: &Wishes<'_>) -> S3Result<Given> {
+        let canned = wishes.canned.map(ObjectCannedACL::as_str);
+        let (owner, owner_name) = self.owner_of_new(bucket, caller, canned);
+        let acl = self.acl_of(bucket, Of { id: &owner, name: &owner_name }, canned, &wishes.grants)?;
+        let lock = lock_of(bucket, self.now().seconds, wishes)?;
+        Ok(Given { owner, acl, lock })
     }
-    Ok(values)
 }
 
 /// The lock that a request gives, or the bucket's default.
-pub(crate) fn lock_of(
+fn lock_of(
     bucket: &Bucket,
     now: i64,
-    mode: Option<&ObjectLockMode>,
-    until: Option<&Timestamp>,
-    hold: Option<&ObjectLockLegalHoldStatus>,
+    &Wishes { lock_mode: mode, lock_until: until, legal_hold: hold, .. }: &Wishes<'_>,
 ) -> S3Result<Option<LockRecord>> {
     let given = mode.is_some() || until.is_some() || hold.is_some();
     if given && !bucket.record.lock {

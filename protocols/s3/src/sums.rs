@@ -6,6 +6,24 @@ use s3s::dto::{Checksum, ChecksumAlgorithm, ChecksumType};
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
+/// An output with the checksums of an object: the same fields in several kinds of outputs.
+macro_rules! summed {
+    ($sums:expr, $output:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        let sums: s3s::dto::Checksum = $sums;
+        $output {
+            $($field: $value,)*
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
+            checksum_type: sums.checksum_type,
+            ..$output::default()
+        }
+    }};
+}
+pub(crate) use summed;
+
 /// One of the algorithms.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(crate) enum Algorithm {

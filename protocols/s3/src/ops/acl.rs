@@ -4,7 +4,7 @@ use crate::acl::{Acl, Of, Permission, counts, owner};
 use crate::bucket::Bucket;
 use crate::error::{access_denied, from_fs};
 use crate::head::Head;
-use crate::incoming::Grants;
+use crate::incoming::{Grants, grants_of};
 use crate::ops::get_object::find;
 use crate::ops::{Request, parts, reply};
 use crate::permit::Act;
@@ -46,13 +46,7 @@ pub(crate) async fn put_bucket_acl<V: Vfs>(
     let caller = head.caller(parts.credentials.as_ref())?;
     let bucket = head.bucket(&input.bucket).await?;
     bucket.permit(&caller, &parts.facts(&[]), &Act::bucket("s3:PutBucketAcl", Some(Permission::WriteAcp)))?;
-    let grants = Grants {
-        full: input.grant_full_control,
-        read: input.grant_read,
-        write: input.grant_write,
-        read_acp: input.grant_read_acp,
-        write_acp: input.grant_write_acp,
-    };
+    let grants = grants_of!(input);
     let canned = input.acl.as_ref().map(BucketCannedACL::as_str);
     let acl = given(head, &bucket, bucket.owner(), canned, &grants, input.access_control_policy.as_ref())?;
     head.keep_with(&bucket, of_bucket::ACL, acl.map(|acl| encode(&acl))).await?;
@@ -116,13 +110,7 @@ pub(crate) async fn put_object_acl<V: Vfs>(
     let at = (&bucket, input.key.as_str(), input.version_id.as_deref());
     let actions = ("s3:PutObjectAcl", "s3:PutObjectVersionAcl");
     let (_, object) = find(head, &parts, &caller, at, actions, Permission::WriteAcp).await?;
-    let grants = Grants {
-        full: input.grant_full_control,
-        read: input.grant_read,
-        write: input.grant_write,
-        read_acp: input.grant_read_acp,
-        write_acp: input.grant_write_acp,
-    };
+    let grants = grants_of!(input);
     let canned = input.acl.as_ref().map(ObjectCannedACL::as_str);
     let shown = head.owner(&bucket, object.owner_id(&bucket));
     let of = Of { id: object.owner_id(&bucket), name: shown.display_name.as_deref().unwrap_or_default() };

@@ -4,7 +4,7 @@ use crate::acl::{Acl, Of, Permission, owner};
 use crate::bucket::Bucket;
 use crate::error::{access_denied, from_fs};
 use crate::head::Head;
-use crate::incoming::Grants;
+use crate::incoming::{Grants, grants_of};
 use crate::object::timestamp;
 use crate::ops::{Request, parts, reply};
 use crate::permit::Act;
@@ -52,13 +52,7 @@ pub(crate) async fn create_bucket<V: Vfs>(
         lock,
         location,
     };
-    let grants = Grants {
-        full: input.grant_full_control,
-        read: input.grant_read,
-        write: input.grant_write,
-        read_acp: input.grant_read_acp,
-        write_acp: input.grant_write_acp,
-    };
+    let grants = grants_of!(input);
     let canned = input.acl.as_ref().map(BucketCannedACL::as_str);
     let root = head.files(Cred::root());
     let name_of_dir = Name::new(input.bucket.clone()).map_err(|_| s3_error!(InvalidBucketName))?;
@@ -121,14 +115,7 @@ fn acl_of<V: Vfs>(
     canned: Option<&str>,
     grants: &Grants,
 ) -> S3Result<Option<Acl>> {
-    let headers = [
-        (Permission::Read, grants.read.as_ref()),
-        (Permission::Write, grants.write.as_ref()),
-        (Permission::ReadAcp, grants.read_acp.as_ref()),
-        (Permission::WriteAcp, grants.write_acp.as_ref()),
-        (Permission::FullControl, grants.full.as_ref()),
-    ];
-    let granted = Acl::from_headers(headers, &head.0.accounts)?;
+    let granted = grants.acl(&head.0.accounts)?;
     let acl = match canned {
         Some(canned) => Some(Acl::canned(canned, of, of)?),
         None => granted,

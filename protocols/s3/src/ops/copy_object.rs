@@ -1,17 +1,16 @@
 //! CopyObject: by sharing the bytes of the source.
 
-use crate::acl::{Of, Permission};
+use crate::acl::Permission;
 use crate::body::Received;
 use crate::bucket::Bucket;
 use crate::error::{from_fs, precondition_failed};
 use crate::files::{FILE_MODE, Files};
 use crate::head::{Caller, Head};
-use crate::incoming::{Grants, headers_of, lock_of, refuse_encryption, values_of};
+use crate::incoming::{headers_of, refuse_encryption, wishes_of};
 use crate::key::ObjectPath;
 use crate::object::{Object, etag_of, timestamp};
 use crate::ops::get_object::{Conditions as Reading, find, version_shown};
 use crate::ops::{Parts, Request, parts};
-use crate::permit::Act;
 use crate::place::{Conditions, New};
 use crate::records::{ObjectRecord, name, of_object};
 use crate::sums::{Algorithm, Hashing, dto};
@@ -95,12 +94,8 @@ pub(crate) async fn copy_object<V: Vfs>(
     request: Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let (parts, mut input) = parts!(request);
-    let caller = head.caller(parts.credentials.as_ref())?;
-    let bucket = head.bucket(&input.bucket).await?;
-    let tagging = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
-    let mut act = Act::bucket("s3:PutObject", Some(Permission::Write));
-    act.key = Some(&input.key);
-    bucket.permit(&caller, &parts.facts(&tagging), &act)?;
+    let at = (input.bucket.as_str(), input.key.as_str());
+    let (caller, bucket, tags) = head.may_put(&parts, at, input.tagging.as_deref()).await?;
     let source = input.copy_source.clone();
     let reading = Reading {
         if_match: input.copy_source_if_match.as_ref(),
@@ -131,30 +126,14 @@ pub(crate) async fn copy_object<V: Vfs>(
         ));
     }
     let path = ObjectPath::of(&input.key)?;
-    let canned = input.acl.as_ref().map(|acl| acl.as_str().to_owned());
-    let (owner, owner_name) = head.owner_of_new(&bucket, &caller, canned.as_deref());
-    let grants = Grants {
-        full: input.grant_full_control.take(),
-        read: input.grant_read.take(),
-        write: None,
-        read_acp: input.grant_read_acp.take(),
-        write_acp: input.grant_write_acp.take(),
-    };
-    let acl = head.acl_of(&bucket, Of { id: &owner, name: &owner_name }, canned.as_deref(), &grants)?;
-    let lock = lock_of(
-        &bucket,
-        head.now().seconds,
-        input.object_lock_mode.as_ref(),
-        input.object_lock_retain_until_date.as_ref(),
-        input.object_lock_legal_hold_status.as_ref(),
-    )?;
+    let given = head.given(&bucket, &caller, &wishes_of!(input, None))?;
     let tags_replace = match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
         None | Some(TaggingDirective::COPY) => false,
         Some(TaggingDirective::REPLACE) => true,
         Some(_) => return Err(s3_error!(InvalidArgument, "Unknown tagging directive.")),
     };
-    let given = if tags_replace { Some(input.tagging.take().unwrap_or_default()) } else { None };
-    let mut values = values_of(given.as_deref(), acl.as_ref(), lock.as_ref())?;
+    let none = tags::Tags::new();
+    let mut values = given.values(if tags_replace { &tags } else { &none });
     if !tags_replace && let Some(tags) = object.raw(of_object::TAGS) {
         values.push((name(of_object::TAGS), tags));
     }
@@ -199,7 +178,14 @@ pub(crate) async fn copy_object<V: Vfs>(
             ));
         }
     };
-    let record = ObjectRecord { md5, sums: sums.clone(), headers, owner, content, ..ObjectRecord::default() };
+    let record = ObjectRecord {
+        md5,
+        sums: sums.clone(),
+        headers,
+        owner: given.owner,
+        content,
+        ..ObjectRecord::default()
+    };
     let new = New { record: record.clone(), values };
     let done = head.put_at(&files, &bucket, &path, received.source(), new, &Conditions::default()).await?;
     let sums = dto(&sums);

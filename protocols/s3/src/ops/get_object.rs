@@ -8,10 +8,10 @@ use crate::files::Files;
 use crate::head::{Caller, Head};
 use crate::key::ObjectPath;
 use crate::object::{DEFAULT_TYPE, Object};
-use crate::ops::{Parts, Request, parts};
+use crate::ops::{Parts, Request, parts, reply};
 use crate::permit::Act;
 use crate::records::{Headers, Versioning};
-use crate::sums::{Sum, dto};
+use crate::sums::{Sum, dto, summed};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Response, S3Result, s3_error};
@@ -189,6 +189,39 @@ fn slice(object: &Object, range: Option<&Range>, part: Option<i32>) -> S3Result<
     }
 }
 
+/// An output that tells of an object what a client gets to know with it or instead of it.
+macro_rules! described {
+    ($sums:expr, ($bucket:expr, $object:expr, $slice:expr), $output:ident { $($field:ident: $value:expr),* }) => {{
+        let (bucket, object, slice): (&Bucket, &Object, Slice) = ($bucket, $object, $slice);
+        let (seen, lock) = (seen_headers(object), object.lock());
+        summed!(
+            $sums,
+            $output {
+                $($field: $value,)*
+                accept_ranges: Some("bytes".to_owned()),
+                content_length: i64::try_from(slice.length).ok(),
+                content_range: slice.range,
+                parts_count: slice.parts_count,
+                e_tag: Some(object.etag()),
+                last_modified: Some(object.last_modified()),
+                content_type: Some(seen.content_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned())),
+                content_encoding: seen.content_encoding,
+                content_language: seen.content_language,
+                content_disposition: seen.content_disposition,
+                cache_control: seen.cache_control,
+                expires: seen.expires.as_deref().and_then(date),
+                website_redirect_location: seen.redirect,
+                storage_class: seen.storage_class.map(StorageClass::from),
+                metadata: Some(seen.metadata.into_iter().collect()),
+                version_id: version_shown(bucket, object),
+                object_lock_mode: lock.retention.map(|(_, compliance)| mode(compliance).to_owned().into()),
+                object_lock_retain_until_date: lock.retention.map(|(until, _)| at_second(until)),
+                object_lock_legal_hold_status: lock.legal_hold.then(|| "ON".to_owned().into()),
+            }
+        )
+    }};
+}
+
 /// See the S3 reference.
 pub(crate) async fn get_object<V: Vfs>(
     head: &Head<V>,
@@ -232,40 +265,9 @@ pub(crate) async fn get_object<V: Vfs>(
         None if wants_sums && whole => dto(object.sums()),
         _ => Checksum::default(),
     };
-    let seen = seen_headers(&object);
-    let lock = object.lock();
     let tags = object.tags().len();
-    let output = GetObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        body,
-        content_length: i64::try_from(slice.length).ok(),
-        content_range: slice.range,
-        parts_count: slice.parts_count,
-        e_tag: Some(object.etag()),
-        last_modified: Some(object.last_modified()),
-        content_type: Some(seen.content_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned())),
-        content_encoding: seen.content_encoding,
-        content_language: seen.content_language,
-        content_disposition: seen.content_disposition,
-        cache_control: seen.cache_control,
-        expires: seen.expires.as_deref().and_then(date),
-        website_redirect_location: seen.redirect,
-        storage_class: seen.storage_class.map(StorageClass::from),
-        metadata: Some(seen.metadata.into_iter().collect()),
-        tag_count: (tags > 0).then(|| i32::try_from(tags).unwrap_or(i32::MAX)),
-        version_id: version_shown(&bucket, &object),
-        object_lock_mode: lock.retention.map(|(_, compliance)| mode(compliance).to_owned().into()),
-        object_lock_retain_until_date: lock.retention.map(|(until, _)| at_second(until)),
-        object_lock_legal_hold_status: lock.legal_hold.then(|| "ON".to_owned().into()),
-        checksum_crc32: sums.checksum_crc32,
-        checksum_crc32c: sums.checksum_crc32c,
-        checksum_crc64nvme: sums.checksum_crc64nvme,
-        checksum_sha1: sums.checksum_sha1,
-        checksum_sha256: sums.checksum_sha256,
-        checksum_type: sums.checksum_type,
-        ..GetObjectOutput::default()
-    };
-    Ok(S3Response::new(output))
+    let tag_count = (tags > 0).then(|| i32::try_from(tags).unwrap_or(i32::MAX));
+    reply(described!(sums, (&bucket, &object, slice), GetObjectOutput { body: body, tag_count: tag_count }))
 }
 
 /// The checksum of a part, of the type of the whole.
@@ -309,36 +311,7 @@ pub(crate) async fn head_object<V: Vfs>(
         None if wants_sums => dto(object.sums()),
         _ => Checksum::default(),
     };
-    let seen = seen_headers(&object);
-    let lock = object.lock();
-    let output = HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        content_length: i64::try_from(slice.length).ok(),
-        content_range: slice.range,
-        parts_count: slice.parts_count,
-        e_tag: Some(object.etag()),
-        last_modified: Some(object.last_modified()),
-        content_type: Some(seen.content_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned())),
-        content_encoding: seen.content_encoding,
-        content_language: seen.content_language,
-        content_disposition: seen.content_disposition,
-        cache_control: seen.cache_control,
-        expires: seen.expires.as_deref().and_then(date),
-        website_redirect_location: seen.redirect,
-        storage_class: seen.storage_class.map(StorageClass::from),
-        metadata: Some(seen.metadata.into_iter().collect()),
-        version_id: version_shown(&bucket, &object),
-        object_lock_mode: lock.retention.map(|(_, compliance)| mode(compliance).to_owned().into()),
-        object_lock_retain_until_date: lock.retention.map(|(until, _)| at_second(until)),
-        object_lock_legal_hold_status: lock.legal_hold.then(|| "ON".to_owned().into()),
-        checksum_crc32: sums.checksum_crc32,
-        checksum_crc32c: sums.checksum_crc32c,
-        checksum_crc64nvme: sums.checksum_crc64nvme,
-        checksum_sha1: sums.checksum_sha1,
-        checksum_sha256: sums.checksum_sha256,
-        checksum_type: sums.checksum_type,
-        ..HeadObjectOutput::default()
-    };
+    let output = described!(sums, (&bucket, &object, slice), HeadObjectOutput {});
     let mut headers = HeaderMap::new();
     if !object.tags().is_empty() {
         headers

@@ -1,11 +1,11 @@
 //! Beginning an upload, taking its parts, giving it up.
 
-use crate::acl::{Of, Permission};
+use crate::acl::Permission;
 use crate::body::{Expected, Received, copy, receive};
 use crate::error::{from_fs, precondition_failed};
 use crate::files::{FILE_MODE, Files};
 use crate::head::Head;
-use crate::incoming::{Grants, headers_of, lock_of, refuse_encryption, values_of};
+use crate::incoming::{headers_of, refuse_encryption, wishes_of};
 use crate::key::ObjectPath;
 use crate::object::Object;
 use crate::ops::copy_object::open_source;
@@ -15,7 +15,6 @@ use crate::ops::{Request, parts, reply};
 use crate::permit::Act;
 use crate::records::{ObjectRecord, PartRecord, UploadRecord, encode, name, of_object, of_upload};
 use crate::sums::{Algorithm, Claimed, Hashing, dto, hex};
-use crate::tags;
 use crate::uploads::{Upload, part_name};
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
@@ -29,12 +28,8 @@ pub(crate) async fn create<V: Vfs>(
     request: Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let (parts, mut input) = parts!(request);
-    let caller = head.caller(parts.credentials.as_ref())?;
-    let bucket = head.bucket(&input.bucket).await?;
-    let tagging = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
-    let mut act = Act::bucket("s3:PutObject", Some(Permission::Write));
-    act.key = Some(&input.key);
-    bucket.permit(&caller, &parts.facts(&tagging), &act)?;
+    let at = (input.bucket.as_str(), input.key.as_str());
+    let (caller, bucket, tags) = head.may_put(&parts, at, input.tagging.as_deref()).await?;
     refuse_encryption(&parts.headers)?;
     let path = ObjectPath::of(&input.key)?;
     if path.file.is_none() {
@@ -43,31 +38,15 @@ pub(crate) async fn create<V: Vfs>(
             "What a key with a slash at its end names has no content here."
         ));
     }
-    let canned = input.acl.as_ref().map(|acl| acl.as_str().to_owned());
-    let (owner, owner_name) = head.owner_of_new(&bucket, &caller, canned.as_deref());
-    let grants = Grants {
-        full: input.grant_full_control.take(),
-        read: input.grant_read.take(),
-        write: None,
-        read_acp: input.grant_read_acp.take(),
-        write_acp: input.grant_write_acp.take(),
-    };
-    let acl = head.acl_of(&bucket, Of { id: &owner, name: &owner_name }, canned.as_deref(), &grants)?;
+    let given = head.given(&bucket, &caller, &wishes_of!(input, None))?;
+    let values = given.values(&tags);
     let now = head.now();
-    let lock = lock_of(
-        &bucket,
-        now.seconds,
-        input.object_lock_mode.as_ref(),
-        input.object_lock_retain_until_date.as_ref(),
-        input.object_lock_legal_hold_status.as_ref(),
-    )?;
-    let values = values_of(input.tagging.as_deref(), acl.as_ref(), lock.as_ref())?;
     let algorithm = input.checksum_algorithm.as_ref().map(|name| Algorithm::of(name.as_str())).transpose()?;
     let asked = input.checksum_type.as_ref().map(|asked| asked.as_str().to_owned());
     let full_object = full_object(algorithm, asked.as_deref())?;
     let record = UploadRecord {
         key: input.key.clone(),
-        object: ObjectRecord { headers: headers_of!(input)?, owner, ..ObjectRecord::default() },
+        object: ObjectRecord { headers: headers_of!(input)?, owner: given.owner, ..ObjectRecord::default() },
         initiator: caller.as_ref().map(|caller| caller.canonical_id.clone()).unwrap_or_default(),
         initiator_name: caller.as_ref().map(|caller| caller.display_name.clone()).unwrap_or_default(),
         begun: now.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(now.nanoseconds)),
@@ -125,11 +104,8 @@ pub(crate) async fn upload_part<V: Vfs>(
     request: Request<UploadPartInput>,
 ) -> S3Result<S3Response<UploadPartOutput>> {
     let (parts, mut input) = parts!(request);
-    let caller = head.caller(parts.credentials.as_ref())?;
-    let bucket = head.bucket(&input.bucket).await?;
-    let mut act = Act::bucket("s3:PutObject", Some(Permission::Write));
-    act.key = Some(&input.key);
-    bucket.permit(&caller, &parts.facts(&[]), &act)?;
+    let at = (input.bucket.as_str(), input.key.as_str());
+    let (_, bucket, _) = head.may_put(&parts, at, None).await?;
     refuse_encryption(&parts.headers)?;
     part_name(input.part_number)?;
     let upload = head.upload(&bucket, &input.key, &input.upload_id).await?;
@@ -192,11 +168,8 @@ pub(crate) async fn upload_part_copy<V: Vfs>(
     request: Request<UploadPartCopyInput>,
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let (parts, input) = parts!(request);
-    let caller = head.caller(parts.credentials.as_ref())?;
-    let bucket = head.bucket(&input.bucket).await?;
-    let mut act = Act::bucket("s3:PutObject", Some(Permission::Write));
-    act.key = Some(&input.key);
-    bucket.permit(&caller, &parts.facts(&[]), &act)?;
+    let at = (input.bucket.as_str(), input.key.as_str());
+    let (caller, bucket, _) = head.may_put(&parts, at, None).await?;
     part_name(input.part_number)?;
     let reading = Reading {
         if_match: input.copy_source_if_match.as_ref(),

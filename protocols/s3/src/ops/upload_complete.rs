@@ -1,6 +1,5 @@
 //! Completing an upload: its parts become one object without being moved.
 
-use crate::acl::Permission;
 use crate::body::copy;
 use crate::bucket::Bucket;
 use crate::error::from_fs;
@@ -9,10 +8,9 @@ use crate::head::Head;
 use crate::key::ObjectPath;
 use crate::object::etag_of;
 use crate::ops::{Request, parts, reply};
-use crate::permit::Act;
 use crate::place::{Conditions, New};
 use crate::records::{DoneRecord, ObjectRecord, PartOf};
-use crate::sums::{Claimed, Sum, decode, dto, encode, hex, md5_of_md5s, of_sums};
+use crate::sums::{Claimed, Sum, decode, dto, encode, hex, md5_of_md5s, of_sums, summed};
 use crate::uploads::{Part, Upload};
 use bytes::Bytes;
 use s3s::dto::*;
@@ -32,11 +30,8 @@ pub(crate) async fn complete<V: Vfs>(
     request: Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let (parts, mut input) = parts!(request);
-    let caller = head.caller(parts.credentials.as_ref())?;
-    let bucket = head.bucket(&input.bucket).await?;
-    let mut act = Act::bucket("s3:PutObject", Some(Permission::Write));
-    act.key = Some(&input.key);
-    bucket.permit(&caller, &parts.facts(&[]), &act)?;
+    let at = (input.bucket.as_str(), input.key.as_str());
+    let (_, bucket, _) = head.may_put(&parts, at, None).await?;
     let upload = head.upload_or_done(&bucket, &input.key, &input.upload_id).await?;
     if let Some(done) = upload.record.done {
         return reply(output(&input.bucket, &input.key, done));
@@ -101,21 +96,16 @@ pub(crate) async fn complete<V: Vfs>(
 }
 
 fn output(bucket: &str, key: &str, done: DoneRecord) -> CompleteMultipartUploadOutput {
-    let sums = dto(&done.sums);
-    CompleteMultipartUploadOutput {
-        bucket: Some(bucket.to_owned()),
-        key: Some(key.to_owned()),
-        location: Some(format!("/{}/{}", bucket, crate::text::escape(key))),
-        e_tag: Some(ETag::Strong(done.etag)),
-        version_id: done.version,
-        checksum_crc32: sums.checksum_crc32,
-        checksum_crc32c: sums.checksum_crc32c,
-        checksum_crc64nvme: sums.checksum_crc64nvme,
-        checksum_sha1: sums.checksum_sha1,
-        checksum_sha256: sums.checksum_sha256,
-        checksum_type: sums.checksum_type,
-        ..CompleteMultipartUploadOutput::default()
-    }
+    summed!(
+        dto(&done.sums),
+        CompleteMultipartUploadOutput {
+            bucket: Some(bucket.to_owned()),
+            key: Some(key.to_owned()),
+            location: Some(format!("/{}/{}", bucket, crate::text::escape(key))),
+            e_tag: Some(ETag::Strong(done.etag)),
+            version_id: done.version,
+        }
+    )
 }
 
 /// The parts that the request names, in its order, which has to be theirs.
