@@ -62,9 +62,7 @@ impl Wires {
         });
         Ok((Arc::new(peer), served))
     }
-}
 
-impl Wires {
     /// The way to a shard of `cluster`, and its server where there is one.
     pub(crate) async fn shard<M: Member + Clone>(
         &self,

@@ -3,8 +3,7 @@
 use crate::door;
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
-use fabric::{Client, FabricError, Token};
-use std::net::SocketAddr;
+use fabric::{Client, FabricError};
 use std::path::PathBuf;
 use std::time::Duration;
 use types::FsId;
@@ -13,10 +12,8 @@ use vfs::ClientId;
 /// Where the daemon listens.
 #[derive(Clone, Debug)]
 pub enum Address {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// A TCP port, with the daemon's token.
-    Tcp(SocketAddr, Token),
+    /// Here.
+    At(fabric::Address),
     /// Where the daemon of this data folder says that it listens, looked up for each connection.
     Folder(PathBuf),
 }
@@ -76,8 +73,7 @@ pub(crate) async fn connect(
     mounted: Option<FsId>,
 ) -> Result<Greeted, RemoteError> {
     let address = match address {
-        Address::Unix(path) => fabric::Address::Unix(path.clone()),
-        Address::Tcp(address, token) => fabric::Address::Tcp(*address, token.clone()),
+        Address::At(address) => address.clone(),
         Address::Folder(folder) => door::of(folder)?,
     };
     let peer: Client<Ask, Tell> = address.connect(wire::SERVICE, wire::limits()).await?;

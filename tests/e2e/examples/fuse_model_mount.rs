@@ -26,7 +26,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let serve = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
         let shared = Arc::new(remote::Coherent::new(model, std::time::Instant::now()));
         tokio::spawn(remote::serve_unix(shared, listener, serve, std::future::pending()));
-        let vfs = RemoteVfs::connect(Address::Unix(socket.clone()), RemoteOptions::new(1)).await?;
+        let vfs =
+            RemoteVfs::connect(Address::At(fabric::Address::Unix(socket.clone())), RemoteOptions::new(1))
+                .await?;
         std::fs::remove_file(socket)?;
         let mount = Mount::new(Arc::new(vfs), root, options, runtime);
         tokio::task::spawn_blocking(move || mount.mount(Path::new(&path))).await??

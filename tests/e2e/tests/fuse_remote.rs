@@ -81,7 +81,7 @@ impl Daemon {
     }
 
     fn address(&self) -> Address {
-        Address::Unix(self.path.clone())
+        Address::At(fabric::Address::Unix(self.path.clone()))
     }
 
     async fn mount(&self, session: u128) -> RemoteVfs {
@@ -149,7 +149,9 @@ async fn the_suite_holds_over_tcp() {
     let options = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
     let server =
         tokio::spawn(remote::serve_tcp(coherent(&model), listener, token.clone(), options, pending()));
-    let vfs = RemoteVfs::connect(Address::Tcp(address, token), RemoteOptions::new(1)).await.unwrap();
+    let vfs = RemoteVfs::connect(Address::At(fabric::Address::Tcp(address, token)), RemoteOptions::new(1))
+        .await
+        .unwrap();
     suites::run(&vfs, model.root()).await;
     server.abort();
 }

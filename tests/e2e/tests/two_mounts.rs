@@ -6,6 +6,7 @@ use e2e::{Daemon, DaemonOptions, Mount};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
+use suites::Random;
 use tempfile::TempDir;
 
 const ROUNDS: u64 = 300;
@@ -24,11 +25,10 @@ fn what_one_mount_does_the_other_sees_at_once() {
         .iter()
         .map(|mount| OpenOptions::new().read(true).write(true).open(mount.at.join("f")).unwrap())
         .collect();
-    let mut seed = 7u64;
+    let mut random = Random::new(7);
     let mut slowest = Duration::ZERO;
     for round in 0..ROUNDS {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let (who, what) = ((seed >> 33) as usize % 2, (seed >> 40) % 5);
+        let (who, what) = (random.below(2) as usize, random.below(5));
         let (does, sees) = (&mounts[who].at, &mounts[1 - who].at);
         let (writes, reads) = (&opened[who], &opened[1 - who]);
         // Both kernels have everything now.

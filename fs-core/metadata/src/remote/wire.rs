@@ -130,8 +130,7 @@ impl ShardLimits {
 
 /// The name under which a shard of a cluster answers.
 pub(crate) fn service(cluster: &[u8; 16], shard: ShardId) -> String {
-    let digits: String = cluster.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("shard {} of {digits}", shard.0)
+    format!("shard {} of {}", shard.0, drive::directory::hex(cluster))
 }
 
 const _: () = assert!(COMMAND_BYTES_MAX <= PAGE_BYTES + 2 * ENTRY_BYTES_MAX);
