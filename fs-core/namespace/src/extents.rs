@@ -1,8 +1,9 @@
 //! Runs of a file's bytes, and the pieces of stripes that they refer to.
 
-use crate::command::{Changed, Failure, NewStripe};
+use crate::command::{Changed, NewStripe};
 use crate::inodes::{Reader, Step, Work};
 use crate::keys;
+use crate::outcome::Failure;
 use crate::records::{Extent, Inode, Piece, Record, Reserved, Source, Stripe, Unfolded};
 use bytes::Bytes;
 use map::MapError;

@@ -1,10 +1,10 @@
 //! What commands and queries share: typed access to the records of one filesystem.
 
 use crate::accounts::Accounts;
-use crate::command::{DirChange, Failure, Removed};
 use crate::commands::system;
 use crate::cookie::natural;
 use crate::extents::less;
+use crate::outcome::{DirChange, Failure, Removed};
 use crate::records::{Body, Counters, Directory, Entry, EntryName, File, Inode, Intent, Orphan, Record};
 use crate::{commands, keys};
 use map::{MapError, OrderedMap, OrderedMapMut};

@@ -16,12 +16,14 @@ mod fold;
 mod inodes;
 pub mod keys;
 mod machine;
+mod outcome;
 pub mod queries;
 pub mod records;
 
 pub use command::{
-    Action, Changed, Channels, Claim, Command, Create, DirChange, Exists, Extent, Failure, Move, NewStripe,
-    NodeSpec, Outcome, Put, PutIf, PutSource, Removed, Reply, Seen, Space,
+    Action, Changed, Channels, Claim, Command, Create, Exists, Extent, Move, NewStripe, NodeSpec, Put, PutIf,
+    PutSource, Seen, Space,
 };
 pub use digest::digest;
 pub use machine::{Applied, Namespace, applied, first_answer, reply_of};
+pub use outcome::{DirChange, Failure, Outcome, Removed, Reply};

@@ -1,13 +1,14 @@
 //! The state machine of a shard: decodes, recognises retries, dispatches, encodes.
 
 use crate::accounts::Accounts;
-use crate::command::{Action, Command, Failure, Outcome, Reply};
+use crate::command::{Action, Command};
 use crate::commands::{
     client, clone_range, commit, create, drain, filesystem, link, put, relocate, removal, remove, rename,
     setattr, space, stage, stripes, system, xattr,
 };
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
+use crate::outcome::{Failure, Outcome, Reply};
 use crate::records::{Record, Replay};
 use bytes::Bytes;
 use map::{Machine, MapError, OrderedMap, OrderedMapMut, Overlay, WriteSet};

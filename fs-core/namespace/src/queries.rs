@@ -13,8 +13,8 @@ pub mod system;
 pub mod unfolded;
 pub mod xattr;
 
-use crate::command::Failure;
 use crate::inodes::{Reader, Stop};
+use crate::outcome::Failure;
 use map::{MapError, OrderedMap};
 use types::{FsError, FsId};
 

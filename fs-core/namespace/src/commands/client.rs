@@ -1,8 +1,9 @@
 //! Remembering clients over restarts, and forgetting what was remembered for them.
 
-use crate::command::{Channels, Reply};
+use crate::command::Channels;
 use crate::inodes::{Step, Work};
 use crate::keys;
+use crate::outcome::Reply;
 use crate::records::{Client, Ended, Kept};
 use locking::Holds;
 use types::limits::{CLIENT_RECORD_BYTES_MAX, COMMAND_KEYS_MAX};

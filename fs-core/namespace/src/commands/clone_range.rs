@@ -1,8 +1,8 @@
 //! Sharing a range between files, by reference.
 
-use crate::command::{Failure, Reply};
 use crate::extents::Run;
 use crate::inodes::{Step, Work};
+use crate::outcome::{Failure, Reply};
 use crate::records::Source;
 use types::limits::FILE_BYTES_MAX;
 use types::{ByteRange, FsError, InodeId};

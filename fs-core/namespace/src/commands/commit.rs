@@ -1,8 +1,9 @@
 //! Making written data part of a file.
 
-use crate::command::{Action, Extent, NewStripe, Reply};
+use crate::command::{Action, Extent, NewStripe};
 use crate::extents::{EXTENTS_PER_COMMAND, Run, less};
 use crate::inodes::{Step, Work};
+use crate::outcome::Reply;
 use crate::records::{Extent as Record, Inode};
 use bytes::Bytes;
 use types::limits::{FILE_BYTES_MAX, INLINE_FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};

@@ -1,8 +1,9 @@
 //! Making an inode and its first name.
 
-use crate::command::{Create, DirChange, Exists, NodeSpec, Reply};
+use crate::command::{Create, Exists, NodeSpec};
 use crate::commands::setattr;
 use crate::inodes::{Step, Work, allow};
+use crate::outcome::{DirChange, Reply};
 use crate::records::{Body, Directory, Entry, File, Inode};
 use types::limits::SYMLINK_BYTES_MAX;
 use types::{AccessMask, Device, FileKind, FsError, InodeId, Mode, SetAttr, Slot};

@@ -1,9 +1,9 @@
 //! Going on with what is too long for one command.
 
-use crate::command::{Failure, Reply};
 use crate::extents::EXTENTS_PER_COMMAND;
 use crate::inodes::{Step, Work};
 use crate::keys;
+use crate::outcome::{Failure, Reply};
 use crate::records::{Body, Inode, Intent};
 use types::InodeId;
 

@@ -1,8 +1,8 @@
 //! Making a filesystem.
 
-use crate::command::Reply;
 use crate::inodes::{Step, Work};
 use crate::keys;
+use crate::outcome::Reply;
 use crate::records::{Body, Counters, Directory, Filesystem};
 use types::{FileKind, FsError, FsId, InodeId, Mode, Slot};
 

@@ -1,7 +1,7 @@
 //! Another name for an inode.
 
-use crate::command::Reply;
 use crate::inodes::{Step, Work, allow};
+use crate::outcome::Reply;
 use crate::records::Entry;
 use types::limits::LINKS_MAX;
 use types::{AccessMask, FileKind, FsError, InodeId, Name};

@@ -1,8 +1,9 @@
 //! Giving a name to a whole file, in the place of what stands there.
 
-use crate::command::{Failure, Put, PutIf, PutSource, Removed, Reply};
+use crate::command::{Put, PutIf, PutSource};
 use crate::inodes::{Step, Work, allow};
 use crate::keys;
+use crate::outcome::{Failure, Removed, Reply};
 use crate::records::{Entry, Inode};
 use types::limits::{INLINE_FILE_BYTES_MAX, LINKS_MAX, SYSTEM_PUT_BYTES_MAX};
 use types::{AccessMask, FileKind, FsError, InodeId};

@@ -1,10 +1,11 @@
 //! Moving bytes of files to another place, seen by nobody.
 
-use crate::command::{Changed, Failure, Move, NewStripe, Reply, Seen};
+use crate::command::{Changed, Move, NewStripe, Seen};
 use crate::digest::digest;
 use crate::extents::Run;
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
+use crate::outcome::{Failure, Reply};
 use crate::records::{Extent, Inode, Source};
 use types::{ByteRange, FsError, InodeId, StripeId};
 

@@ -4,9 +4,9 @@
 //! steps over all its slots, in an order in which no command that was on its way meets anything half removed: first
 //! every slot is closed and loses its inodes, without which nothing can be changed; then goes the rest.
 
-use crate::command::Reply;
 use crate::inodes::{Step, Work};
 use crate::keys::{self, kind};
+use crate::outcome::Reply;
 use crate::records::{Counters, Filesystem, Inode, Record, Removal, Reserved, Stripe, Unfolded};
 use bytes::Bytes;
 use map::MapError;

@@ -1,7 +1,7 @@
 //! Removing a name: unlink and rmdir.
 
-use crate::command::{Failure, Reply};
 use crate::inodes::{Step, Work, allow};
+use crate::outcome::{Failure, Reply};
 use types::{AccessMask, FileKind, FsError, InodeId, Name};
 
 /// Removes `name` from `dir` while it still names `seen`.

@@ -1,8 +1,9 @@
 //! Moving and exchanging names.
 
-use crate::command::{Exists, Failure, Removed, Reply};
+use crate::command::Exists;
 use crate::inodes::{Step, Work, allow};
 use crate::keys;
+use crate::outcome::{Failure, Removed, Reply};
 use crate::records::{Entry, Inode, Record, Renames};
 use types::{AccessMask, Cookie, FileKind, FsError, InodeId, Name};
 
@@ -64,7 +65,7 @@ pub(crate) fn rename(work: &mut Work<'_>, args: Rename) -> Step<Reply> {
         return Err(Failure::Moved.into());
     }
     let before = (dirs.from.change, dirs.to().1.change);
-    let change = |before, after| crate::command::DirChange { before, after };
+    let change = |before, after| crate::outcome::DirChange { before, after };
     let exchanged = target.as_ref().filter(|_| args.exists == Exists::Exchange);
     let moves_directory =
         args.from_dir != args.to_dir && [Some(&source), exchanged].into_iter().flatten().any(is_directory);

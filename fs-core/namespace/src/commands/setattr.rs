@@ -1,9 +1,9 @@
 //! Changing attributes.
 
-use crate::command::{Failure, Reply};
 use crate::extents::{EXTENTS_PER_COMMAND, shortened};
 use crate::inodes::{Step, Stop, Work, allow};
 use crate::keys;
+use crate::outcome::{Failure, Reply};
 use crate::records::{Inode, Intent};
 use types::limits::FILE_BYTES_MAX;
 use types::{AccessMask, ByteRange, Cred, FileKind, FsError, InodeId, SetAttr, SetTime, Time};

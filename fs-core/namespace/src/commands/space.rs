@@ -1,8 +1,9 @@
 //! Reserving, freeing and zeroing ranges.
 
-use crate::command::{Reply, Space};
+use crate::command::Space;
 use crate::extents::{EXTENTS_PER_COMMAND, Run};
 use crate::inodes::{Step, Work};
+use crate::outcome::Reply;
 use crate::records::{Extent, Inode, Source};
 use types::limits::FILE_BYTES_MAX;
 use types::{ByteRange, FsError, InodeId};

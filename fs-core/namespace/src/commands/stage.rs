@@ -1,8 +1,8 @@
 //! Making a file that has no name yet.
 
-use crate::command::{DirChange, Reply};
 use crate::inodes::{Step, Work, allow};
 use crate::keys;
+use crate::outcome::{DirChange, Reply};
 use crate::records::{Body, File, Inode, Orphan};
 use bytes::Bytes;
 use types::{AccessMask, FileKind, InodeId, Mode};

@@ -1,8 +1,8 @@
 //! Stripe identities, and stripes whose chunks are gone.
 
-use crate::command::Reply;
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
+use crate::outcome::Reply;
 use crate::queries::QueryError;
 use crate::queries::accounts::filesystems_in;
 use crate::records::{Buried, Stripe};

@@ -1,8 +1,8 @@
 //! What heads keep: the system directory, and the system attributes of inodes.
 
-use crate::command::Reply;
 use crate::extents::less;
 use crate::inodes::{Step, Work, allow};
+use crate::outcome::Reply;
 use crate::records::{Body, Directory, Entry, Inode, SystemValue};
 use crate::{keys, queries};
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! Setting and removing extended attributes.
 
-use crate::command::Reply;
 use crate::extents::less;
 use crate::inodes::{Step, Work};
+use crate::outcome::Reply;
 use crate::records::{Inode, Xattr};
 use crate::{keys, queries};
 use bytes::Bytes;
