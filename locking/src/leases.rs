@@ -1,28 +1,28 @@
 //! Who may trust what it has heard of a file, until when, and who has to hear of a change before it happens.
 //!
-//! A client that hears the attributes of a file gets a lease on them. Whoever changes the file first has every other
-//! holder told, waits until each has said that it trusts them no more or its lease has ended, and only then changes
+//! A client that hears the attributes of a file gets a lease on them; one that hears which file a name leads to gets one on the names
+//! of that file. Whoever changes either first has every other holder told, waits until each has said that it trusts them no more or its lease has ended, and only then changes
 //! it. While a change is under way nobody gets a lease: what is heard meanwhile may be of before or after.
 //!
 //! Moments are counted by whoever holds this state; only their order and distance matter.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
-use types::FileId;
+use types::{FileId, Leased};
 
 /// Leases at once, at most; beyond, none are given until others have ended.
 const LEASES_MAX: usize = 1 << 18;
 /// Changes remembered after their end, for who has begun to read before it.
 const ENDED_MAX: usize = 256;
 
-/// A lease, by its number: a later one of the same client on the same file is another.
+/// A lease, by its number: a later one of the same client on the same is another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LeaseId(pub u64);
 
 /// A change that is under way.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Change {
-    files: Vec<FileId>,
+    of: Vec<Leased>,
 }
 
 /// Whether anything has changed since: to be taken before reading what a lease is then asked for.
@@ -34,8 +34,8 @@ pub struct Mark(u64);
 pub struct Holder<C> {
     /// Who.
     pub client: C,
-    /// Which file it trusts.
-    pub file: FileId,
+    /// What it trusts.
+    pub what: Leased,
     /// The lease.
     pub lease: LeaseId,
     /// When it ends by itself.
@@ -45,19 +45,19 @@ pub struct Holder<C> {
 /// All leases of one owner of this state.
 #[derive(Debug)]
 pub struct Leases<C> {
-    files: HashMap<FileId, OfFile<C>>,
+    held: HashMap<Leased, Held<C>>,
     /// In the order in which they end: every lease is as long as every other.
-    ends: VecDeque<(u64, FileId, LeaseId)>,
+    ends: VecDeque<(u64, Leased, LeaseId)>,
     term: u64,
     next: u64,
     /// How many changes have ended.
     ended: u64,
     /// The last changes that have ended, by their number.
-    recent: BTreeMap<u64, Vec<FileId>>,
+    recent: BTreeMap<u64, Vec<Leased>>,
 }
 
 #[derive(Debug)]
-struct OfFile<C> {
+struct Held<C> {
     holders: Vec<(C, LeaseId, u64)>,
     changes: u32,
 }
@@ -66,17 +66,17 @@ impl<C: Copy + Eq + Hash> Leases<C> {
     /// None yet; each will last for `term`.
     #[must_use]
     pub fn new(term: u64) -> Leases<C> {
-        let (files, ends, recent) = Default::default();
-        Leases { files, ends, term, next: 0, ended: 0, recent }
+        let (held, ends, recent) = Default::default();
+        Leases { held, ends, term, next: 0, ended: 0, recent }
     }
 
     /// Whether nobody trusts anything and nothing is being changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.held.is_empty()
     }
 
-    /// To be taken before the attributes are read.
+    /// To be taken before what a lease is asked for is read.
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark(self.ended)
@@ -88,57 +88,54 @@ impl<C: Copy + Eq + Hash> Leases<C> {
         self.ended += 1;
     }
 
-    /// The files on which there is a lease, of those that `which` chooses; in order.
+    /// On what there is a lease, of the files that `which` chooses; in order.
     #[must_use]
-    pub fn files(&self, which: impl Fn(&FileId) -> bool) -> Vec<FileId> {
-        let mut files: Vec<FileId> = self.files.keys().filter(|file| which(file)).copied().collect();
-        files.sort_unstable();
-        files
+    pub fn leased(&self, which: impl Fn(FileId) -> bool) -> Vec<Leased> {
+        let mut leased: Vec<Leased> = self.held.keys().filter(|what| which(what.file())).copied().collect();
+        leased.sort_unstable();
+        leased
     }
 
-    /// Gives `client` a lease on what it has read of `file` since `mark`, if that is still so.
-    pub fn grant(&mut self, now: u64, client: C, file: FileId, mark: Mark) -> bool {
+    /// Gives `client` a lease on `what`, which it has read since `mark`, if that is still so.
+    pub fn grant(&mut self, now: u64, client: C, what: Leased, mark: Mark) -> bool {
         self.expire(now);
-        let changed = self.recent.range(mark.0..).any(|(_, files)| files.contains(&file));
+        let changed = self.recent.range(mark.0..).any(|(_, of)| of.contains(&what));
         let forgotten = self.ended - mark.0 > self.recent.len() as u64;
-        let changing = self.files.get(&file).is_some_and(|of| of.changes > 0);
+        let changing = self.held.get(&what).is_some_and(|held| held.changes > 0);
         if changed || forgotten || changing || self.ends.len() >= LEASES_MAX {
             return false;
         }
         let (lease, until) = (LeaseId(self.next), now.saturating_add(self.term));
         self.next += 1;
-        let of = self.files.entry(file).or_insert(OfFile { holders: Vec::new(), changes: 0 });
-        of.holders.retain(|(holder, ..)| *holder != client);
-        of.holders.push((client, lease, until));
-        self.ends.push_back((until, file, lease));
+        let held = self.held.entry(what).or_insert(Held { holders: Vec::new(), changes: 0 });
+        held.holders.retain(|(holder, ..)| *holder != client);
+        held.holders.push((client, lease, until));
+        self.ends.push_back((until, what, lease));
         true
     }
 
-    /// Begins a change of `files` by `client`; whoever else trusts what is known of them comes back.
-    pub fn begin(&mut self, now: u64, client: C, files: Vec<FileId>) -> (Change, Vec<Holder<C>>) {
+    /// Begins a change of these by `client`; whoever else trusts any of them comes back.
+    pub fn begin(&mut self, now: u64, client: C, of: Vec<Leased>) -> (Change, Vec<Holder<C>>) {
         self.expire(now);
         let mut holders = Vec::new();
-        for file in &files {
-            let of = self.files.entry(*file).or_insert(OfFile { holders: Vec::new(), changes: 0 });
-            of.changes += 1;
-            let others = of.holders.iter().filter(|(holder, ..)| *holder != client);
-            holders.extend(others.map(|(client, lease, until)| {
-                let (client, lease, until) = (*client, *lease, *until);
-                Holder { client, file: *file, lease, until }
-            }));
+        for &what in &of {
+            let held = self.held.entry(what).or_insert(Held { holders: Vec::new(), changes: 0 });
+            held.changes += 1;
+            let others = held.holders.iter().filter(|(holder, ..)| *holder != client);
+            holders.extend(others.map(|&(client, lease, until)| Holder { client, what, lease, until }));
         }
-        (Change { files }, holders)
+        (Change { of }, holders)
     }
 
     /// Ends a change, whatever became of it.
     pub fn end(&mut self, change: Change) {
-        for file in &change.files {
-            if let Some(of) = self.files.get_mut(file) {
-                of.changes -= 1;
-                self.tidy(*file);
+        for &what in &change.of {
+            if let Some(held) = self.held.get_mut(&what) {
+                held.changes -= 1;
+                self.tidy(what);
             }
         }
-        self.recent.insert(self.ended, change.files);
+        self.recent.insert(self.ended, change.of);
         self.ended += 1;
         if self.recent.len() > ENDED_MAX {
             self.recent.pop_first();
@@ -146,31 +143,31 @@ impl<C: Copy + Eq + Hash> Leases<C> {
     }
 
     /// The holder trusts it no more.
-    pub fn give_back(&mut self, file: FileId, lease: LeaseId) {
-        if let Some(of) = self.files.get_mut(&file) {
-            of.holders.retain(|(_, held, _)| *held != lease);
-            self.tidy(file);
+    pub fn give_back(&mut self, what: Leased, lease: LeaseId) {
+        if let Some(held) = self.held.get_mut(&what) {
+            held.holders.retain(|(_, one, _)| *one != lease);
+            self.tidy(what);
         }
     }
 
     /// Whether the lease is still there at `now`.
-    pub fn holds(&mut self, now: u64, file: FileId, lease: LeaseId) -> bool {
+    pub fn holds(&mut self, now: u64, what: Leased, lease: LeaseId) -> bool {
         self.expire(now);
-        self.files.get(&file).is_some_and(|of| of.holders.iter().any(|(_, held, _)| *held == lease))
+        self.held.get(&what).is_some_and(|held| held.holders.iter().any(|(_, one, _)| *one == lease))
     }
 
     fn expire(&mut self, now: u64) {
-        while let Some((until, file, lease)) = self.ends.front().copied()
+        while let Some((until, what, lease)) = self.ends.front().copied()
             && until <= now
         {
             self.ends.pop_front();
-            self.give_back(file, lease);
+            self.give_back(what, lease);
         }
     }
 
-    fn tidy(&mut self, file: FileId) {
-        if self.files.get(&file).is_some_and(|of| of.changes == 0 && of.holders.is_empty()) {
-            self.files.remove(&file);
+    fn tidy(&mut self, what: Leased) {
+        if self.held.get(&what).is_some_and(|held| held.changes == 0 && held.holders.is_empty()) {
+            self.held.remove(&what);
         }
     }
 }
@@ -181,8 +178,8 @@ mod tests {
     use proptest::prelude::*;
     use types::{FsId, InodeId};
 
-    fn file(number: u64) -> FileId {
-        FileId { fs: FsId(1), ino: InodeId(number) }
+    fn file(number: u64) -> Leased {
+        Leased::Attributes(FileId { fs: FsId(1), ino: InodeId(number) })
     }
 
     #[test]
@@ -216,13 +213,28 @@ mod tests {
         assert!(leases.grant(0, 'a', file(2), before) && leases.grant(0, 'a', file(1), before));
         leases.distrust();
         assert!(!leases.grant(1, 'b', file(3), before), "it was read before");
-        assert_eq!(leases.files(|_| true), [file(1), file(2)], "those who were told have to give them back");
-        assert_eq!(leases.files(|one| *one == file(2)), [file(2)]);
+        assert_eq!(leases.leased(|_| true), [file(1), file(2)], "those who were told have to give them back");
+        assert_eq!(leases.leased(|one| one == file(2).file()), [file(2)]);
         let mark = leases.mark();
         assert!(leases.grant(1, 'b', file(3), mark));
         let (change, _) = leases.begin(1, 'c', vec![file(3)]);
         leases.end(change);
         assert!(!leases.grant(1, 'b', file(3), mark) && !leases.grant(1, 'b', file(4), before));
+    }
+
+    #[test]
+    fn names_and_attributes_are_trusted_apart() {
+        let mut leases = Leases::new(10);
+        let (attributes, mark) = (file(1), leases.mark());
+        let names = Leased::Names(attributes.file());
+        assert!(leases.grant(0, 'a', attributes, mark) && leases.grant(0, 'a', names, mark));
+        let (change, holders) = leases.begin(1, 'b', vec![attributes]);
+        assert_eq!(holders.iter().map(|holder| holder.what).collect::<Vec<_>>(), [attributes]);
+        leases.give_back(attributes, holders[0].lease);
+        leases.end(change);
+        let (_, holders) = leases.begin(2, 'b', vec![attributes, names]);
+        assert_eq!(holders.iter().map(|holder| holder.what).collect::<Vec<_>>(), [names]);
+        assert_eq!(leases.leased(|_| true), [attributes, names]);
     }
 
     proptest! {
@@ -248,9 +260,9 @@ mod tests {
                     }
                     3 => if let Some((change, holders, client, number)) = changes.pop() {
                         for holder in holders {
-                            if leases.holds(now, holder.file, holder.lease) {
+                            if leases.holds(now, holder.what, holder.lease) {
                                 trusted.remove(&(holder.client, number));
-                                leases.give_back(holder.file, holder.lease);
+                                leases.give_back(holder.what, holder.lease);
                             }
                         }
                         // Its own kernel knows of its own changes.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
 use tokio::task::AbortHandle;
-use types::{ByteRange, Cred, FileId, FsError, FsId};
+use types::{ByteRange, Cred, FileId, FsError, FsId, Leased};
 use vfs::*;
 
 /// First and longest pause between tries.
@@ -491,7 +491,7 @@ impl Vfs for RemoteVfs {
 
     fn listen<F, R>(&self, told: F)
     where
-        F: Fn(FileId) -> R + Send + Sync + 'static,
+        F: Fn(Leased) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
         let listening = tokio::spawn(trust::listen(self.shared.clone(), Arc::new(told))).abort_handle();

@@ -1,6 +1,7 @@
-//! What mounts may trust of the attributes that they have heard: everything that changes a file goes through here,
-//! and first has all others told that trust it.
+//! What mounts may trust of the attributes and names that they have heard: everything that changes a file goes through
+//! here, and first has all others told that trust it.
 
+use crate::shared::SharedFolders;
 use crate::touches::{Place, Touches};
 use locking::{Change, LeaseId, Leases, Mark};
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-use types::{Cred, FileId, FsId};
+use types::{Cred, FileId, FsId, Leased};
 use vfs::*;
 
 /// How long a mount may trust, from when it has asked.
@@ -22,10 +23,10 @@ const NOBODY: ClientId = ClientId(u128::MAX);
 /// Changes that are told at once, at most.
 const TOLD_MAX: usize = 4096;
 
-/// A file that is about to change, and the lease that ends with saying so.
+/// What is about to change, and the lease that ends with saying so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Told {
-    pub(crate) file: FileId,
+    pub(crate) what: Leased,
     lease: u64,
 }
 
@@ -37,6 +38,8 @@ pub struct Coherent<V> {
     listeners: Mutex<HashMap<ClientId, Arc<Listener>>>,
     /// What is mounted at the other end of each connection.
     mounted: Mutex<HashMap<u64, FsId>>,
+    /// Folders whose names are not to be trusted for now.
+    shared: SharedFolders,
     /// A lease has been given back.
     back: Notify,
 }
@@ -80,7 +83,8 @@ impl<V: Vfs> Coherent<V> {
     pub fn new(inner: Arc<V>, begun: std::time::Instant) -> Coherent<V> {
         let leases = Mutex::new(Leases::new(millis(TERM)));
         let (listeners, mounted) = (Mutex::default(), Mutex::default());
-        Coherent { inner, begun: begun.into(), leases, listeners, mounted, back: Notify::new() }
+        let (shared, back) = (SharedFolders::default(), Notify::new());
+        Coherent { inner, begun: begun.into(), leases, listeners, mounted, shared, back }
     }
 
     fn now(&self) -> u64 {
@@ -92,10 +96,19 @@ impl<V: Vfs> Coherent<V> {
         self.leases.lock().mark()
     }
 
-    /// Whether `client` may trust what it hears of `file`, which was read since `mark`.
+    /// Whether `client` may trust what it hears of the attributes of `file`, which were read since `mark`.
     pub(crate) fn grant(&self, client: ClientId, file: FileId, mark: Mark) -> bool {
+        self.lease(client, Leased::Attributes(file), mark)
+    }
+
+    /// Whether `client` may trust that a name in `dir` leads to `file`, as was read since `mark`.
+    pub(crate) fn grant_name(&self, client: ClientId, dir: FileId, file: FileId, mark: Mark) -> bool {
+        !self.shared.has(dir) && self.lease(client, Leased::Names(file), mark)
+    }
+
+    fn lease(&self, client: ClientId, what: Leased, mark: Mark) -> bool {
         self.listeners.lock().contains_key(&client)
-            && self.leases.lock().grant(self.now(), client, file, mark)
+            && self.leases.lock().grant(self.now(), client, what, mark)
     }
 
     /// Waits for changes that `client` has to hear of.
@@ -114,7 +127,7 @@ impl<V: Vfs> Coherent<V> {
     /// The client trusts these no more.
     pub(crate) fn forgotten(&self, told: &[Told]) {
         let mut leases = self.leases.lock();
-        told.iter().for_each(|told| leases.give_back(told.file, LeaseId(told.lease)));
+        told.iter().for_each(|told| leases.give_back(told.what, LeaseId(told.lease)));
         drop(leases);
         self.back.notify_waiters();
     }
@@ -141,39 +154,43 @@ impl<V: Vfs> Coherent<V> {
 
     /// The filesystem is gone: waits until nobody trusts what was heard of it before.
     pub async fn gone(&self, fs: FsId) {
-        let files = {
+        let all = {
             let mut leases = self.leases.lock();
             // What was read before and is not answered yet is trusted by nobody.
             leases.distrust();
-            leases.files(|file| file.fs == fs)
+            leases.leased(|file| file.fs == fs)
         };
-        drop(self.change(NOBODY, files).await);
+        drop(self.change(NOBODY, all, &[]).await);
     }
 
     /// Waits until nobody but `client` trusts what is known of what `request` touches.
     async fn alone(&self, client: ClientId, request: &impl Touches) -> Changing<'_, V> {
-        let mut files = Vec::with_capacity(2);
+        let (mut changes, mut dirs) = (Vec::with_capacity(3), Vec::new());
         for place in request.touches() {
-            files.push(match place {
-                Place::File(file) => file,
+            match place {
+                Place::File(file) => changes.push(Leased::Attributes(file)),
                 Place::Entry(dir, name) => {
                     let asked = Lookup { dir, name };
-                    match self.inner.lookup(&Ctx::new(Cred::root()), asked).await {
-                        Ok(found) => found.attr.file,
-                        // There is nothing of that name to be changed.
-                        Err(_) => continue,
+                    // Otherwise there is nothing of that name to be changed.
+                    if let Ok(found) = self.inner.lookup(&Ctx::new(Cred::root()), asked).await {
+                        let file = found.attr.file;
+                        changes.extend([Leased::Attributes(file), Leased::Names(file)]);
+                        dirs.push(dir);
                     }
                 }
-            });
+            }
         }
-        self.change(client, files).await
+        self.change(client, changes, &dirs).await
     }
 
-    /// Waits until nobody but `client` trusts what is known of these.
-    async fn change(&self, client: ClientId, files: Vec<FileId>) -> Changing<'_, V> {
+    /// Waits until nobody but `client` trusts any of these; names in `dirs`, if any.
+    async fn change(&self, client: ClientId, of: Vec<Leased>, dirs: &[FileId]) -> Changing<'_, V> {
         let former = self.begun + TRUST;
-        let may_be_trusted = !files.is_empty() && Instant::now() < former;
-        let (change, holders) = self.leases.lock().begin(self.now(), client, files);
+        let may_be_trusted = !of.is_empty() && Instant::now() < former;
+        let (change, holders) = self.leases.lock().begin(self.now(), client, of);
+        if holders.iter().any(|holder| matches!(holder.what, Leased::Names(_))) {
+            dirs.iter().for_each(|dir| self.shared.note(*dir));
+        }
         let changing = Changing { coherent: self, change: Some(change) };
         if may_be_trusted {
             tokio::time::sleep_until(former).await;
@@ -182,7 +199,7 @@ impl<V: Vfs> Coherent<V> {
             let listeners = self.listeners.lock();
             for holder in &holders {
                 if let Some(listener) = listeners.get(&holder.client) {
-                    listener.told.lock().push(Told { file: holder.file, lease: holder.lease.0 });
+                    listener.told.lock().push(Told { what: holder.what, lease: holder.lease.0 });
                     listener.news.notify_one();
                 }
             }
@@ -191,7 +208,7 @@ impl<V: Vfs> Coherent<V> {
             let until = self.begun + Duration::from_millis(holder.until);
             loop {
                 let back = self.back.notified();
-                if !self.leases.lock().holds(self.now(), holder.file, holder.lease) {
+                if !self.leases.lock().holds(self.now(), holder.what, holder.lease) {
                     break;
                 }
                 let _ = timeout_at(until, back).await;

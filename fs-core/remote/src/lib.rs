@@ -26,6 +26,7 @@ mod opens;
 mod recover;
 mod retained;
 mod server;
+mod shared;
 mod touches;
 mod trust;
 mod wire;

@@ -4,14 +4,15 @@ use crate::coherent::{Coherent, TRUST};
 use crate::wire::{self, Ask, Tell};
 use bytes::Bytes;
 use fabric::{Handler, Peer, Token};
+use locking::Mark;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use types::{Cred, FsError, FsId};
-use vfs::{ClientId, Ctx, EndClient, GetAttrReply, LookupReply, Reply, Vfs};
+use types::{Cred, FileId, FsError, FsId};
+use vfs::{ClientId, Ctx, EndClient, GetAttrReply, LookupReply, Reply, Request, Vfs};
 
 /// How the daemon serves.
 #[derive(Clone, Debug)]
@@ -67,6 +68,21 @@ impl<V: Vfs> Service<V> {
         Arc::new(Service { vfs, options, clients: Arc::default() })
     }
 
+    /// Says for how long `client` may trust what it hears, that was read since `mark`; names are in `dir`.
+    fn let_trust(&self, client: ClientId, dir: Option<FileId>, heard: &mut Reply, mark: Mark) {
+        let lasts = |granted: bool| if granted { TRUST } else { Duration::ZERO };
+        match heard {
+            Reply::GetAttr(GetAttrReply { attr, trust }) => {
+                *trust = lasts(self.vfs.grant(client, attr.file, mark));
+            }
+            Reply::Lookup(LookupReply { attr, trust, name_trust }) => {
+                *trust = lasts(self.vfs.grant(client, attr.file, mark));
+                *name_trust = lasts(dir.is_some_and(|dir| self.vfs.grant_name(client, dir, attr.file, mark)));
+            }
+            _ => {}
+        }
+    }
+
     fn hello(&self, peer: &Peer, client: ClientId, mounted: Option<FsId>) -> Tell {
         self.vfs.mounts(peer.connection, mounted);
         let mut clients = self.clients.lock();
@@ -86,22 +102,16 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
             }
             Ask::Do { ctx, request } => {
                 let mark = self.vfs.mark();
-                let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
-                let heard = match &mut reply {
-                    Ok(
-                        Reply::GetAttr(GetAttrReply { attr, trust })
-                        | Reply::Lookup(LookupReply { attr, trust }),
-                    ) => Some((attr.file, trust)),
-                    Ok(Reply::Filesystem(found)) => {
-                        self.vfs.mounts(peer.connection, Some(found.root.fs));
-                        None
-                    }
+                let dir = match &request {
+                    Request::Lookup(lookup) => Some(lookup.dir),
                     _ => None,
                 };
-                if let Some((file, trust)) = heard
-                    && self.vfs.grant(ctx.client, file, mark)
-                {
-                    *trust = TRUST;
+                let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
+                if let Ok(Reply::Filesystem(found)) = &reply {
+                    self.vfs.mounts(peer.connection, Some(found.root.fs));
+                }
+                if let Ok(heard) = &mut reply {
+                    self.let_trust(ctx.client, dir, heard, mark);
                 }
                 let (reply, data) = wire::split_reply(reply);
                 (Tell::Done(reply), data)

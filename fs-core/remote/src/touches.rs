@@ -3,17 +3,17 @@
 use types::{FileId, Name};
 use vfs::*;
 
-/// An inode whose attributes change.
+/// What changes.
 pub(crate) enum Place {
-    /// This one.
+    /// The attributes of this inode.
     File(FileId),
-    /// The one of this name, if there is one.
+    /// Where this name leads, and the attributes of the inode that it has led to, if there is one.
     Entry(FileId, Name),
 }
 
-/// An operation that changes attributes.
+/// An operation that changes attributes or names.
 pub(crate) trait Touches {
-    /// Whose.
+    /// Which.
     fn touches(&self) -> Vec<Place>;
 }
 

@@ -7,25 +7,29 @@ use bytes::Bytes;
 use fabric::Client;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use types::FileId;
+use types::Leased;
 use vfs::{FsResult, GetAttrReply, LookupReply, Reply};
 
 /// A reply to what was asked at `asked`: trust counts from then on, not from when the reply has come.
 pub(crate) fn since(asked: Instant, mut reply: FsResult<Reply>) -> FsResult<Reply> {
-    if let Ok(Reply::GetAttr(GetAttrReply { trust, .. }) | Reply::Lookup(LookupReply { trust, .. })) =
-        &mut reply
-    {
-        *trust = trust.saturating_sub(asked.elapsed());
+    let count = |trust: &mut Duration| *trust = trust.saturating_sub(asked.elapsed());
+    match &mut reply {
+        Ok(Reply::GetAttr(GetAttrReply { trust, .. })) => count(trust),
+        Ok(Reply::Lookup(LookupReply { trust, name_trust, .. })) => {
+            count(trust);
+            count(name_trust);
+        }
+        _ => {}
     }
     reply
 }
 
-/// Has `told` called with every file that is about to change, and says so when it has come to its end.
+/// Has `told` called with everything that is about to change, and says so when it has come to its end.
 pub(crate) async fn listen<F, R>(shared: Arc<Shared>, told: Arc<F>)
 where
-    F: Fn(FileId) -> R + Send + Sync + 'static,
+    F: Fn(Leased) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     let mut forgetting = JoinSet::new();
@@ -47,10 +51,10 @@ where
 
 async fn forget<F, R>(client: Client<Ask, Tell>, told: Arc<F>, change: Told)
 where
-    F: Fn(FileId) -> R + Send + Sync + 'static,
+    F: Fn(Leased) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    told(change.file).await;
+    told(change.what).await;
     // Where this is lost, the trust ends by itself.
     let _ = client.call(Ask::Forgotten { told: vec![change] }, Bytes::new(), None).await;
 }

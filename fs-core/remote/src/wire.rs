@@ -9,7 +9,7 @@ use types::{FsError, FsId};
 use vfs::{ClientId, Ctx, LockKind, Reply, Request};
 
 /// Name and version of what is spoken; a daemon of another version refuses.
-pub(crate) const SERVICE: &str = "vfs/4";
+pub(crate) const SERVICE: &str = "vfs/5";
 
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a greeting comes once a connection")]
@@ -18,7 +18,7 @@ pub(crate) enum Ask {
     Hello { client: ClientId, mounted: Option<FsId> },
     /// A request; data to write are the payload.
     Do { ctx: Ctx, request: Request },
-    /// Which files are about to change that the client trusts; waits until there are some.
+    /// What is about to change that the client trusts; waits until there are some.
     Changes { client: ClientId },
     /// The client trusts these no more.
     Forgotten { told: Vec<Told> },

@@ -21,7 +21,7 @@ pub use ctx::{ClientId, Ctx};
 pub use ops::*;
 
 use std::future::Future;
-use types::{FileId, FsError};
+use types::{FsError, Leased};
 
 /// A result as every operation gives it.
 pub type FsResult<T> = Result<T, FsError>;
@@ -33,12 +33,12 @@ macro_rules! contract {
             $($(#[$doc])* fn $method(&self, ctx: &Ctx, request: $request)
                 -> impl Future<Output = FsResult<$reply>> + Send;)*
 
-            /// From now on `told` is called with a file before others change it whose attributes may be trusted
-            /// ([`GetAttrReply::trust`]); they wait until what it returns has come to its end, or that trust has. Who
+            /// From now on `told` is called with what may be trusted ([`GetAttrReply::trust`],
+            /// [`LookupReply::name_trust`]) before others change it; they wait until what it returns has come to its end, or that trust has. Who
             /// never lets anybody trust never calls.
             fn listen<F, R>(&self, told: F)
             where
-                F: Fn(FileId) -> R + Send + Sync + 'static,
+                F: Fn(Leased) -> R + Send + Sync + 'static,
                 R: Future<Output = ()> + Send + 'static,
             {
                 drop(told);

@@ -37,6 +37,8 @@ pub(crate) struct Head<V> {
     pub(crate) gone: Arc<Gone>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) trusted: Arc<Trusted>,
+    /// Whether the kernel can let go of a name and of nothing else.
+    pub(crate) names_expire: bool,
     pub(crate) desk: Desk,
 }
 
@@ -53,8 +55,8 @@ impl<V: Vfs> Head<V> {
         let (callers, lockers, gone) = (Callers::default(), Lockers::default(), Arc::default());
         let (pages, orders) = Pages::new();
         let pages = Arc::new(pages);
-        let trusted = Arc::default();
-        (Head { vfs, numbers, options, callers, lockers, gone, pages, trusted, desk }, orders)
+        let (trusted, names_expire) = (Arc::default(), false);
+        (Head { vfs, numbers, options, callers, lockers, gone, pages, trusted, names_expire, desk }, orders)
     }
 
     pub(crate) fn ctx(&self, request: &Request) -> Ctx {
@@ -102,6 +104,7 @@ impl<V: Vfs> Filesystem for Head<V> {
                 tracing::debug!(?flag, "this kernel does not have it");
             }
         }
+        self.names_expire = config.add_capabilities(InitFlags::FUSE_HAS_EXPIRE_ONLY).is_ok();
         // Refusals name the nearest value; these are within what every kernel takes.
         let _ = config.set_max_write(IO_BYTES_MAX as u32);
         let _ = config.set_max_background(64);

@@ -1,14 +1,15 @@
-//! mount(2) itself, which only the superuser may call: unlike a helper it lets the mount have its own type
-//! (`fuse.plexus`), device nodes and setuid programs.
+//! What the library does not do. mount(2) itself, which only the superuser may call: unlike a helper it lets the mount
+//! have its own type (`fuse.plexus`), device nodes and setuid programs. And letting a name expire.
 
 use crate::options::MountOptions;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{getgid, getuid};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const DEVICE: &str = "/dev/fuse";
@@ -43,6 +44,29 @@ fn flags(options: &MountOptions) -> MountFlags {
     flags.set(MountFlags::NODEV, !options.dev);
     flags.set(MountFlags::NOEXEC, !options.exec);
     flags
+}
+
+/// `FUSE_NOTIFY_INVAL_ENTRY` of linux/fuse.h, and its flag `FUSE_EXPIRE_ONLY`.
+const INVAL_ENTRY: i32 = 3;
+const EXPIRE_ONLY: u32 = 1;
+
+/// Has the kernel ask for `name` in `dir` again before it trusts it, and leaves whatever is mounted below it; before
+/// Linux 6.2 the kernel forgets the name. Waits for the lock of the folder.
+pub(crate) fn expire(connection: &OwnedFd, dir: u64, name: &OsStr) -> io::Result<()> {
+    let name = name.as_bytes();
+    // A header (length, what it is, nothing it answers), what is known of the entry, the name and its end.
+    let length = 16 + 16 + name.len() + 1;
+    let mut message = Vec::with_capacity(length);
+    message.extend((length as u32).to_ne_bytes());
+    message.extend(INVAL_ENTRY.to_ne_bytes());
+    message.extend(0_u64.to_ne_bytes());
+    message.extend(dir.to_ne_bytes());
+    message.extend((name.len() as u32).to_ne_bytes());
+    message.extend(EXPIRE_ONLY.to_ne_bytes());
+    message.extend(name);
+    message.push(0);
+    rustix::io::write(connection, &message)?;
+    Ok(())
 }
 
 /// Takes a mount whose connection is broken out of the tree, so that nobody runs into it.

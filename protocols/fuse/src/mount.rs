@@ -4,12 +4,14 @@ use crate::head::Head;
 use crate::kernel;
 use crate::options::MountOptions;
 use fuser::{Config, MountOption, SessionACL, SessionUnmounter};
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io, thread};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use types::{Cred, FileId};
+use types::{Cred, FileId, Leased};
 use vfs::{ClientId, Ctx, EndClient, Vfs};
 
 /// Why mounting or unmounting failed.
@@ -83,14 +85,23 @@ impl<V: Vfs> Mount<V> {
         let mut session = begun.map_err(failed)?;
         let unmounter = Mutex::new(session.unmount_callable());
         let (notifier, attributes) = (session.notifier(), session.notifier());
+        let names = session.as_fd().try_clone_to_owned().map_err(failed)?;
         {
             let _entered = runtime.enter();
             // A negative offset: of the attributes alone, for which the kernel waits for nothing.
-            let tell = move |file| attributes.inval_inode(numbers.ino(file), -1, 0);
-            let tell = Arc::new(tell);
-            vfs.listen(move |file| {
-                let (trusted, tell) = (trusted.clone(), tell.clone());
-                async move { trusted.end(file, |file| tell(file)).await }
+            let of_attributes = Arc::new(move |file| attributes.inval_inode(numbers.ino(file), -1, 0));
+            let of_name = Arc::new(move |dir, name: &OsStr| kernel::expire(&names, numbers.ino(dir).0, name));
+            vfs.listen(move |what| {
+                let (trusted, of_attributes, of_name) =
+                    (trusted.clone(), of_attributes.clone(), of_name.clone());
+                async move {
+                    match what {
+                        Leased::Attributes(file) => {
+                            trusted.end_attributes(file, |file| of_attributes(file)).await
+                        }
+                        Leased::Names(file) => trusted.end_names(file, of_name).await,
+                    }
+                }
             });
         }
         thread::Builder::new()

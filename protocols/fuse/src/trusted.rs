@@ -1,46 +1,164 @@
 //! What the kernel has been told to trust, and how it is told to do so no more.
 //!
-//! Only attributes are trusted. The kernel is told without waiting for anything of its own, so that two mounts that
-//! change the same do not wait for each other. An answer that is on its way when the kernel hears of a change does not
-//! count where the kernel has the inode already: its own counter of versions sees to that. Where it has not, it is told
-//! again until it has, or until the trust has ended.
+//! Attributes: the kernel is told without waiting for anything of its own, so that two mounts that change the same do
+//! not wait for each other. An answer that is on its way when the kernel hears of a change does not count where the
+//! kernel has the inode already: its own counter of versions sees to that. Where it has not, it is told again until it
+//! has, or until the trust has ended.
+//!
+//! Names: the kernel lets go of a name under the lock of its folder, which whoever changes something in that folder
+//! through this mount holds until it is answered; so it is waited for no longer than the trust lasts. A look-up of a name that the
+//! kernel has not is answered under that lock, too. One that the kernel does again is not, and counts only a little later than
+//! it was answered.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use types::FileId;
+use tokio::sync::Semaphore;
+use types::{FileId, Leased};
 
 /// Inodes at once, at most; others are not trusted.
 const TRUSTED_MAX: usize = 1 << 16;
+/// Names of an inode, at most.
+const NAMES_MAX: usize = 8;
+/// Changes remembered, at most, for answers that are of before and come after them.
+const TOLD_MAX: usize = 1 << 10;
+/// Threads that wait for locks of folders, at most.
+const WAITING_MAX: usize = 32;
 /// How long to wait before the kernel is told again of an inode that it does not have yet.
 const AGAIN: Duration = Duration::from_millis(20);
+/// How long after an answer the process that asked has surely woken up and taken it.
+const TAKEN: Duration = Duration::from_millis(50);
+
+/// Whether something was told since; to be taken before what is then said is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked(u64);
+
+pub(crate) struct Trusted {
+    said: Mutex<Said>,
+    /// How many changes this has heard of.
+    told: AtomicU64,
+    waiting: Arc<Semaphore>,
+}
 
 #[derive(Default)]
-pub(crate) struct Trusted(Mutex<HashMap<FileId, Instant>>);
+struct Said {
+    attributes: HashMap<FileId, Instant>,
+    names: HashMap<FileId, Vec<Entry>>,
+    /// The last changes, and how many there were with each.
+    changed: HashMap<Leased, u64>,
+    /// Of earlier ones nothing is known.
+    changed_before: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    dir: FileId,
+    name: OsString,
+    said: Instant,
+    until: Instant,
+}
+
+impl Said {
+    fn is_of_before(&self, asked: Asked, what: Leased) -> bool {
+        asked.0 < self.changed_before || self.changed.get(&what).is_some_and(|number| *number > asked.0)
+    }
+}
+
+impl Default for Trusted {
+    fn default() -> Trusted {
+        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
+        Trusted { said: Mutex::default(), told: AtomicU64::new(0), waiting }
+    }
+}
 
 impl Trusted {
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn asked(&self) -> Asked {
+        Asked(self.told.load(Ordering::Acquire))
+    }
+
     /// How long the kernel may trust the attributes of `file`, which this remembers.
-    pub(crate) fn for_how_long(&self, file: FileId, trust: Duration) -> Duration {
+    pub(crate) fn attributes(&self, asked: Asked, file: FileId, trust: Duration) -> Duration {
         if trust.is_zero() {
             return trust;
         }
         let now = Instant::now();
-        let mut trusted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if trusted.len() >= TRUSTED_MAX && !trusted.contains_key(&file) {
-            trusted.retain(|_, until| *until > now);
-        }
-        if trusted.len() >= TRUSTED_MAX && !trusted.contains_key(&file) {
+        let mut said = self.said();
+        if said.is_of_before(asked, Leased::Attributes(file)) {
             return Duration::ZERO;
         }
-        trusted.insert(file, now + trust);
+        let attributes = &mut said.attributes;
+        if attributes.len() >= TRUSTED_MAX && !attributes.contains_key(&file) {
+            attributes.retain(|_, until| *until > now);
+        }
+        if attributes.len() >= TRUSTED_MAX && !attributes.contains_key(&file) {
+            return Duration::ZERO;
+        }
+        attributes.insert(file, now + trust);
         trust
     }
 
-    /// The file is about to change: returns when the kernel trusts nothing of before any more. `tell` tells it.
-    pub(crate) async fn end(&self, file: FileId, tell: impl Fn(FileId) -> io::Result<()>) {
+    /// How long the kernel may trust that `name` in `dir` leads to `file`, which this remembers.
+    pub(crate) fn name(
+        &self,
+        asked: Asked,
+        (dir, name): (FileId, &OsStr),
+        file: FileId,
+        trust: Duration,
+    ) -> Duration {
+        if trust.is_zero() {
+            return trust;
+        }
+        let now = Instant::now();
+        let mut said = self.said();
+        if said.is_of_before(asked, Leased::Names(file)) {
+            return Duration::ZERO;
+        }
+        let names = &mut said.names;
+        if names.len() >= TRUSTED_MAX && !names.contains_key(&file) {
+            names.retain(|_, entries| entries.iter().any(|entry| entry.until > now));
+        }
+        if names.len() >= TRUSTED_MAX && !names.contains_key(&file) {
+            return Duration::ZERO;
+        }
+        let entries = names.entry(file).or_default();
+        match entries.iter_mut().find(|entry| entry.dir == dir && entry.name == name) {
+            Some(entry) => (entry.said, entry.until) = (now, now + trust),
+            None => {
+                entries.retain(|entry| entry.until > now);
+                if entries.len() >= NAMES_MAX {
+                    return Duration::ZERO;
+                }
+                entries.push(Entry { dir, name: name.to_owned(), said: now, until: now + trust });
+            }
+        }
+        trust
+    }
+
+    /// Answers to what was asked before count no more.
+    fn changes(&self, what: Leased) -> MutexGuard<'_, Said> {
+        let mut said = self.said();
+        let number = self.told.load(Ordering::Acquire) + 1;
+        if said.changed.len() >= TOLD_MAX {
+            said.changed.clear();
+            said.changed_before = number;
+        }
+        said.changed.insert(what, number);
+        self.told.store(number, Ordering::Release);
+        said
+    }
+
+    /// The attributes are about to change: returns when the kernel trusts nothing of before any more. `tell` tells it.
+    pub(crate) async fn end_attributes(&self, file: FileId, tell: impl Fn(FileId) -> io::Result<()>) {
+        drop(self.changes(Leased::Attributes(file)));
         loop {
-            let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&file).copied();
+            let until = self.said().attributes.get(&file).copied();
             match tell(file) {
                 Ok(()) => break,
                 // Not there yet, or not any more.
@@ -54,16 +172,55 @@ impl Trusted {
         }
         // What was said meanwhile is of after the change, and stays.
     }
+
+    /// Names of `file` are about to change: returns when the kernel trusts none of before any more. `tell` tells it
+    /// of one, and waits for the lock of its folder.
+    pub(crate) async fn end_names(
+        &self,
+        file: FileId,
+        tell: Arc<impl Fn(FileId, &OsStr) -> io::Result<()> + Send + Sync + 'static>,
+    ) {
+        let entries = self.changes(Leased::Names(file)).names.remove(&file);
+        for Entry { dir, name, said, until } in entries.into_iter().flatten() {
+            tokio::time::sleep_until((said + TAKEN).into()).await;
+            // Whoever has woken up late trusts for as much longer.
+            let ended = tokio::time::sleep_until((until + TAKEN).into());
+            let (tell, waiting) = (tell.clone(), self.waiting.clone());
+            let telling = async move {
+                let Ok(room) = waiting.acquire_owned().await else { return };
+                let told = tokio::task::spawn_blocking(move || {
+                    let _room = room;
+                    tell(dir, &name)
+                });
+                match told.await {
+                    Ok(Ok(())) => {}
+                    // It has no such name (any more).
+                    Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                    error => {
+                        tracing::warn!(%dir, ?error, "the kernel trusts a name until that ends");
+                        std::future::pending().await
+                    }
+                }
+            };
+            tokio::select! {
+                () = telling => {}
+                () = ended => {}
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
+    use std::sync::mpsc;
     use types::{FsId, InodeId};
 
     const FILE: FileId = FileId { fs: FsId(1), ino: InodeId(7) };
+    const DIR: FileId = FileId { fs: FsId(1), ino: InodeId(1) };
+    const LONG: Duration = Duration::from_secs(100);
 
     #[tokio::test]
     async fn the_kernel_is_told_until_it_has_heard_or_trusts_no_more() {
@@ -73,9 +230,10 @@ mod tests {
             times.fetch_add(1, Ordering::Relaxed);
             Err(io::ErrorKind::NotFound.into())
         };
-        trusted.end(FILE, absent).await;
+        trusted.end_attributes(FILE, absent).await;
         assert_eq!(times.swap(0, Ordering::Relaxed), 1, "nothing was said of it");
-        assert_eq!(trusted.for_how_long(FILE, Duration::from_millis(30)), Duration::from_millis(30));
+        let trust = Duration::from_millis(30);
+        assert_eq!(trusted.attributes(trusted.asked(), FILE, trust), trust);
         let third = |_| {
             if times.fetch_add(1, Ordering::Relaxed) == 1 {
                 Ok(())
@@ -83,18 +241,76 @@ mod tests {
                 Err(io::ErrorKind::NotFound.into())
             }
         };
-        trusted.end(FILE, third).await;
+        trusted.end_attributes(FILE, third).await;
         assert_eq!(times.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn answers_to_what_was_asked_before_a_change_are_not_trusted_after_it() {
+        let trusted = Trusted::default();
+        let before = trusted.asked();
+        trusted.end_attributes(FILE, |_| Ok(())).await;
+        trusted.end_names(FILE, Arc::new(|_, _: &OsStr| Ok(()))).await;
+        let name = (DIR, OsStr::new("a"));
+        assert!(trusted.attributes(before, FILE, LONG).is_zero());
+        assert!(trusted.name(before, name, FILE, LONG).is_zero());
+        assert_eq!(trusted.attributes(before, DIR, LONG), LONG, "that one did not change");
+        assert_eq!(trusted.name(trusted.asked(), name, FILE, LONG), LONG);
+        for number in 0..=TOLD_MAX as u64 {
+            let other = FileId { ino: InodeId(100 + number), ..FILE };
+            trusted.end_attributes(other, |_| Ok(())).await;
+        }
+        assert!(trusted.attributes(before, DIR, LONG).is_zero(), "it may have changed");
+    }
+
+    #[tokio::test]
+    async fn each_name_is_told_once_however_often_it_was_said() {
+        let trusted = Trusted::default();
+        for name in ["a", "b", "a"] {
+            assert_eq!(trusted.name(trusted.asked(), (DIR, OsStr::new(name)), FILE, LONG), LONG);
+        }
+        let (told, names) = mpsc::channel();
+        let tell = Arc::new(move |dir, name: &OsStr| {
+            told.send((dir, name.to_owned())).unwrap();
+            Err(io::ErrorKind::NotFound.into())
+        });
+        trusted.end_names(FILE, tell.clone()).await;
+        trusted.end_names(FILE, tell).await;
+        assert_eq!(names.try_iter().collect::<Vec<_>>(), [(DIR, "a".into()), (DIR, "b".into())]);
+    }
+
+    #[tokio::test]
+    async fn a_locked_folder_is_waited_for_no_longer_than_its_name_is_trusted() {
+        let trusted = Trusted::default();
+        let trust = Duration::from_millis(200);
+        assert_eq!(trusted.name(trusted.asked(), (DIR, OsStr::new("a")), FILE, trust), trust);
+        let (unlock, locked) = mpsc::channel::<()>();
+        let locked = Mutex::new(locked);
+        let begun = Instant::now();
+        let tell = move |_, _: &OsStr| {
+            let _ = locked.lock().unwrap().recv();
+            Ok(())
+        };
+        trusted.end_names(FILE, Arc::new(tell)).await;
+        assert!(begun.elapsed() >= trust + TAKEN);
+        drop(unlock);
     }
 
     #[test]
     fn what_is_trusted_is_bounded() {
         let trusted = Trusted::default();
+        let (asked, name) = (trusted.asked(), (DIR, OsStr::new("a")));
         let file = |number| FileId { ino: InodeId(number), ..FILE };
         for number in 0..TRUSTED_MAX as u64 {
-            assert!(!trusted.for_how_long(file(number), Duration::from_secs(100)).is_zero());
+            assert!(!trusted.attributes(asked, file(number), LONG).is_zero());
+            assert!(!trusted.name(asked, name, file(number), LONG).is_zero());
         }
-        assert!(trusted.for_how_long(file(1 << 40), Duration::from_secs(1)).is_zero());
-        assert!(!trusted.for_how_long(file(3), Duration::from_secs(1)).is_zero());
+        assert!(trusted.attributes(asked, file(1 << 40), LONG).is_zero());
+        assert!(trusted.name(asked, name, file(1 << 40), LONG).is_zero());
+        assert!(!trusted.attributes(asked, file(3), LONG).is_zero());
+        for number in 0..2 * NAMES_MAX {
+            trusted.name(asked, (DIR, OsStr::new(&number.to_string())), file(3), LONG);
+        }
+        assert_eq!(trusted.said().names[&file(3)].len(), NAMES_MAX);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::programs::program;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,22 @@ impl Mount {
         }
         let mount = Mount { at: at.to_owned(), child };
         if line.contains("mounted") { Ok(mount) } else { Err(io::Error::other("the mount ended at once")) }
+    }
+
+    /// Has its process stand still.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn stop(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn resume(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 }
 

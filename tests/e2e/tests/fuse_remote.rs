@@ -14,7 +14,7 @@ use suites::Rules;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr, SetTime, Time};
+use types::{ByteRange, Cred, FileId, FsError, Leased, Mode, Name, SetAttr, SetTime, Time};
 use vfs::*;
 
 /// As it is long after the daemon's start.
@@ -426,7 +426,7 @@ async fn who_trusts_is_told_before_others_change() {
     let daemon = Daemon::start();
     let (one, two) = (daemon.mount(1).await, daemon.mount(2).await);
     let file = create(&two, daemon.model.root(), "f").await.attr.file;
-    let (tell, mut told) = tokio::sync::mpsc::channel::<(FileId, tokio::sync::oneshot::Sender<()>)>(8);
+    let (tell, mut told) = tokio::sync::mpsc::channel::<(Leased, tokio::sync::oneshot::Sender<()>)>(8);
     one.listen(move |file| {
         let tell = tell.clone();
         async move {
@@ -458,13 +458,37 @@ async fn who_trusts_is_told_before_others_change() {
         async move { two.setattr(&ctx_of(2), set).await.unwrap() }
     });
     let (changes, heard) = told.recv().await.unwrap();
-    assert_eq!(changes, file);
+    assert_eq!(changes, Leased::Attributes(file));
     let meanwhile = one.getattr(&ctx_of(1), GetAttr { file }).await.unwrap();
     assert_eq!(meanwhile.attr.mode, Mode(0o600), "nothing changes before it is heard");
     assert!(meanwhile.trust.is_zero(), "and what is heard meanwhile is not to be trusted");
     heard.send(()).unwrap();
     change.await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2), "nobody waited for the end of the trust");
+
+    // A name is told of by itself, with what becomes of the attributes.
+    let dir = daemon.model.root();
+    let asked = Lookup { dir, name: name("f") };
+    let found = one.lookup(&ctx_of(1), asked.clone()).await.unwrap();
+    assert!(found.name_trust > Duration::ZERO && found.name_trust <= Duration::from_secs(1));
+    let change = tokio::spawn({
+        let two = two.clone();
+        let (from_name, to_name, how) = (name("f"), name("g"), RenameHow::Replace);
+        let rename = Rename { from_dir: dir, from_name, to_dir: dir, to_name, how };
+        async move { two.rename(&ctx_of(2), rename).await.unwrap() }
+    });
+    let mut changes = Vec::new();
+    for _ in 0..2 {
+        let (what, heard) = told.recv().await.unwrap();
+        assert!(one.lookup(&ctx_of(1), asked.clone()).await.unwrap().name_trust.is_zero());
+        changes.push(what);
+        heard.send(()).unwrap();
+    }
+    changes.sort_unstable();
+    assert_eq!(changes, [Leased::Attributes(file), Leased::Names(file)]);
+    change.await.unwrap();
+    let found = one.lookup(&ctx_of(1), Lookup { dir, name: name("g") }).await.unwrap();
+    assert!(found.name_trust.is_zero(), "others are at work in the folder");
 
     // Who does not answer is not waited for longer than it trusts.
     assert!(!one.getattr(&ctx_of(1), GetAttr { file }).await.unwrap().trust.is_zero());

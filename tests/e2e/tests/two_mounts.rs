@@ -1,10 +1,14 @@
-//! Two FUSE mounts of one file system: what one has done, the other sees at once, although kernels trust attributes.
+//! Two FUSE mounts of one file system: what one has done, the other sees at once, although kernels trust
+//! attributes and names.
 
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use e2e::{Daemon, DaemonOptions, Mount};
+use rustix::fs::{CWD, RenameFlags};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use suites::Random;
 use tempfile::TempDir;
@@ -14,10 +18,7 @@ const ROUNDS: u64 = 300;
 #[test]
 fn what_one_mount_does_the_other_sees_at_once() {
     let scratch = TempDir::new().unwrap();
-    let flags = vec!["--drive-size".into(), "64M".into()];
-    let options = DaemonOptions { flags, ..DaemonOptions::default() };
-    let daemon = Daemon::start(&scratch.path().join("daemon"), &options).unwrap();
-    let mounts = ["one", "two"].map(|name| Mount::new(&daemon, &scratch.path().join(name)).unwrap());
+    let (_daemon, mounts) = two_mounts(&scratch);
     fs::write(mounts[0].at.join("f"), vec![0; 8192]).unwrap();
     fs::create_dir(mounts[0].at.join("d")).unwrap();
     // Kept open, so that the kernels answer from what they have as long as they may.
@@ -78,4 +79,118 @@ fn what_one_mount_does_the_other_sees_at_once() {
         slowest < Duration::from_secs(1),
         "a change waited {slowest:?}: for the end of trust, not for an answer"
     );
+}
+
+fn two_mounts(scratch: &TempDir) -> (Daemon, [Mount; 2]) {
+    let flags = vec!["--drive-size".into(), "64M".into()];
+    let options = DaemonOptions { flags, ..DaemonOptions::default() };
+    let daemon = Daemon::start(&scratch.path().join("daemon"), &options).unwrap();
+    let mounts = ["one", "two"].map(|name| Mount::new(&daemon, &scratch.path().join(name)).unwrap());
+    (daemon, mounts)
+}
+
+/// What a name leads to, by its number.
+fn leads_to(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|found| found.ino())
+}
+
+#[test]
+fn names_are_seen_to_change_at_once() {
+    let scratch = TempDir::new().unwrap();
+    let (_daemon, mounts) = two_mounts(&scratch);
+    let mut random = Random::new(11);
+    let mut slowest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        // A folder of its own, since names of one in which both are at work are not trusted for a while.
+        let who = random.below(2) as usize;
+        let [does, sees] = [who, 1 - who].map(|one| mounts[one].at.join(format!("d{round}")));
+        fs::create_dir(&does).unwrap();
+        fs::write(does.join("a"), b"a").unwrap();
+        fs::write(does.join("b"), b"b").unwrap();
+        fs::create_dir(does.join("c")).unwrap();
+        fs::write(does.join("c/e"), b"e").unwrap();
+        let before = ["a", "b", "c", "c/e"].map(|name| leads_to(&sees.join(name)).unwrap());
+        let [a, b, c, e] = before;
+        assert_eq!(["a", "b", "c", "c/e"].map(|name| leads_to(&sees.join(name)).unwrap()), before);
+        let begun = Instant::now();
+        let expected = match random.below(6) {
+            0 => {
+                fs::remove_file(does.join("a")).unwrap();
+                [None, Some(b), Some(c), Some(e)]
+            }
+            1 => {
+                fs::rename(does.join("a"), does.join("b")).unwrap();
+                [None, Some(a), Some(c), Some(e)]
+            }
+            2 => {
+                let (from, to) = (does.join("a"), does.join("c"));
+                rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::EXCHANGE).unwrap();
+                [Some(c), Some(b), Some(a), None]
+            }
+            3 => {
+                fs::rename(does.join("c"), does.join("f")).unwrap();
+                [Some(a), Some(b), None, None]
+            }
+            4 => {
+                fs::rename(does.join("c/e"), does.join("a")).unwrap();
+                [Some(e), Some(b), Some(c), None]
+            }
+            _ => {
+                fs::remove_dir_all(&does).unwrap();
+                [None; 4]
+            }
+        };
+        slowest = slowest.max(begun.elapsed());
+        assert_eq!(["a", "b", "c", "c/e"].map(|name| leads_to(&sees.join(name))), expected, "round {round}");
+    }
+    assert!(
+        slowest < Duration::from_millis(800),
+        "a change waited {slowest:?}: for the end of trust, not for an answer"
+    );
+}
+
+#[test]
+fn a_kernel_answers_alone_for_names_that_it_trusts() {
+    let scratch = TempDir::new().unwrap();
+    let (_daemon, mounts) = two_mounts(&scratch);
+    let file = mounts[0].at.join("d/e/f");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, b"x").unwrap();
+    // Asked once more where a second has run out just now.
+    let alone = (0..5).any(|_| {
+        leads_to(&file).unwrap();
+        mounts[0].stop().unwrap();
+        let (answer, answered) = mpsc::channel();
+        let asks = std::thread::spawn({
+            let file = file.clone();
+            move || answer.send(leads_to(&file)).unwrap()
+        });
+        let alone = answered.recv_timeout(Duration::from_millis(500)).is_ok();
+        mounts[0].resume().unwrap();
+        asks.join().unwrap();
+        alone
+    });
+    assert!(alone, "the mount was asked each time");
+}
+
+#[test]
+fn two_mounts_that_empty_one_folder_do_not_wait_for_each_other() {
+    let scratch = TempDir::new().unwrap();
+    let (_daemon, mounts) = two_mounts(&scratch);
+    let names: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    let dirs = [0, 1].map(|one: usize| mounts[one].at.join("d"));
+    fs::create_dir(&dirs[0]).unwrap();
+    names.iter().for_each(|name| fs::write(dirs[0].join(name), b"").unwrap());
+    // Each kernel has all names, and each process takes away what the other has looked up.
+    dirs.iter().for_each(|dir| names.iter().for_each(|name| assert!(leads_to(&dir.join(name)).is_some())));
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for (one, dir) in dirs.iter().enumerate() {
+            let mine: Vec<_> = names.iter().skip(one).step_by(2).map(|name| dir.join(name)).collect();
+            scope.spawn(move || mine.iter().for_each(|path| fs::remove_file(path).unwrap()));
+        }
+    });
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert_eq!(fs::read_dir(&dirs[1]).unwrap().count(), 0);
 }

@@ -4,7 +4,6 @@ use crate::attrs;
 use crate::inode::{Body, Directory, Inode};
 use crate::state::{FS, State};
 use std::ops::Bound;
-use std::time::Duration;
 use types::limits::{LINKS_MAX, READDIR_ENTRIES_MAX, SYMLINK_BYTES_MAX};
 use types::{AccessMask, Attr, Device, FileId, FileKind, FsError, InodeId, Mode, Name, SetAttr};
 use vfs::{
@@ -17,13 +16,13 @@ impl State {
     pub(crate) fn lookup(&self, ctx: &Ctx, request: &Lookup) -> FsResult<LookupReply> {
         self.demand_search(&ctx.cred, request.dir)?;
         let file = self.entry(request.dir, &request.name)?;
-        Ok(LookupReply { attr: self.inode(file)?.attr(file), trust: Duration::ZERO })
+        Ok(LookupReply::untrusted(self.inode(file)?.attr(file)))
     }
 
     pub(crate) fn lookup_parent(&self, ctx: &Ctx, request: &LookupParent) -> FsResult<LookupReply> {
         self.demand_search(&ctx.cred, request.dir)?;
         let file = FileId { fs: FS, ino: self.directory(request.dir)?.parent };
-        Ok(LookupReply { attr: self.inode(file)?.attr(file), trust: Duration::ZERO })
+        Ok(LookupReply::untrusted(self.inode(file)?.attr(file)))
     }
 
     /// Gives a fresh inode its first attributes and its name.

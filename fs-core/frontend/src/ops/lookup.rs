@@ -3,7 +3,6 @@
 use crate::{Frontend, Shards, Stripes};
 use map::OrderedMap;
 use namespace::queries::{directory, inode};
-use std::time::Duration;
 use types::{FileId, FsError};
 use vfs::{Ctx, Lookup, LookupParent, LookupReply};
 
@@ -16,7 +15,7 @@ pub(crate) async fn lookup<S: Shards, D: Stripes>(
         let look = |map: &dyn OrderedMap| directory::lookup(map, &ctx.cred, request.dir, &request.name);
         let (ino, inode) = fe.look_far(look).await?;
         let file = FileId { ino, ..request.dir };
-        Ok(LookupReply { attr: fe.laid_over(inode::attr_of(file, &inode)), trust: Duration::ZERO })
+        Ok(LookupReply::untrusted(fe.laid_over(inode::attr_of(file, &inode))))
     })
     .await
 }
@@ -28,5 +27,5 @@ pub(crate) async fn lookup_parent<S: Shards, D: Stripes>(
 ) -> Result<LookupReply, FsError> {
     let look = || fe.look_far(|map| directory::parent(map, &ctx.cred, request.dir));
     let (ino, inode) = fe.unlocked(look).await?;
-    Ok(LookupReply { attr: inode::attr_of(FileId { ino, ..request.dir }, &inode), trust: Duration::ZERO })
+    Ok(LookupReply::untrusted(inode::attr_of(FileId { ino, ..request.dir }, &inode)))
 }

@@ -25,6 +25,17 @@ pub struct LookupParent {
 pub struct LookupReply {
     /// The inode, with its identity in [`Attr::file`].
     pub attr: Attr,
-    /// For how long from the request on nobody changes them without this being told before ([`crate::Vfs::listen`]).
+    /// For how long from the request on nobody changes its attributes without this being told before
+    /// ([`crate::Vfs::listen`]).
     pub trust: Duration,
+    /// The same, of the name: for how long it leads there.
+    pub name_trust: Duration,
+}
+
+impl LookupReply {
+    /// Nothing of it may be trusted for any time.
+    #[must_use]
+    pub fn untrusted(attr: Attr) -> LookupReply {
+        LookupReply { attr, trust: Duration::ZERO, name_trust: Duration::ZERO }
+    }
 }

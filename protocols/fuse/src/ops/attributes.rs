@@ -14,9 +14,10 @@ impl<V: Vfs> Head<V> {
     fn attr(&self) -> impl FnOnce(ReplyAttr, (Attr, Duration)) + Send + 'static {
         let (numbers, timeout) = (self.numbers, self.options.attr_timeout);
         let (pages, trusted) = (self.pages.clone(), self.trusted.clone());
+        let asked = trusted.asked();
         move |reply, (attr, trust)| {
             pages.told(&attr);
-            let trust = trusted.for_how_long(attr.file, trust);
+            let trust = trusted.attributes(asked, attr.file, trust);
             reply.attr(&timeout.max(trust), &numbers.attr(&attr));
         }
     }

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
-use types::{Attr, SetAttr};
+use types::{Attr, FileId, FileKind, SetAttr};
 use vfs::{
     Link, Lookup, LookupReply, Mkdir, Mknod, ReadLink, Rename, RenameHow, Rmdir, Symlink, Unlink, Vfs,
 };
@@ -16,19 +16,36 @@ use vfs::{
 impl<V: Vfs> Head<V> {
     /// Tells the kernel of an entry.
     fn entry(&self) -> impl FnOnce(ReplyEntry, Attr) + Send + 'static {
-        let entry = self.trusted_entry();
-        move |reply, found| entry(reply, LookupReply { attr: found, trust: Duration::ZERO })
+        let entry = self.timed_entry();
+        move |reply, found| entry(reply, found, Duration::ZERO, Duration::ZERO)
     }
 
-    /// The same, and how long its attributes may be trusted.
-    fn trusted_entry(&self) -> impl FnOnce(ReplyEntry, LookupReply) + Send + 'static {
-        let (numbers, entry, timeout) = (self.numbers, self.options.entry_timeout, self.options.attr_timeout);
-        let (pages, trusted) = (self.pages.clone(), self.trusted.clone());
+    /// The same, and how long its attributes and its name in `dir` may be trusted.
+    fn trusted_entry(
+        &self,
+        dir: FileId,
+        name: &OsStr,
+    ) -> impl FnOnce(ReplyEntry, LookupReply) + Send + 'static {
+        let (entry, trusted, name) = (self.timed_entry(), self.trusted.clone(), name.to_owned());
+        let (asked, expires) = (trusted.asked(), self.names_expire);
+        move |reply, LookupReply { attr, trust, name_trust }| {
+            let attributes = trusted.attributes(asked, attr.file, trust);
+            // What is mounted on a folder would be gone, where the kernel cannot let go of the name alone.
+            let safe = expires || attr.kind != FileKind::Directory;
+            let name_trust = if safe { name_trust } else { Duration::ZERO };
+            let name = trusted.name(asked, (dir, &name), attr.file, name_trust);
+            entry(reply, attr, attributes, name);
+        }
+    }
+
+    fn timed_entry(&self) -> impl FnOnce(ReplyEntry, Attr, Duration, Duration) + Send + 'static {
+        let (numbers, pages) = (self.numbers, self.pages.clone());
+        let (entry, timeout) = (self.options.entry_timeout, self.options.attr_timeout);
         // Inode numbers are never reused, so that one generation is enough.
-        move |reply, LookupReply { attr, trust }| {
+        move |reply, attr, attributes, name| {
             pages.told(&attr);
-            let trust = trusted.for_how_long(attr.file, trust);
-            reply.entry_with_ttls(&timeout.max(trust), &entry, &numbers.attr(&attr), Generation(0));
+            let (attributes, name) = (timeout.max(attributes), entry.max(name));
+            reply.entry_with_ttls(&attributes, &name, &numbers.attr(&attr), Generation(0));
         }
     }
 }
@@ -48,7 +65,7 @@ pub(crate) fn lookup<V: Vfs>(
             let request = Lookup { dir, name: name(text)? };
             Ok(async move { vfs.lookup(&ctx, request).await })
         },
-        head.trusted_entry(),
+        head.trusted_entry(dir, text),
     );
 }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Bytes of an attribute, and of all names of a list.
@@ -300,6 +300,12 @@ impl Hand {
             }
             Step::Number { held } => {
                 rustix::fs::fstat(self.fd(*held)?).map(|stat| Answer::Count(stat.st_ino))
+            }
+            Step::Where { held } => {
+                let link = format!("/proc/self/fd/{}", self.fd(*held)?.as_raw_fd());
+                let path = std::fs::read_link(link).map_err(|_| Errno::NOENT)?;
+                let path = path.strip_prefix(&self.path).map_err(|_| Errno::NOENT)?;
+                Ok(Answer::Text(path.to_string_lossy().into_owned()))
             }
             Step::Links { held } => {
                 rustix::fs::fstat(self.fd(*held)?).map(|stat| Answer::Count(links(&stat)))

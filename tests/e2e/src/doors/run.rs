@@ -3,7 +3,7 @@
 use super::differences::{agree, kind_of};
 use super::draw::Draw;
 use super::hands::Hand;
-use super::step::{self, Answer, Held, Kind, Step};
+use super::step::{self, Answer, Held, Kind, Place, Step};
 use super::{Doors, DoorsError, DoorsReport};
 use crate::daemon::Daemon;
 use crate::power::Door;
@@ -98,7 +98,13 @@ impl Run<'_> {
         if door == Door::Nfs && self.doors.minor < 2 {
             without_attributes(&mut reference);
         }
-        let answer = self.hear(name(door))?;
+        let mut answer = self.hear(name(door))?;
+        if let (Step::Rename { .. }, Answer::Failed(nix::libc::EINVAL, _), Answer::Done) =
+            (step, &answer, &reference)
+        {
+            self.find_held(door, step)?;
+            answer = self.ask(name(door), step)?;
+        }
         self.count(step, &reference);
         if let Some(last) = self.last.back_mut() {
             last.push_str(&format!(" = {}", shown(&answer)));
@@ -151,6 +157,17 @@ impl Run<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// A client that holds a folder does not learn that it was moved at the other door until it looks there, and
+    /// refuses by itself to move a folder into what it takes for a part of it.
+    fn find_held(&mut self, door: Door, step: &Step) -> Result<(), DoorsError> {
+        for held in step.held() {
+            if let Answer::Text(path) = self.ask(twin(door), &Step::Where { held })? {
+                self.ask(name(door), &Step::Stat { at: Place { from: None, path } })?;
+            }
+        }
+        Ok(())
     }
 
     /// Nothing that is data may be passed over; what is called data may be zeros.

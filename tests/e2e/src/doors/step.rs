@@ -238,6 +238,10 @@ pub(crate) enum Step {
     Number {
         held: Held,
     },
+    /// Asked of twins only: where it is in the tree by now.
+    Where {
+        held: Held,
+    },
     /// Asked of twins only: how many names it has.
     Links {
         held: Held,
