@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use types::{Cred, FileId, FsError, FsId};
-use vfs::{ClientId, Ctx, EndClient, GetAttrReply, LookupReply, Reply, Request, Vfs};
+use vfs::{ClientId, Ctx, DirEntry, EndClient, GetAttrReply, LookupReply, ReadDirReply, Reply, Request, Vfs};
 
 /// How the daemon serves.
 #[derive(Clone, Debug)]
@@ -79,6 +79,14 @@ impl<V: Vfs> Service<V> {
                 *trust = lasts(self.vfs.grant(client, attr.file, mark));
                 *name_trust = lasts(dir.is_some_and(|dir| self.vfs.grant_name(client, dir, attr.file, mark)));
             }
+            Reply::ReadDir(ReadDirReply { entries, .. }) => {
+                for DirEntry { file, attr, trust, .. } in entries {
+                    let granted = attr.is_some()
+                        && dir.is_some_and(|dir| self.vfs.grant_name(client, dir, *file, mark))
+                        && self.vfs.grant(client, *file, mark);
+                    *trust = lasts(granted);
+                }
+            }
             _ => {}
         }
     }
@@ -104,6 +112,7 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
                 let mark = self.vfs.mark();
                 let dir = match &request {
                     Request::Lookup(lookup) => Some(lookup.dir),
+                    Request::ReadDir(list) => Some(list.dir),
                     _ => None,
                 };
                 let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use types::Leased;
-use vfs::{FsResult, GetAttrReply, LookupReply, Reply};
+use vfs::{FsResult, GetAttrReply, LookupReply, ReadDirReply, Reply};
 
 /// A reply to what was asked at `asked`: trust counts from then on, not from when the reply has come.
 pub(crate) fn since(asked: Instant, mut reply: FsResult<Reply>) -> FsResult<Reply> {
@@ -20,6 +20,9 @@ pub(crate) fn since(asked: Instant, mut reply: FsResult<Reply>) -> FsResult<Repl
         Ok(Reply::Lookup(LookupReply { trust, name_trust, .. })) => {
             count(trust);
             count(name_trust);
+        }
+        Ok(Reply::ReadDir(ReadDirReply { entries, .. })) => {
+            entries.iter_mut().for_each(|entry| count(&mut entry.trust));
         }
         _ => {}
     }

@@ -9,7 +9,7 @@ use crate::options::MountOptions;
 use crate::pages::{Orders, Pages};
 use crate::status;
 use crate::translate::Numbers;
-use crate::trusted::Trusted;
+use crate::trusted::{Trusted, Trusts};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags,
     IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
@@ -57,6 +57,11 @@ impl<V: Vfs> Head<V> {
         let pages = Arc::new(pages);
         let (trusted, names_expire) = (Arc::default(), false);
         (Head { vfs, numbers, options, callers, lockers, gone, pages, trusted, names_expire, desk }, orders)
+    }
+
+    /// What may be trusted of names in `dir` that are asked for now.
+    pub(crate) fn trusts(&self, dir: FileId) -> Trusts {
+        Trusts::new(self.trusted.clone(), dir, self.names_expire)
     }
 
     pub(crate) fn ctx(&self, request: &Request) -> Ctx {

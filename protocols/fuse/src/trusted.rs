@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use types::{FileId, Leased};
+use types::{Attr, FileId, FileKind, Leased};
 
 /// Inodes at once, at most; others are not trusted.
 const TRUSTED_MAX: usize = 1 << 16;
@@ -206,6 +206,43 @@ impl Trusted {
                 () = telling => {}
                 () = ended => {}
             }
+        }
+    }
+}
+
+/// What may be trusted of names in one folder, from when they were asked for.
+pub(crate) struct Trusts {
+    trusted: Arc<Trusted>,
+    asked: Asked,
+    dir: FileId,
+    expires: bool,
+}
+
+impl Trusts {
+    /// To be taken before asking. `expires`: whether the kernel can let go of a name and of nothing else.
+    pub(crate) fn new(trusted: Arc<Trusted>, dir: FileId, expires: bool) -> Trusts {
+        Trusts { asked: trusted.asked(), trusted, dir, expires }
+    }
+
+    /// How long the kernel may trust these attributes.
+    pub(crate) fn attributes(&self, attr: &Attr, trust: Duration) -> Duration {
+        self.trusted.attributes(self.asked, attr.file, trust)
+    }
+
+    /// How long it may trust that `name` leads to them.
+    pub(crate) fn name(&self, name: &OsStr, attr: &Attr, trust: Duration) -> Duration {
+        // What is mounted on a folder would go with its name.
+        if attr.kind == FileKind::Directory && !self.expires {
+            return Duration::ZERO;
+        }
+        self.trusted.name(self.asked, (self.dir, name), attr.file, trust)
+    }
+
+    /// Both, where one time has to do for both.
+    pub(crate) fn entry(&self, name: &OsStr, attr: &Attr, trust: Duration) -> Duration {
+        match self.name(name, attr, trust) {
+            Duration::ZERO => Duration::ZERO,
+            trust => self.attributes(attr, trust),
         }
     }
 }

@@ -153,24 +153,31 @@ fn names_are_seen_to_change_at_once() {
 fn a_kernel_answers_alone_for_names_that_it_trusts() {
     let scratch = TempDir::new().unwrap();
     let (_daemon, mounts) = two_mounts(&scratch);
-    let file = mounts[0].at.join("d/e/f");
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, b"x").unwrap();
-    // Asked once more where a second has run out just now.
-    let alone = (0..5).any(|_| {
-        leads_to(&file).unwrap();
-        mounts[0].stop().unwrap();
-        let (answer, answered) = mpsc::channel();
-        let asks = std::thread::spawn({
-            let file = file.clone();
-            move || answer.send(leads_to(&file)).unwrap()
+    let dir = mounts[0].at.join("d/e");
+    fs::create_dir_all(&dir).unwrap();
+    ["looked up", "listed"].iter().for_each(|name| fs::write(dir.join(name), b"x").unwrap());
+    let looks_up: fn(&Path) = |dir| drop(fs::metadata(dir.join("looked up")).unwrap());
+    let lists: fn(&Path) = |dir| assert_eq!(fs::read_dir(dir).unwrap().count(), 2);
+    for (name, asks) in [("looked up", looks_up), ("listed", lists)] {
+        // Asked once more where a second has run out just now.
+        let alone = (0..5).any(|_| {
+            asks(&dir);
+            answers_alone(&mounts[0], &dir.join(name))
         });
-        let alone = answered.recv_timeout(Duration::from_millis(500)).is_ok();
-        mounts[0].resume().unwrap();
-        asks.join().unwrap();
-        alone
-    });
-    assert!(alone, "the mount was asked each time");
+        assert!(alone, "the mount was asked each time for what was {name}");
+    }
+}
+
+/// Whether the kernel knows the file without its mount.
+fn answers_alone(mount: &Mount, file: &Path) -> bool {
+    mount.stop().unwrap();
+    let (answer, answered) = mpsc::channel();
+    let file = file.to_owned();
+    let asks = std::thread::spawn(move || answer.send(leads_to(&file)).unwrap());
+    let alone = answered.recv_timeout(Duration::from_millis(500)).is_ok();
+    mount.resume().unwrap();
+    asks.join().unwrap();
+    alone
 }
 
 #[test]

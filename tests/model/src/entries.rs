@@ -4,6 +4,7 @@ use crate::attrs;
 use crate::inode::{Body, Directory, Inode};
 use crate::state::{FS, State};
 use std::ops::Bound;
+use std::time::Duration;
 use types::limits::{LINKS_MAX, READDIR_ENTRIES_MAX, SYMLINK_BYTES_MAX};
 use types::{AccessMask, Attr, Device, FileId, FileKind, FsError, InodeId, Mode, Name, SetAttr};
 use vfs::{
@@ -169,7 +170,8 @@ impl State {
             let file = self.entry(request.dir, name)?;
             let inode = self.inode(file)?;
             let attr = request.attrs.then(|| inode.attr(file));
-            entries.push(DirEntry { cookie: *cookie, name: name.clone(), file, kind: inode.kind, attr });
+            let (cookie, name, kind) = (*cookie, name.clone(), inode.kind);
+            entries.push(DirEntry { cookie, name, file, kind, attr, trust: Duration::ZERO });
         }
         Ok(ReadDirReply { entries, end: rest.next().is_none() })
     }

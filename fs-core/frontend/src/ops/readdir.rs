@@ -4,6 +4,7 @@ use crate::{Frontend, Shards, Stripes};
 use map::OrderedMap;
 use namespace::queries::directory::{self, Listed};
 use namespace::queries::inode::attr_of;
+use std::time::Duration;
 use types::limits::READDIR_ENTRIES_MAX;
 use types::{Attr, FileId, FsError, Name};
 use vfs::{Ctx, DirEntry, ReadDir, ReadDirReply};
@@ -58,7 +59,7 @@ async fn with_attributes<S: Shards, D: Stripes>(
             attr => attr,
         };
         let (file, kind) = attr.as_ref().map_or((file, kind), |attr| (attr.file, attr.kind));
-        entries.push(DirEntry { cookie, name, file, kind, attr });
+        entries.push(DirEntry { cookie, name, file, kind, attr, trust: Duration::ZERO });
     }
     Ok(entries)
 }

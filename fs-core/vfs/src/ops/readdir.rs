@@ -1,6 +1,7 @@
 //! Listing a directory.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use types::{Attr, Cookie, FileId, FileKind, Name};
 
 /// Needs the right to read `dir`. An entry that exists during the whole listing is given exactly
@@ -30,6 +31,9 @@ pub struct DirEntry {
     pub kind: FileKind,
     /// Its attributes, when asked for.
     pub attr: Option<Attr>,
+    /// For how long from the request on neither these nor where the name leads change without this being told before
+    /// ([`crate::Vfs::listen`]).
+    pub trust: Duration,
 }
 
 /// A run of entries in cookie order.

@@ -3,6 +3,7 @@
 use crate::head::{Head, UNTIL_DONE};
 use crate::pages::Pages;
 use crate::translate::{Numbers, kind};
+use crate::trusted::Trusts;
 use fuser::{
     FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, ReplyOpen,
     Request,
@@ -10,6 +11,7 @@ use fuser::{
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::Duration;
 use types::{Attr, Cookie, FileId};
 use vfs::{Ctx, DirEntry, FsResult, GetAttr, LookupParent, ReadDir, ReadDirReply, Vfs};
 
@@ -48,7 +50,8 @@ struct Entries {
     reply: ReplyDirectoryPlus,
     numbers: Numbers,
     pages: Arc<Pages>,
-    timeout: std::time::Duration,
+    timeout: Duration,
+    trusts: Trusts,
 }
 
 impl Buffer for Entries {
@@ -63,8 +66,9 @@ impl Buffer for Entries {
         let Some(attr) = &entry.attr else { return false };
         self.pages.told(attr);
         let name = OsStr::from_bytes(entry.name.as_bytes());
+        let trust = self.timeout.max(self.trusts.entry(name, attr, entry.trust));
         let attr = self.numbers.attr(attr);
-        self.reply.add(attr.ino, entry.cookie.0, name, &self.timeout, &attr, Generation(0))
+        self.reply.add(attr.ino, entry.cookie.0, name, &trust, &attr, Generation(0))
     }
 }
 
@@ -148,8 +152,8 @@ pub(crate) fn readdirplus<V: Vfs>(
 ) {
     let (ctx, dir, root) = (head.ctx(request), head.numbers.file(ino), head.numbers.root);
     let timeout = head.options.entry_timeout.min(head.options.attr_timeout);
-    let (vfs, pages) = (head.vfs.clone(), head.pages.clone());
-    let mut entries = Entries { reply, numbers: head.numbers, pages, timeout };
+    let (vfs, pages, trusts) = (head.vfs.clone(), head.pages.clone(), head.trusts(dir));
+    let mut entries = Entries { reply, numbers: head.numbers, pages, timeout, trusts };
     head.desk.answer(
         UNTIL_DONE,
         Settled,

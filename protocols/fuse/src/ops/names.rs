@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
-use types::{Attr, FileId, FileKind, SetAttr};
+use types::{Attr, FileId, SetAttr};
 use vfs::{
     Link, Lookup, LookupReply, Mkdir, Mknod, ReadLink, Rename, RenameHow, Rmdir, Symlink, Unlink, Vfs,
 };
@@ -26,15 +26,11 @@ impl<V: Vfs> Head<V> {
         dir: FileId,
         name: &OsStr,
     ) -> impl FnOnce(ReplyEntry, LookupReply) + Send + 'static {
-        let (entry, trusted, name) = (self.timed_entry(), self.trusted.clone(), name.to_owned());
-        let (asked, expires) = (trusted.asked(), self.names_expire);
+        let (entry, trusts, name) = (self.timed_entry(), self.trusts(dir), name.to_owned());
         move |reply, LookupReply { attr, trust, name_trust }| {
-            let attributes = trusted.attributes(asked, attr.file, trust);
-            // What is mounted on a folder would be gone, where the kernel cannot let go of the name alone.
-            let safe = expires || attr.kind != FileKind::Directory;
-            let name_trust = if safe { name_trust } else { Duration::ZERO };
-            let name = trusted.name(asked, (dir, &name), attr.file, name_trust);
-            entry(reply, attr, attributes, name);
+            let (trust, name_trust) =
+                (trusts.attributes(&attr, trust), trusts.name(&name, &attr, name_trust));
+            entry(reply, attr, trust, name_trust);
         }
     }
 
