@@ -13,7 +13,7 @@ use config::{Config, GroupSource};
 use env::{Random, SystemClock, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
-use remote::{Coherent, ServeOptions, TcpDoor};
+use remote::{Coherent, Former, ServeOptions, TcpDoor};
 use s3::S3Config;
 use std::error::Error;
 use std::path::Path;
@@ -22,6 +22,9 @@ use std::time::Instant;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+
+/// There while mounts may trust what they have heard, for the next life to know.
+const TRUSTED_FILE: &str = "trusted";
 
 /// Runs until told to stop.
 pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
@@ -50,7 +53,12 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     nfs.groups = (config.nfs_groups == GroupSource::Server).then(|| Arc::new(LocalFiles::system()));
     nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
     // What everybody changes goes through here, so that mounts may trust what they have heard.
-    let shared = Arc::new(Coherent::new(core.files.clone(), begun));
+    let former = Former::open(config.data.join(TRUSTED_FILE))?;
+    let shared = Arc::new(Coherent::new(core.files.clone(), begun).after(former));
+    let outliving = tokio::spawn({
+        let shared = shared.clone();
+        async move { shared.outlive().await }
+    });
     let server = Server::open(shared.clone(), nfs).await?;
     let address = listener.local_addr()?;
     let (trigger, shutdown) = serve::shutdown();
@@ -95,6 +103,9 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     println!("plexus is stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     trigger.fire();
+    // Mounts trust nothing while nobody could tell them of a change; so the next start need not wait for them.
+    outliving.abort();
+    shared.close().await;
     stop_admin.fire();
     stop_mounts.fire();
     stop_s3.fire();

@@ -62,16 +62,16 @@ impl Journal {
         self.next_page + pages(records) < self.layout.journal_units
     }
 
-    /// Writes a batch; it counts once the file was synced. The batch before it must be durable.
+    /// Writes a batch and makes it durable, with everything written before. The batch before it must be durable.
     pub(crate) async fn append(&mut self, records: &[Record], sequence: u64) -> Result<(), BlockError> {
         self.batch += 1;
-        self.write(PageKind::Batch, PageKind::Batch, records, sequence).await
+        self.write(PageKind::Batch, PageKind::Batch, records, sequence, Sync::AtTheEnd).await
     }
 
-    /// Says that all batches are durable and nothing is in flight.
+    /// Says that all batches are durable and nothing is in flight, and makes that durable.
     pub(crate) async fn append_clean(&mut self, sequence: u64) -> Result<(), BlockError> {
         self.batch += 1;
-        self.write(PageKind::Clean, PageKind::Clean, &[], sequence).await
+        self.write(PageKind::Clean, PageKind::Clean, &[], sequence, Sync::AtTheEnd).await
     }
 
     /// Writes all that lives into the other half, makes it durable and goes on there. All batches
@@ -86,13 +86,12 @@ impl Journal {
             batch: self.batch + 1,
             ..*self
         };
-        next.write(PageKind::Checkpoint, PageKind::CheckpointEnd, live, sequence).await?;
-        next.file.sync().await?;
+        next.write(PageKind::Checkpoint, PageKind::CheckpointEnd, live, sequence, Sync::AtTheEnd).await?;
         if self.next_page > 0 {
             // Durable with the first batch of the new half at the latest: from then on a new half
             // that cannot be read is damage, not a checkpoint that was cut off.
             self.batch += 1;
-            self.write(PageKind::Superseded, PageKind::Superseded, &[], sequence).await?;
+            self.write(PageKind::Superseded, PageKind::Superseded, &[], sequence, Sync::Later).await?;
             next.batch = self.batch;
         }
         *self = next;
@@ -105,6 +104,7 @@ impl Journal {
         last: PageKind,
         records: &[Record],
         sequence: u64,
+        sync: Sync,
     ) -> Result<(), BlockError> {
         let total = pages(records.len());
         if self.next_page + total > self.layout.journal_units {
@@ -136,10 +136,23 @@ impl Journal {
                     page.encode(&self.layout.incarnation, parts.next().unwrap_or_default(), block);
                 self.next_page += 1;
             }
-            self.file.write_at(at * BLOCK_BYTES as u64, buffer).await?;
+            let at = at * BLOCK_BYTES as u64;
+            match sync {
+                Sync::AtTheEnd if left == 0 => self.file.write_synced(at, buffer).await?,
+                _ => self.file.write_at(at, buffer).await?,
+            }
         }
         Ok(())
     }
+}
+
+/// When what is written becomes durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// With the last page.
+    AtTheEnd,
+    /// With what is synced next.
+    Later,
 }
 
 fn pages(records: usize) -> u64 {

@@ -76,6 +76,9 @@ pub trait BlockFile: Send + Sync + 'static {
     /// Makes all writes that have ended durable.
     fn sync(&self) -> IoFuture<()>;
 
+    /// As [`BlockFile::write_at`] and then [`BlockFile::sync`], on the way of one.
+    fn write_synced(&self, offset: u64, data: AlignedBuf) -> IoFuture<()>;
+
     /// Tells the device that the range holds nothing of worth; reads of it give zeros or what was there.
     fn discard(&self, offset: u64, length: u64) -> IoFuture<()>;
 }

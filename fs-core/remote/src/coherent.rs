@@ -1,6 +1,7 @@
 //! What mounts may trust of the attributes and names that they have heard: everything that changes a file goes through
 //! here, and first has all others told that trust it.
 
+use crate::former::Former;
 use crate::shared::SharedFolders;
 use crate::touches::{Place, Touches};
 use locking::{Change, LeaseId, Leases, Mark};
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -34,6 +36,9 @@ pub(crate) struct Told {
 pub struct Coherent<V> {
     inner: Arc<V>,
     begun: Instant,
+    former: Option<Former>,
+    /// Nobody is let trust any more.
+    closed: AtomicBool,
     leases: Mutex<Leases<ClientId>>,
     listeners: Mutex<HashMap<ClientId, Arc<Listener>>>,
     /// What is mounted at the other end of each connection.
@@ -84,7 +89,35 @@ impl<V: Vfs> Coherent<V> {
         let leases = Mutex::new(Leases::new(millis(TERM)));
         let (listeners, mounted) = (Mutex::default(), Mutex::default());
         let (shared, back) = (SharedFolders::default(), Notify::new());
-        Coherent { inner, begun: begun.into(), leases, listeners, mounted, shared, back }
+        let (begun, former, closed) = (begun.into(), None, AtomicBool::new(false));
+        Coherent { inner, begun, former, closed, leases, listeners, mounted, shared, back }
+    }
+
+    /// With what is known of the former life, and will be known of this one.
+    #[must_use]
+    pub fn after(self, former: Former) -> Coherent<V> {
+        Coherent { former: Some(former), ..self }
+    }
+
+    /// To be called once: what is known of the former life is forgotten when nobody can trust it any more.
+    pub async fn outlive(&self) {
+        tokio::time::sleep_until(self.begun + TRUST).await;
+        self.clear(|| self.listeners.lock().is_empty()).await;
+    }
+
+    /// Lets nobody trust any more, and returns when nobody does.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.distrust(|_| true).await;
+        self.clear(|| true).await;
+    }
+
+    async fn clear(&self, nobody: impl FnOnce() -> bool) {
+        if let Some(former) = &self.former
+            && let Err(error) = former.clear(nobody).await
+        {
+            tracing::warn!(%error, "the next start will wait for mounts that trust nothing");
+        }
     }
 
     fn now(&self) -> u64 {
@@ -107,12 +140,20 @@ impl<V: Vfs> Coherent<V> {
     }
 
     fn lease(&self, client: ClientId, what: Leased, mark: Mark) -> bool {
-        self.listeners.lock().contains_key(&client)
+        !self.closed.load(Ordering::Acquire)
+            && self.listeners.lock().contains_key(&client)
             && self.leases.lock().grant(self.now(), client, what, mark)
     }
 
     /// Waits for changes that `client` has to hear of.
     pub(crate) async fn changes(&self, client: ClientId) -> Vec<Told> {
+        if let Some(former) = &self.former
+            && !self.closed.load(Ordering::Acquire)
+            && let Err(error) = former.note().await
+        {
+            tracing::warn!(%error, "mounts are let trust nothing, as the next life would not know of it");
+            return std::future::pending().await;
+        }
         let listener = self.listeners.lock().entry(client).or_default().clone();
         loop {
             let news = listener.news.notified();
@@ -154,11 +195,15 @@ impl<V: Vfs> Coherent<V> {
 
     /// The filesystem is gone: waits until nobody trusts what was heard of it before.
     pub async fn gone(&self, fs: FsId) {
+        self.distrust(|file| file.fs == fs).await;
+    }
+
+    async fn distrust(&self, which: impl Fn(FileId) -> bool) {
         let all = {
             let mut leases = self.leases.lock();
             // What was read before and is not answered yet is trusted by nobody.
             leases.distrust();
-            leases.leased(|file| file.fs == fs)
+            leases.leased(which)
         };
         drop(self.change(NOBODY, all, &[]).await);
     }
@@ -186,7 +231,8 @@ impl<V: Vfs> Coherent<V> {
     /// Waits until nobody but `client` trusts any of these; names in `dirs`, if any.
     async fn change(&self, client: ClientId, of: Vec<Leased>, dirs: &[FileId]) -> Changing<'_, V> {
         let former = self.begun + TRUST;
-        let may_be_trusted = !of.is_empty() && Instant::now() < former;
+        let trusted = self.former.as_ref().is_none_or(Former::is_trusted);
+        let may_be_trusted = trusted && !of.is_empty() && Instant::now() < former;
         let (change, holders) = self.leases.lock().begin(self.now(), client, of);
         if holders.iter().any(|holder| matches!(holder.what, Leased::Names(_))) {
             dirs.iter().for_each(|dir| self.shared.note(*dir));

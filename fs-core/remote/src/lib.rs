@@ -18,6 +18,7 @@ mod channels;
 mod client;
 mod coherent;
 mod door;
+mod former;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod held;
@@ -37,5 +38,6 @@ pub const SOCKET: &str = "vfs.sock";
 pub use client::RemoteVfs;
 pub use coherent::Coherent;
 pub use door::TcpDoor;
+pub use former::Former;
 pub use link::{Address, RemoteError, RemoteOptions};
 pub use server::{ServeOptions, serve_tcp, serve_unix};

@@ -4,7 +4,7 @@
 
 use fabric::Token;
 use model::Model;
-use remote::{Address, Coherent, RemoteOptions, RemoteVfs, ServeOptions};
+use remote::{Address, Coherent, Former, RemoteOptions, RemoteVfs, ServeOptions};
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -419,6 +419,29 @@ async fn a_mount_that_comes_too_late_keeps_its_opens_and_hears_of_its_locks() {
     );
     vfs.lock(&ctx(), Lock { open: None, ..lock }).await.expect("it is free by now");
     drop(daemon);
+}
+
+#[tokio::test]
+async fn a_new_life_waits_only_for_what_a_former_one_has_let_trust() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("trusted");
+    let life = || {
+        let coherent = Coherent::new(Arc::new(Model::new()), Instant::now());
+        coherent.after(Former::open(path.clone()).unwrap())
+    };
+    let first_change = async |life: &Coherent<Model>| {
+        let (begun, dir) = (Instant::now(), Model::new().root());
+        let name = Name::new("d".to_owned()).unwrap();
+        life.mkdir(&ctx(), Mkdir { dir, name, mode: Mode(0o755), set: SetAttr::default() }).await.unwrap();
+        begun.elapsed()
+    };
+    assert!(first_change(&life()).await < Duration::from_millis(500));
+    std::fs::File::create(&path).unwrap();
+    let after_a_crash = life();
+    assert!(first_change(&after_a_crash).await > Duration::from_millis(500));
+    after_a_crash.close().await;
+    assert!(!path.exists());
+    assert!(first_change(&life()).await < Duration::from_millis(500));
 }
 
 #[tokio::test(flavor = "multi_thread")]

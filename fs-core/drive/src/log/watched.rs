@@ -1,12 +1,17 @@
-//! A file system that remembers the first failed sync.
+//! A file system that remembers the first failed sync, and that writes what it allocates.
 //!
 //! The engine panics where a sync fails. Here it is told that all is well, and the commit thread,
 //! which looks at [`Failed`] before it acknowledges anything, poisons the log.
+//!
+//! Space that was allocated and never written is written for the first time with a record, and then every sync has the file
+//! system below write down that it is used now: another write and another flush of the drive. So it is filled with zeros first.
 
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 use std::io::{Result, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The first failed sync, once there is one.
 #[derive(Clone, Default)]
@@ -69,19 +74,36 @@ impl<W: Write> Write for WatchedWriter<W> {
     }
 }
 
+impl<W: Write + Seek> WatchedWriter<W> {
+    fn fill(&mut self, offset: usize, size: usize) -> Result<()> {
+        self.inner.seek(SeekFrom::Start(offset as u64))?;
+        let mut left = size;
+        while left > 0 {
+            let some = left.min(ZEROS.len());
+            self.inner.write_all(&ZEROS[..some])?;
+            left -= some;
+        }
+        Ok(())
+    }
+}
+
 impl<W: Seek> Seek for WatchedWriter<W> {
     fn seek(&mut self, pos: SeekFrom) -> Result<u64> {
         self.inner.seek(pos)
     }
 }
 
-impl<W: WriteExt> WriteExt for WatchedWriter<W> {
+impl<W: WriteExt + Write + Seek> WriteExt for WatchedWriter<W> {
     fn truncate(&mut self, offset: usize) -> Result<()> {
         self.inner.truncate(offset)
     }
 
     fn allocate(&mut self, offset: usize, size: usize) -> Result<()> {
-        self.inner.allocate(offset, size)
+        self.inner.allocate(offset, size)?;
+        let at = self.inner.stream_position()?;
+        let filled = self.fill(offset, size);
+        self.inner.seek(SeekFrom::Start(at))?;
+        filled
     }
 }
 

@@ -1,5 +1,5 @@
 //! The committer: takes all changes that wait, writes them into the journal, and makes them and the
-//! data they name durable with one sync.
+//! data they name durable with the sync that goes with that.
 
 use super::{Shared, State};
 use crate::chunk::{ChunkHeader, ChunkKey};
@@ -77,8 +77,7 @@ fn weight(change: &Change) -> usize {
 
 async fn close(shared: &Shared, journal: &mut Journal, sequence: u64) -> Result<(), BlockError> {
     make_room(shared, journal, 0).await?;
-    journal.append_clean(sequence).await?;
-    shared.file.sync().await
+    journal.append_clean(sequence).await
 }
 
 async fn make_room(shared: &Shared, journal: &mut Journal, records: usize) -> Result<(), BlockError> {
@@ -184,8 +183,7 @@ async fn persist(
     }
     make_room(shared, journal, records.len()).await?;
     let sequence = shared.state.lock().sequence;
-    journal.append(records, sequence).await?;
-    shared.file.sync().await
+    journal.append(records, sequence).await
 }
 
 fn apply(shared: &Shared, state: &mut State, change: Change) {

@@ -209,7 +209,6 @@ async fn drop_torn(
         journal.checkpoint(&live, sequence).await?;
     } else if !records.is_empty() {
         journal.append(&records, sequence).await?;
-        shared.file.sync().await?;
     }
     Ok(())
 }

@@ -65,6 +65,13 @@ impl BlockFile for PoolFile {
         self.run(Ok(()), |file| file.sync_data().map_err(|e| BlockError::io("fdatasync", &e)))
     }
 
+    fn write_synced(&self, offset: u64, data: AlignedBuf) -> IoFuture<()> {
+        self.run(check_transfer(self.length, offset, data.len()), move |file| {
+            file.write_all_at(&data, offset).map_err(|e| BlockError::io("write", &e))?;
+            file.sync_data().map_err(|e| BlockError::io("fdatasync", &e))
+        })
+    }
+
     fn discard(&self, offset: u64, length: u64) -> IoFuture<()> {
         self.run(check_range(self.length, offset, length), move |file| {
             let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;

@@ -40,7 +40,9 @@ proptest! {
             for (name, file) in engines(dir.path()) {
                 let mut model = vec![0u8; (BLOCKS * 4096) as usize];
                 for &(block, count, value) in &writes {
-                    file.write_at(block * 4096, filled(value, count)).await.unwrap();
+                    let (at, data) = (block * 4096, filled(value, count));
+                    let write = if value % 2 == 0 { file.write_at(at, data) } else { file.write_synced(at, data) };
+                    write.await.unwrap();
                     model[block as usize * 4096..(block as usize + count) * 4096].fill(value);
                 }
                 file.sync().await.unwrap();

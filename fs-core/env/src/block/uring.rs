@@ -17,10 +17,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 const WAKE: u64 = u64::MAX;
 
 enum Work {
-    Read { offset: u64, data: AlignedBuf },
-    Write { offset: u64, data: AlignedBuf },
+    Read {
+        offset: u64,
+        data: AlignedBuf,
+    },
+    Write {
+        offset: u64,
+        data: AlignedBuf,
+    },
+    /// A write, and then a sync in its place.
+    WriteSynced {
+        offset: u64,
+        data: AlignedBuf,
+    },
     Sync,
-    Discard { offset: u64, length: u64 },
+    Discard {
+        offset: u64,
+        length: u64,
+    },
 }
 
 struct Request {
@@ -144,6 +158,12 @@ impl BlockFile for UringFile {
         Box::pin(async move { sync.await.map(|_| ()) })
     }
 
+    fn write_synced(&self, offset: u64, data: AlignedBuf) -> IoFuture<()> {
+        let check = check_transfer(self.length, offset, data.len());
+        let write = self.submit(check, move || Work::WriteSynced { offset, data });
+        Box::pin(async move { write.await.map(|_| ()) })
+    }
+
     fn discard(&self, offset: u64, length: u64) -> IoFuture<()> {
         let discard =
             self.submit(check_range(self.length, offset, length), move || Work::Discard { offset, length });
@@ -228,7 +248,7 @@ impl EngineThread {
                     .offset(*offset + done as u64)
                     .build()
             }
-            Work::Write { offset, data } => {
+            Work::Write { offset, data } | Work::WriteSynced { offset, data } => {
                 let rest = &data[done..];
                 opcode::Write::new(fd, rest.as_ptr(), rest.len() as u32).offset(*offset + done as u64).build()
             }
@@ -257,7 +277,7 @@ impl EngineThread {
         let Some(mut request) = self.slots.get_mut(slot).and_then(Option::take) else { return };
         let (operation, length) = match &request.work {
             Work::Read { data, .. } => ("read", data.len()),
-            Work::Write { data, .. } => ("write", data.len()),
+            Work::Write { data, .. } | Work::WriteSynced { data, .. } => ("write", data.len()),
             Work::Sync => ("fdatasync", 0),
             Work::Discard { .. } => ("discard", 0),
         };
@@ -266,6 +286,11 @@ impl EngineThread {
         let outcome = if again || (result > 0 && request.done + (result as usize) < length) {
             request.done += usize::try_from(result).unwrap_or(0);
             self.slots[slot] = Some(request);
+            self.issue(slot);
+            return;
+        } else if result > 0 && matches!(request.work, Work::WriteSynced { .. }) {
+            // What was written is the kernel's no more.
+            self.slots[slot] = Some(Request { work: Work::Sync, done: 0, ..request });
             self.issue(slot);
             return;
         } else if errno(rustix::io::Errno::OPNOTSUPP) && operation == "discard" {

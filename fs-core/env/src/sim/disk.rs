@@ -292,6 +292,14 @@ impl BlockFile for SimFile {
         })
     }
 
+    fn write_synced(&self, offset: u64, data: AlignedBuf) -> IoFuture<()> {
+        let (write, sync) = (self.write_at(offset, data), self.sync());
+        Box::pin(async move {
+            write.await?;
+            sync.await
+        })
+    }
+
     fn discard(&self, offset: u64, length: u64) -> IoFuture<()> {
         self.run(check_range(self.len(), offset, length), |_, _| Ok(()))
     }
