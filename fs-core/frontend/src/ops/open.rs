@@ -63,7 +63,10 @@ async fn open_found<S: Shards, D: Stripes>(
         }
         fe.0.locks.open(file, open, ctx.client, request.access, request.deny)?;
         fe.0.opens.add(open, Opened { file, client: ctx.client, access: request.access });
-        node.state.lock().opens += 1;
+        let mut state = node.state.lock();
+        state.opens += 1;
+        // Claimed: who looks for those that nobody has claimed may come to it only after its last close.
+        state.orphan |= inode.links == 0;
     }
     // Who removes the filesystem has seen this open, or this sees that it goes.
     if let Err(error) = fe.0.removals.present(file.fs).await {

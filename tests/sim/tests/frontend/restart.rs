@@ -260,3 +260,24 @@ async fn names_go_while_the_grace_ends() {
         rig.must_be_empty().await;
     }
 }
+
+/// What was claimed without a name goes with its last open, also right after the time of grace.
+#[tokio::test(start_paused = true)]
+async fn an_orphan_that_was_claimed_goes_at_its_last_close() {
+    for seed in 0..20 {
+        let weather = Weather::delaying(seed, 20);
+        let mut rig = Rig::in_weather(4096, &weather);
+        let (real, top) = rig.start().await;
+        let held = file(&real, top, "held").await;
+        open_by(&real, 1, held, false).await.unwrap();
+        unlink(&real, top, "held").await.unwrap();
+        drop(real);
+        let (real, _) = rig.start().await;
+        let open = open_by(&real, 1, held, true).await.unwrap();
+        real.reclaimed(&root(), Reclaimed { client: ClientId(1) }).await.unwrap();
+        attr(&real, held).await.unwrap();
+        close(&real, open).await;
+        refused(attr(&real, held).await, FsError::Stale);
+        rig.must_be_empty().await;
+    }
+}
