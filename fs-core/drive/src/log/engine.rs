@@ -73,8 +73,6 @@ struct Tail {
     end: Option<u64>,
     /// Whether the engine holds entries from `end` on that do not count.
     cut: bool,
-    /// Where the entries that the engine holds end.
-    stored_end: u64,
 }
 
 impl<F: FileSystem> Files<F> {
@@ -86,8 +84,7 @@ impl<F: FileSystem> Files<F> {
         let id = region(shard);
         let cut = self.engine.get(id, CUT_KEY).and_then(|v| cut_of(&v).ok());
         let end = self.engine.last_index(id).map(|last| last + 1);
-        let (first, stored_end) = (self.engine.first_index(id), end.unwrap_or(0));
-        Tail { first, end: cut.or(end), cut: cut.is_some(), stored_end }
+        Tail { first: self.engine.first_index(id), end: cut.or(end), cut: cut.is_some() }
     }
 
     fn write_now(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String> {
@@ -208,7 +205,6 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
             batch.delete(id, CUT_KEY.to_vec());
         }
         next.cut = false;
-        next.stored_end = next.end.unwrap_or(next.stored_end);
         let entries: Vec<BytesValue> =
             write.entries.iter().map(|r| BytesValue { value: r.encode(), ..BytesValue::default() }).collect();
         batch.add_entries::<Records>(id, &entries).map_err(engine)?;
@@ -218,12 +214,13 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
     }
     if let Some(index) = write.purge_to {
         if next.end.is_some_and(|end| end <= index + 1) {
-            // What was cut off goes with it: the cut would stand in the way of whatever comes next.
-            batch.add_command(id, Command::Compact { index: next.stored_end.max(index + 1) });
+            // What was cut off goes with it, wherever it ended: the engine forgets that entries were replaced when
+            // those that replaced them are purged, and would bring back what was behind them.
+            batch.add_command(id, Command::Compact { index: u64::MAX });
             if next.cut {
                 batch.delete(id, CUT_KEY.to_vec());
             }
-            next = Tail { first: None, end: None, cut: false, ..next };
+            next = Tail { first: None, end: None, cut: false };
         } else {
             batch.add_command(id, Command::Compact { index: index + 1 });
             next.first = next.first.map(|first| first.max(index + 1));
