@@ -350,7 +350,7 @@ async fn every_point_of_random_longer_histories() {
 
 /// What does not fit into every run: `PLEXUS_SEED` is the first, `PLEXUS_SEEDS` how many.
 #[tokio::test]
-#[ignore = "as long as it is told"]
+#[ignore = "run by the ninth part of test-full"]
 async fn chosen_seeds() {
     let told = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
     let first = told("PLEXUS_SEED").unwrap_or(0);
