@@ -10,6 +10,8 @@ mod crashes;
 mod engine;
 mod giving_way;
 mod open;
+#[cfg(test)]
+mod points;
 mod record;
 mod shard;
 pub mod sim;

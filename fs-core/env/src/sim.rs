@@ -4,7 +4,7 @@ mod clock;
 mod disk;
 
 pub use clock::SimClock;
-pub use disk::{Faults, SimDisk};
+pub use disk::{DiskFate, DiskImage, Faults, SimDisk};
 
 use crate::{Random, Workers};
 use std::sync::Arc;

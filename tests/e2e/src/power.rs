@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 /// Rounds whose trees each boot checks; the last boot checks all.
 const CHECKED_EACH_BOOT: u32 = 8;
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// For the last boot, which checks all rounds and waits for what is being rebuilt.
+const LAST_LIMIT: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Why the rounds did not come to a good end.
@@ -56,6 +58,8 @@ pub struct PowerCut {
     /// Shell that mounts what is tested and sets `TREES` to folders in it, one worker each.
     /// `$ROUND` is 0 on an empty disk; the disk is /dev/ubda; built programs are in /host.
     pub setup: String,
+    /// Shell that runs beside the work; it tells /tmp/logs/repairs, a line each, of repairs that the last cut interrupted.
+    pub beside: String,
     /// Shell that runs when all trees are found good at the end.
     pub check: String,
     /// Bytes of the disk.
@@ -77,7 +81,32 @@ pub struct PowerCutReport {
     pub rounds: u32,
     /// Steps acknowledged before their cut, all found again.
     pub acknowledged: u64,
+    /// Lives that found a repair which the cut had interrupted.
+    pub repairs: u64,
 }
+
+/// Fails one drive after the other and puts a new one in its place, so that something is always being rebuilt.
+const BESIDE: &str = r#"
+drive() { PLEXUS_DATA=/mnt/data /host/plexus drive "$@"; }
+found=$(drive list)
+! grep -E "failed|filling" <<<"$found" || echo $ROUND >>/tmp/logs/repairs
+for id in $(awk '$2 == "failed" { print $1 }' <<<"$found"); do drive replace $id; done
+count=$(grep -c drive- <<<"$found")
+RANDOM=$ROUND
+# It is refused while too few would be left.
+[ -n "$last" ] || while :; do
+  id=$((RANDOM % count))
+  if drive fail $id; then drive replace $id; else sleep 0.1; fi
+done
+"#;
+
+/// The same when all is done: nothing may be lacking in the end.
+const REPAIRED: &str = r#"
+for _ in $(seq 600); do
+  PLEXUS_DATA=/mnt/data /host/plexus status --json | grep -q '"health": *"healthy"' && break
+  sleep 0.5
+done
+"#;
 
 impl PowerCut {
     /// The daemon inside the guest on ext4, with a worker at each door.
@@ -87,8 +116,9 @@ impl PowerCut {
             r#"[ "$ROUND" != 0 ] || mkfs.ext4 -q /dev/ubda
 mount /dev/ubda /mnt
 modprobe -a fuse nfsv4
+# Everything is folded at once and read again all the time.
 # The client of the last life is dead with its machine: nobody reclaims, and a long grace is lost time.
-printf 'nfs.lease = 2\nnfs.grace = 2\nfold.age = 0\n' >/tmp/plexus.toml
+printf 'nfs.lease = 2\nnfs.grace = 2\nfold.age = 0\nscrub.period = 1\n' >/tmp/plexus.toml
 /host/plexusd --data /mnt/data --config /tmp/plexus.toml {flags} >/job/ready 2>/job/daemon.log &
 daemon=$!
 for _ in $(seq 600); do
@@ -113,14 +143,21 @@ TREES=
                  TREES=\"$TREES /tmp/{name}/by-{name}\"\n"
             ));
         }
+        let fsck = "PLEXUS_DATA=/mnt/data /host/plexus fsck";
+        // Where drives may be lost they are, which makes the work slower.
+        let (beside, check, longest) = match flags.contains("--protection") {
+            true => (BESIDE.to_owned(), format!("last=yes\n{BESIDE}{REPAIRED}{fsck}"), 4000),
+            false => (String::new(), fsck.to_owned(), 1500),
+        };
         PowerCut {
             setup,
-            check: "PLEXUS_DATA=/mnt/data /host/plexus fsck".to_owned(),
+            beside,
+            check,
             disk_bytes: 4 << 30,
             rounds,
             seed,
             sync_names: false,
-            longest: Duration::from_millis(1500),
+            longest: Duration::from_millis(longest),
         }
     }
 
@@ -141,6 +178,7 @@ TREES=
         }
         let done = self
             .guest(&disk)?
+            .limit(LAST_LIMIT)
             .run(&self.script(self.rounds, &logs, true), &[])
             .map_err(|source| PowerCutError::Guest { round: self.rounds, source })?;
         if done.status != 0 {
@@ -148,7 +186,8 @@ TREES=
         }
         let verified = done.output.lines().filter_map(|line| line.strip_prefix("verified "));
         let acknowledged = verified.filter_map(|steps| steps.trim().parse::<u64>().ok()).sum();
-        Ok(PowerCutReport { rounds: self.rounds, acknowledged })
+        let repairs = std::fs::read_to_string(logs.join("repairs")).unwrap_or_default();
+        Ok(PowerCutReport { rounds: self.rounds, acknowledged, repairs: repairs.lines().count() as u64 })
     }
 
     fn failed(&self, round: u32, status: i32, output: String) -> PowerCutError {
@@ -188,6 +227,11 @@ TREES=
     fn script(&self, round: u32, logs: &Path, last: bool) -> String {
         let first_checked = if last { 0 } else { round.saturating_sub(CHECKED_EACH_BOOT) };
         let sync = if self.sync_names { "--sync-names" } else { "" };
+        // From before the trees are checked, so that it is under way when the work begins.
+        let beside = match &self.beside {
+            none if none.is_empty() || last => String::new(),
+            beside => format!("{{{beside}}} &\n"),
+        };
         let work = format!(
             "for tree in $TREES; do\n  worker=$((worker + 1))\n  /host/cut-workload run {sync} $tree/round-$ROUND \
              /tmp/logs/$ROUND-$worker $(({} + ROUND * 100 + worker)) &\n  jobs=\"$jobs $!\"\ndone\n\
@@ -196,7 +240,7 @@ TREES=
         );
         format!(
             "#!/bin/bash\nset -e\nROUND={round}\nmkdir -p /tmp/logs\n\
-             mount -t hostfs none /tmp/logs -o {logs}\n{setup}\n\
+             mount -t hostfs none /tmp/logs -o {logs}\n{setup}\n{beside}\
              [ -z \"$(ls /dev/ubda 2>/dev/null)\" ] && exit 5\n\
              for old in $(seq {first_checked} $((ROUND - 1))); do\n  worker=0\n  for tree in $TREES; do\n    \
              worker=$((worker + 1))\n    [ ! -e /tmp/logs/$old-$worker ] ||\n      \

@@ -10,6 +10,7 @@ fn ext4(options: &str, rounds: u32) -> PowerCut {
             "[ \"$ROUND\" != 0 ] || mkfs.ext4 -q /dev/ubda\nmount -o {options} /dev/ubda /mnt\nTREES=\"/mnt/x /mnt/y\"\n\
              mkdir -p $TREES; sync -f /mnt"
         ),
+        beside: String::new(),
         check: "umount /mnt && fsck.ext4 -fn /dev/ubda".to_owned(),
         disk_bytes: 512 << 20,
         rounds,
@@ -44,4 +45,12 @@ fn plexus_keeps_what_it_acknowledged_at_both_doors() {
     let cuts = PowerCut::plexus("--drive-size 1G", &[Door::Fuse, Door::Nfs], 3, 11);
     let report = cuts.run().unwrap_or_else(|err| panic!("{err}"));
     assert!(report.acknowledged > 3, "{report:?}");
+}
+
+#[test]
+fn plexus_keeps_what_it_acknowledged_while_drives_are_exchanged() {
+    let flags = "--drives 6 --protection 4+2 --drive-size 128M";
+    let report = PowerCut::plexus(flags, &[Door::Fuse, Door::Nfs], 2, 12).run();
+    let report = report.unwrap_or_else(|err| panic!("{err}"));
+    assert!(report.acknowledged > 2 && report.repairs > 0, "{report:?}");
 }

@@ -5,21 +5,27 @@ use super::{DriveLog, LogBounds, LogError, LogOptions, LogRecord, LogWrite, Mark
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tempfile::TempDir;
 use types::ShardId;
 
-const TINY: LogOptions = LogOptions { file_bytes: 4 << 10, purge_bytes: 8 << 10 };
-const FATES: [Fate; 5] = [Fate::Lost, Fate::Kept, Fate::Torn(1), Fate::Torn(2), Fate::Torn(3)];
+pub(super) const TINY: LogOptions = LogOptions { file_bytes: 4 << 10, purge_bytes: 8 << 10 };
+pub(super) const FATES: [Fate; 5] = [Fate::Lost, Fate::Kept, Fate::Torn(1), Fate::Torn(2), Fate::Torn(3)];
+
+/// A folder, in memory where there is such a place: opening a log syncs it.
+pub(super) fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
 
 /// What a shard's log should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Model {
-    entries: Vec<(u64, u64, usize)>,
-    vote: Option<Bytes>,
+pub(super) struct Model {
+    pub(super) entries: Vec<(u64, u64, usize)>,
+    pub(super) vote: Option<Bytes>,
 }
 
-type Models = BTreeMap<ShardId, Model>;
+pub(super) type Models = BTreeMap<ShardId, Model>;
 
-fn step(models: &Models, shard: ShardId, write: &LogWrite) -> Models {
+pub(super) fn step(models: &Models, shard: ShardId, write: &LogWrite) -> Models {
     let mut models = models.clone();
     let model = models.entry(shard).or_default();
     if let Some(from) = write.cut_from {
@@ -35,7 +41,7 @@ fn step(models: &Models, shard: ShardId, write: &LogWrite) -> Models {
     models
 }
 
-fn read(log: &ShardLog) -> Result<Model, LogError> {
+pub(super) fn read(log: &ShardLog) -> Result<Model, LogError> {
     let mut entries = Vec::new();
     if let Some(LogBounds { first, last }) = log.bounds() {
         let mut next = first;
@@ -50,7 +56,7 @@ fn read(log: &ShardLog) -> Result<Model, LogError> {
     Ok(Model { entries, vote: log.mark(Mark::Vote)? })
 }
 
-fn entry(index: u64, term: u64, bytes: usize) -> LogRecord {
+pub(super) fn entry(index: u64, term: u64, bytes: usize) -> LogRecord {
     LogRecord { index, term, body: Bytes::from(vec![index as u8; bytes]) }
 }
 
@@ -107,12 +113,12 @@ async fn play(
     (models, None)
 }
 
-fn all(drive: &DriveLog) -> Models {
+pub(super) fn all(drive: &DriveLog) -> Models {
     let shards = [ShardId(0), ShardId(1)];
     shards.into_iter().map(|s| (s, read(&drive.shard(s)).unwrap())).collect()
 }
 
-fn full(mut models: Models) -> Models {
+pub(super) fn full(mut models: Models) -> Models {
     for shard in [ShardId(0), ShardId(1)] {
         models.entry(shard).or_default();
     }
@@ -123,7 +129,7 @@ fn full(mut models: Models) -> Models {
 async fn whatever_was_acknowledged_survives_a_power_cut_at_any_step() {
     let writes = life();
     let steps = {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let files = SimFiles::default();
         let drive = DriveLog::open_on(dir.path(), TINY, Arc::new(files.clone())).unwrap();
         let (models, failed) = play(&drive, Models::new(), &writes).await;
@@ -137,7 +143,7 @@ async fn whatever_was_acknowledged_survives_a_power_cut_at_any_step() {
     assert!(steps > 90, "{steps} steps");
     let mut lost_in_flight = 0;
     for crash in 0..steps {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let files = SimFiles::default();
         files.crash_at(crash);
         // The power may go before the log is open.
@@ -150,7 +156,7 @@ async fn whatever_was_acknowledged_survives_a_power_cut_at_any_step() {
             Err(_) => (Models::new(), None),
         };
         for fate in FATES {
-            let after = tempfile::tempdir().unwrap();
+            let after = folder();
             let files = files.after_crash(after.path(), fate).unwrap();
             let drive = DriveLog::open_on(after.path(), TINY, Arc::new(files.clone()))
                 .unwrap_or_else(|e| panic!("step {crash}, {fate:?}: {e}"));
@@ -168,7 +174,7 @@ async fn whatever_was_acknowledged_survives_a_power_cut_at_any_step() {
             let write = LogWrite { entries: vec![entry(next, 99, 5)], ..LogWrite::default() };
             shard.write_durably(write.clone()).await.unwrap();
             drop(shard);
-            let again = tempfile::tempdir().unwrap();
+            let again = folder();
             let files = files.after_crash(again.path(), Fate::Torn(crash)).unwrap();
             let drive = DriveLog::open_on(again.path(), TINY, Arc::new(files)).unwrap();
             assert_eq!(all(&drive), step(&found, ShardId(1), &write), "step {crash}, {fate:?}, again");
@@ -181,18 +187,18 @@ async fn whatever_was_acknowledged_survives_a_power_cut_at_any_step() {
 async fn a_power_cut_in_recovery_takes_nothing() {
     let writes = life();
     for crash in [60, 75, 90, 105, 120, 135] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let files = SimFiles::default();
         files.crash_at(crash);
         let drive = DriveLog::open_on(dir.path(), TINY, Arc::new(files.clone())).unwrap();
         let (acknowledged, in_flight) = play(&drive, Models::new(), &writes).await;
         drive.close().await;
         for in_recovery in 0..6 {
-            let first = tempfile::tempdir().unwrap();
+            let first = folder();
             let files = files.after_crash(first.path(), Fate::Torn(crash + 7)).unwrap();
             files.crash_at(in_recovery);
             drop(DriveLog::open_on(first.path(), TINY, Arc::new(files.clone())));
-            let second = tempfile::tempdir().unwrap();
+            let second = folder();
             let files = files.after_crash(second.path(), Fate::Torn(in_recovery)).unwrap();
             let drive = DriveLog::open_on(second.path(), TINY, Arc::new(files)).unwrap();
             let found = all(&drive);
@@ -206,7 +212,7 @@ async fn a_power_cut_in_recovery_takes_nothing() {
 
 #[tokio::test]
 async fn a_failed_sync_poisons_the_log_for_all() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let files = SimFiles::default();
     let drive = DriveLog::open_on(dir.path(), TINY, Arc::new(files.clone())).unwrap();
     let (one, two) = (drive.shard(ShardId(0)), drive.shard(ShardId(1)));
@@ -220,7 +226,7 @@ async fn a_failed_sync_poisons_the_log_for_all() {
 
 #[tokio::test]
 async fn a_flipped_bit_is_an_error_or_a_shorter_log_but_never_a_wrong_entry() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let files = SimFiles::default();
     let drive = DriveLog::open_on(dir.path(), TINY, Arc::new(files.clone())).unwrap();
     let (before, _) = play(&drive, Models::new(), &life()).await;
@@ -228,7 +234,7 @@ async fn a_flipped_bit_is_an_error_or_a_shorter_log_but_never_a_wrong_entry() {
     let mut told = 0;
     for (name, size) in files.list() {
         for byte in (0..size).step_by(37) {
-            let after = tempfile::tempdir().unwrap();
+            let after = folder();
             let files = files.after_crash(after.path(), Fate::Kept).unwrap();
             files.flip(&name, byte);
             let Ok(drive) = DriveLog::open_on(after.path(), TINY, Arc::new(files)) else {

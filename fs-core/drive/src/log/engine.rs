@@ -11,6 +11,7 @@ use raft_engine::{Command, Engine, LogBatch, MessageExt};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use types::ShardId;
 
 /// What became of each write of a group, once it is decided.
@@ -44,7 +45,12 @@ impl MessageExt for Records {
 pub(super) struct Files<F: FileSystem> {
     engine: Engine<Watched<F>>,
     failed: Failed,
+    /// Odd while files are freed.
+    purges: AtomicU64,
 }
+
+/// How often entries are looked for that a purge has moved.
+const LOOKS_MAX: usize = 64;
 
 /// The engine's group of a shard; 0 is left alone.
 fn region(shard: ShardId) -> u64 {
@@ -67,21 +73,18 @@ struct Tail {
     end: Option<u64>,
     /// Whether the engine holds entries from `end` on that do not count.
     cut: bool,
-    /// Where the entries that the engine holds end.
-    stored_end: u64,
 }
 
 impl<F: FileSystem> Files<F> {
     pub(super) fn new(engine: Engine<Watched<F>>, failed: Failed) -> Files<F> {
-        Files { engine, failed }
+        Files { engine, failed, purges: AtomicU64::new(0) }
     }
 
     fn tail(&self, shard: ShardId) -> Tail {
         let id = region(shard);
         let cut = self.engine.get(id, CUT_KEY).and_then(|v| cut_of(&v).ok());
         let end = self.engine.last_index(id).map(|last| last + 1);
-        let (first, stored_end) = (self.engine.first_index(id), end.unwrap_or(0));
-        Tail { first, end: cut.or(end), cut: cut.is_some(), stored_end }
+        Tail { first: self.engine.first_index(id), end: cut.or(end), cut: cut.is_some() }
     }
 
     fn write_now(&self, writes: &[(ShardId, LogWrite)]) -> Result<Vec<Result<(), LogError>>, String> {
@@ -99,6 +102,57 @@ impl<F: FileSystem> Files<F> {
             self.guarded(|| self.engine.write(&mut batch, true))?;
         }
         Ok(results)
+    }
+
+    fn read_once(
+        &self,
+        shard: ShardId,
+        from: u64,
+        to: u64,
+        bytes: usize,
+    ) -> Result<Vec<LogRecord>, LogError> {
+        if let Some(stored) = self.engine.get(region(shard), CUT_KEY) {
+            cut_of(&stored)?;
+        }
+        let Some(bounds) = self.bounds(shard) else { return Ok(Vec::new()) };
+        let from = from.max(bounds.first);
+        let to = to.min(bounds.last + 1);
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        // The engine sizes a table by the range, so a range is read in steps.
+        let to = to.min(from + 4096);
+        let mut found = Vec::new();
+        // The engine remembers the last block it read per thread, not per log: on a thread that
+        // reads two logs it would give entries of the one for the other. So each read has a thread.
+        let read = std::thread::scope(|scope| {
+            let fetch = || {
+                let id = region(shard);
+                self.engine.fetch_entries_to::<Records>(id, from, to, Some(bytes), &mut found)
+            };
+            std::thread::Builder::new()
+                .name("log-read".to_owned())
+                .spawn_scoped(scope, fetch)
+                .map(|t| t.join())
+        });
+        let read = read.map_err(|e| LogError::Unreadable(e.to_string()))?;
+        match read {
+            Ok(Ok(_)) => {}
+            Ok(Err(e)) => return Err(LogError::Damaged(format!("entries {from} to {to}: {e}"))),
+            Err(_) => return Err(LogError::Damaged(format!("entries {from} to {to}: the engine panicked"))),
+        }
+        let mut records = Vec::with_capacity(found.len());
+        for (entry, index) in found.into_iter().zip(from..) {
+            let record = LogRecord::decode(Bytes::from(entry.value))?;
+            if record.index != index {
+                return Err(LogError::Damaged(format!("entry {} where {index} should be", record.index)));
+            }
+            records.push(record);
+        }
+        if records.is_empty() {
+            return Err(LogError::Damaged(format!("entry {from} is not there")));
+        }
+        Ok(records)
     }
 
     /// Runs what may write; a panic of the engine is an error that stays.
@@ -151,7 +205,6 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
             batch.delete(id, CUT_KEY.to_vec());
         }
         next.cut = false;
-        next.stored_end = next.end.unwrap_or(next.stored_end);
         let entries: Vec<BytesValue> =
             write.entries.iter().map(|r| BytesValue { value: r.encode(), ..BytesValue::default() }).collect();
         batch.add_entries::<Records>(id, &entries).map_err(engine)?;
@@ -161,12 +214,13 @@ fn put(batch: &mut LogBatch, shard: ShardId, write: &LogWrite, tail: &mut Tail) 
     }
     if let Some(index) = write.purge_to {
         if next.end.is_some_and(|end| end <= index + 1) {
-            // What was cut off goes with it: the cut would stand in the way of whatever comes next.
-            batch.add_command(id, Command::Compact { index: next.stored_end.max(index + 1) });
+            // What was cut off goes with it, wherever it ended: the engine forgets that entries were replaced when
+            // those that replaced them are purged, and would bring back what was behind them.
+            batch.add_command(id, Command::Compact { index: u64::MAX });
             if next.cut {
                 batch.delete(id, CUT_KEY.to_vec());
             }
-            next = Tail { first: None, end: None, cut: false, ..next };
+            next = Tail { first: None, end: None, cut: false };
         } else {
             batch.add_command(id, Command::Compact { index: index + 1 });
             next.first = next.first.map(|first| first.max(index + 1));
@@ -182,7 +236,10 @@ impl<F: FileSystem> Store for Files<F> {
     }
 
     fn purge(&self) -> Result<Vec<ShardId>, String> {
-        let regions = self.guarded(|| self.engine.purge_expired_files())?;
+        self.purges.fetch_add(1, Ordering::AcqRel);
+        let regions = self.guarded(|| self.engine.purge_expired_files());
+        self.purges.fetch_add(1, Ordering::AcqRel);
+        let regions = regions?;
         Ok(regions.into_iter().filter_map(shard).collect())
     }
 
@@ -198,48 +255,17 @@ impl<F: FileSystem> Store for Files<F> {
     }
 
     fn read(&self, shard: ShardId, from: u64, to: u64, bytes: usize) -> Result<Vec<LogRecord>, LogError> {
-        if let Some(stored) = self.engine.get(region(shard), CUT_KEY) {
-            cut_of(&stored)?;
-        }
-        let Some(bounds) = self.bounds(shard) else { return Ok(Vec::new()) };
-        let from = from.max(bounds.first);
-        let to = to.min(bounds.last + 1);
-        if from >= to {
-            return Ok(Vec::new());
-        }
-        // The engine sizes a table by the range, so a range is read in steps.
-        let to = to.min(from + 4096);
-        let mut found = Vec::new();
-        // The engine remembers the last block it read per thread, not per log: on a thread that
-        // reads two logs it would give entries of the one for the other. So each read has a thread.
-        let read = std::thread::scope(|scope| {
-            let fetch = || {
-                let id = region(shard);
-                self.engine.fetch_entries_to::<Records>(id, from, to, Some(bytes), &mut found)
-            };
-            std::thread::Builder::new()
-                .name("log-read".to_owned())
-                .spawn_scoped(scope, fetch)
-                .map(|t| t.join())
-        });
-        let read = read.map_err(|e| LogError::Unreadable(e.to_string()))?;
-        match read {
-            Ok(Ok(_)) => {}
-            Ok(Err(e)) => return Err(LogError::Damaged(format!("entries {from} to {to}: {e}"))),
-            Err(_) => return Err(LogError::Damaged(format!("entries {from} to {to}: the engine panicked"))),
-        }
-        let mut records = Vec::with_capacity(found.len());
-        for (entry, index) in found.into_iter().zip(from..) {
-            let record = LogRecord::decode(Bytes::from(entry.value))?;
-            if record.index != index {
-                return Err(LogError::Damaged(format!("entry {} where {index} should be", record.index)));
+        // The engine looks up where entries are and then reads there. A file that is freed in between, its
+        // entries moved, looks like damage; a second look finds them where they are now.
+        for _ in 0..LOOKS_MAX {
+            let purges = self.purges.load(Ordering::Acquire);
+            let read = self.read_once(shard, from, to, bytes);
+            let purged = purges % 2 == 1 || self.purges.load(Ordering::Acquire) != purges;
+            if !(purged && matches!(read, Err(LogError::Damaged(_)))) {
+                return read;
             }
-            records.push(record);
         }
-        if records.is_empty() {
-            return Err(LogError::Damaged(format!("entry {from} is not there")));
-        }
-        Ok(records)
+        self.read_once(shard, from, to, bytes)
     }
 
     fn mark(&self, shard: ShardId, mark: Mark) -> Result<Option<Bytes>, LogError> {

@@ -40,6 +40,8 @@ struct Disk {
     crash_at: Option<u64>,
     /// What the power cut left.
     left: Option<State>,
+    /// What there was before each step, if that is wanted.
+    kept: Option<Vec<State>>,
     held: bool,
 }
 
@@ -112,6 +114,9 @@ impl Disk {
         if self.left.is_none() && self.crash_at == Some(self.steps) {
             self.left = Some(self.live.clone());
         }
+        if let Some(kept) = &mut self.kept {
+            kept.push(self.live.clone());
+        }
         self.steps += 1;
         self.left.is_none()
     }
@@ -160,6 +165,28 @@ impl SimFiles {
     pub fn release(&self) {
         self.disk().held = false;
         self.0.1.notify_all();
+    }
+
+    /// From now on keeps what there is before each step.
+    pub fn keep_all(&self) {
+        self.disk().kept = Some(Vec::new());
+    }
+
+    /// What a power cut would have found before each step since [`SimFiles::keep_all`], and would find now.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<SimFiles> {
+        let mut disk = self.disk();
+        let mut kept = disk.kept.take().unwrap_or_default();
+        kept.push(disk.live.clone());
+        let files = |live| SimFiles(Arc::new((Mutex::new(Disk { live, ..Disk::default() }), Condvar::new())));
+        kept.into_iter().map(files).collect()
+    }
+
+    /// Whether there is anything that was not synced.
+    #[must_use]
+    pub fn is_unsynced(&self) -> bool {
+        let live = &self.disk().live;
+        !live.unsynced_names.is_empty() || live.files.iter().any(|file| !file.unsynced.is_empty())
     }
 
     /// Whether the power was cut.

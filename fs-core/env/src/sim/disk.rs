@@ -1,5 +1,9 @@
 //! A device in memory that forgets, tears, reorders, lies, lags and dies as its seed says.
 
+mod image;
+
+pub use image::{DiskFate, DiskImage};
+
 use crate::block::{SharedBlockFile, check_range, check_transfer};
 use crate::random::{Random, SeededRandom};
 use crate::{AlignedBuf, BlockError, BlockFile, IoFuture};
@@ -12,7 +16,8 @@ use types::limits::BLOCK_BYTES;
 /// What the device writes as one: the rest of a write may be lost without it.
 const SECTOR_BYTES: usize = 512;
 
-type Blocks = BTreeMap<u64, Box<[u8; BLOCK_BYTES]>>;
+/// Shared between the states of a device, so that keeping one is cheap.
+type Blocks = BTreeMap<u64, Arc<[u8; BLOCK_BYTES]>>;
 
 /// How the device misbehaves from now on.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +42,15 @@ struct State {
     /// What reads see.
     current: Blocks,
     /// Writes since the last sync, oldest first.
-    pending: Vec<(u64, AlignedBuf)>,
+    pending: Vec<(u64, Arc<AlignedBuf>)>,
     faults: Faults,
     operations: u64,
     cut_at: Option<u64>,
     /// Handles of an earlier life are dead.
     life: u64,
     powered: bool,
+    /// What there was at each write and sync, if that is wanted.
+    images: Option<Vec<DiskImage>>,
 }
 
 /// A simulated device. Clones share it.
@@ -59,16 +66,10 @@ impl SimDisk {
     #[must_use]
     pub fn new(seed: u64, length: u64) -> SimDisk {
         assert!(length > 0 && length.is_multiple_of(BLOCK_BYTES as u64));
-        let state = State {
-            durable: Blocks::new(),
-            current: Blocks::new(),
-            pending: Vec::new(),
-            faults: Faults::default(),
-            operations: 0,
-            cut_at: None,
-            life: 0,
-            powered: true,
-        };
+        SimDisk::of(State::blank(), seed, length)
+    }
+
+    fn of(state: State, seed: u64, length: u64) -> SimDisk {
         SimDisk { state: Arc::new(Mutex::new(state)), random: Arc::new(SeededRandom::new(seed)), length }
     }
 
@@ -119,8 +120,8 @@ impl SimDisk {
     pub fn flip_bit(&self, byte: u64, bit: u8) {
         let state = &mut *self.state.lock();
         for blocks in [&mut state.durable, &mut state.current] {
-            let block = blocks.entry(byte / BLOCK_BYTES as u64).or_insert_with(|| Box::new([0; BLOCK_BYTES]));
-            block[(byte % BLOCK_BYTES as u64) as usize] ^= 1 << (bit % 8);
+            let block = blocks.entry(byte / BLOCK_BYTES as u64).or_insert_with(|| Arc::new([0; BLOCK_BYTES]));
+            Arc::make_mut(block)[(byte % BLOCK_BYTES as u64) as usize] ^= 1 << (bit % 8);
         }
     }
 
@@ -134,6 +135,20 @@ impl SimDisk {
 }
 
 impl State {
+    fn blank() -> State {
+        State {
+            durable: Blocks::new(),
+            current: Blocks::new(),
+            pending: Vec::new(),
+            faults: Faults::default(),
+            operations: 0,
+            cut_at: None,
+            life: 0,
+            powered: true,
+            images: None,
+        }
+    }
+
     fn cut(&mut self, random: &SeededRandom) {
         // Every version of a sector, oldest first.
         let mut sectors: BTreeMap<u64, Vec<(usize, usize)>> = BTreeMap::new();
@@ -172,8 +187,12 @@ impl State {
     }
 
     /// Counts a persistence point; true when power goes at it.
-    fn point(&mut self) -> bool {
+    fn point(&mut self, length: u64) -> bool {
         self.operations += 1;
+        if self.images.is_some() {
+            let image = self.image(length);
+            self.images.get_or_insert_default().push(image);
+        }
         self.cut_at.is_some_and(|at| self.operations >= at)
     }
 }
@@ -184,8 +203,8 @@ fn copy_in(blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
     while !rest.is_empty() {
         let inside = (at % BLOCK_BYTES as u64) as usize;
         let n = rest.len().min(BLOCK_BYTES - inside);
-        let block = blocks.entry(at / BLOCK_BYTES as u64).or_insert_with(|| Box::new([0; BLOCK_BYTES]));
-        block[inside..inside + n].copy_from_slice(&rest[..n]);
+        let block = blocks.entry(at / BLOCK_BYTES as u64).or_insert_with(|| Arc::new([0; BLOCK_BYTES]));
+        Arc::make_mut(block)[inside..inside + n].copy_from_slice(&rest[..n]);
         at += n as u64;
         rest = &rest[n..];
     }
@@ -261,9 +280,9 @@ impl BlockFile for SimFile {
             }
             if !std::mem::take(&mut state.faults.lose_next_write) {
                 copy_in(&mut state.current, at, &data);
-                state.pending.push((at, data));
+                state.pending.push((at, Arc::new(data)));
             }
-            if state.point() {
+            if state.point(disk.length) {
                 state.cut(&disk.random);
                 return Err(BlockError::Gone);
             }
@@ -273,7 +292,7 @@ impl BlockFile for SimFile {
 
     fn sync(&self) -> IoFuture<()> {
         self.run(Ok(()), |disk, state| {
-            if state.point() {
+            if state.point(disk.length) {
                 state.cut(&disk.random);
                 return Err(BlockError::Gone);
             }

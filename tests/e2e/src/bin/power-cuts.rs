@@ -1,7 +1,7 @@
 //! Pulls the plug of a machine that runs the daemon and its clients, as often as told.
 
 use clap::Parser;
-use e2e::{Door, PowerCut};
+use e2e::{Door, PowerCut, PowerCutReport};
 use std::process::ExitCode;
 
 /// Runs plexusd with clients at both doors in a guest, cuts its power again and again, and checks
@@ -35,7 +35,10 @@ fn main() -> ExitCode {
     }
     match cuts.run() {
         Ok(report) => {
-            println!("{} power cuts, {} steps acknowledged, all there", report.rounds, report.acknowledged);
+            let PowerCutReport { rounds, acknowledged, repairs } = report;
+            println!(
+                "{rounds} power cuts, {repairs} of them in repairs, {acknowledged} steps acknowledged, all there"
+            );
             ExitCode::SUCCESS
         }
         Err(err) => {

@@ -136,3 +136,29 @@ fn every_fault_shows() {
         assert_eq!(file.sync().await, Err(BlockError::Gone));
     });
 }
+
+#[test]
+fn images_show_every_point_and_every_end_of_it() {
+    run(async {
+        let disk = SimDisk::new(1, 4 * 4096);
+        let file = disk.file();
+        file.write_at(0, filled(1)).await.unwrap();
+        file.sync().await.unwrap();
+        disk.keep_images();
+        file.write_at(0, filled(2)).await.unwrap();
+        file.write_at(4096, filled(3)).await.unwrap();
+        file.sync().await.unwrap();
+        let images = disk.take_images();
+        assert_eq!(
+            images.iter().map(|i| (i.operation, i.pending())).collect::<Vec<_>>(),
+            [(3, 1), (4, 2), (5, 2)]
+        );
+        let found = |fate| [0, 4096].map(|at| images[2].after(fate).peek(at, 1)[0]);
+        assert_eq!(images[2].fates(4, 1).len(), 5);
+        assert_eq!([0, 1, 2, 3].map(|bits| found(DiskFate::Writes(bits))), [[1, 0], [2, 0], [1, 3], [2, 3]]);
+        let after = images[2].after(DiskFate::Torn(7));
+        let torn: Vec<u8> = (0..16).map(|sector| after.peek(sector * 512, 1)[0]).collect();
+        assert!(torn.contains(&1) && torn.contains(&2) && torn.contains(&3), "{torn:?}");
+        assert_eq!(disk.image().pending(), 0);
+    });
+}
