@@ -10,6 +10,7 @@ pub mod limits;
 mod name;
 mod range;
 mod request;
+mod retention;
 mod time;
 
 pub use attr::{Attr, Device, FileKind, Mode, SetAttr, SetTime};
@@ -19,4 +20,5 @@ pub use id::{ChunkId, Cookie, DriveId, FileId, FsId, GroupId, InodeId, ShardId, 
 pub use name::{Name, NameError};
 pub use range::ByteRange;
 pub use request::RequestId;
+pub use retention::{Guard, Retention};
 pub use time::Time;
