@@ -19,14 +19,19 @@ impl Retention {
     /// Whether it keeps the file as it is at `now`.
     #[must_use]
     pub fn holds(&self, now: Time) -> bool {
-        self.hold || self.until > now.seconds
+        self.hold || self.is_retained(now)
+    }
+
+    /// Without looking at a hold. Also before 1970, 0 is no time.
+    fn is_retained(&self, now: Time) -> bool {
+        self.until > 0 && self.until > now.seconds
     }
 
     /// Whether at `now` this may take the place of `old`; that governance may be gone around, whoever asks says with
     /// `bypass`.
     #[must_use]
     pub fn may_follow(&self, old: &Retention, now: Time, bypass: bool) -> bool {
-        let retained = old.until > now.seconds;
+        let retained = old.is_retained(now);
         let weaker = self.until < old.until || self.compliance != old.compliance && !self.compliance;
         let changes_mode = self.compliance != old.compliance;
         match (retained, old.compliance) {
@@ -54,7 +59,7 @@ impl Guard {
     /// Whether it stands at `now`.
     #[must_use]
     pub fn stands(&self, now: Time) -> bool {
-        self.until > now.seconds
+        self.until > 0 && self.until > now.seconds
     }
 
     /// Both.
@@ -89,5 +94,7 @@ mod tests {
         }
         let held = Retention { hold: true, ..of(0, false) };
         assert!(held.holds(now) && of(101, false).holds(now) && !of(100, true).holds(now));
+        let before_1970 = Time { seconds: -5, nanoseconds: 0 };
+        assert!(!of(0, false).holds(before_1970) && !Guard::default().stands(before_1970));
     }
 }
