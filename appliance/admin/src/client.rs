@@ -124,8 +124,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn filesystem_delete(&self, request: &DeleteFilesystem) -> Result<Removal, ClientError> {
-        let DeleteFilesystem { name, force } = request;
-        let target = format!("/v1/filesystems/{}?force={force}", escaped(name));
+        let DeleteFilesystem { name, force, retained } = request;
+        let target = format!("/v1/filesystems/{}?force={force}&retained={retained}", escaped(name));
         self.ask(Method::DELETE, &target, &()).await
     }
 

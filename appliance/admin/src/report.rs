@@ -241,6 +241,8 @@ pub struct DeleteFilesystem {
     pub name: String,
     /// Also while it is exported, mounted, or files of it are open.
     pub force: bool,
+    /// Also what is retained in it (object lock).
+    pub retained: bool,
 }
 
 /// A filesystem that is being removed.

@@ -45,6 +45,8 @@ fn body<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, ControlError> {
 struct How {
     #[serde(default)]
     force: bool,
+    #[serde(default)]
+    retained: bool,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +86,10 @@ pub(crate) fn router<C: Control>(control: Arc<C>) -> Router {
         .route(
             "/v1/filesystems/{name}",
             delete(async |State(c): Shared<C>, Path(name): Path<String>, Query(how): Query<How>| {
-                reply(c.filesystem_delete(DeleteFilesystem { name, force: how.force }).await)
+                reply(
+                    c.filesystem_delete(DeleteFilesystem { name, force: how.force, retained: how.retained })
+                        .await,
+                )
             }),
         )
         .route(

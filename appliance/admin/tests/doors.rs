@@ -46,8 +46,8 @@ impl Control for Small {
     }
 
     async fn filesystem_delete(&self, request: DeleteFilesystem) -> Result<Removal, ControlError> {
-        let DeleteFilesystem { name, force } = request;
-        self.asked.lock().unwrap().push(format!("{name} {force}"));
+        let DeleteFilesystem { name, force, retained } = request;
+        self.asked.lock().unwrap().push(format!("{name} {force} {retained}"));
         Ok(Removal { id: 1, name, inodes: 0, left: 0 })
     }
 }
@@ -80,9 +80,10 @@ async fn what_is_there_answers_and_the_rest_says_not_yet() {
         assert_eq!((status.health, status.capacity.total), (Health::Healthy, 10));
         client.placement("default/a b/ü?&#%/c").await.unwrap();
         for force in [false, true] {
-            client.filesystem_delete(&DeleteFilesystem { name: "a b".to_owned(), force }).await.unwrap();
+            let request = DeleteFilesystem { name: "a b".to_owned(), force, retained: !force };
+            client.filesystem_delete(&request).await.unwrap();
         }
-        let asked = ["default/a b/ü?&#%/c", "a b false", "a b true"];
+        let asked = ["default/a b/ü?&#%/c", "a b false true", "a b true false"];
         assert_eq!(*control.asked.lock().unwrap(), asked);
         let refused = client.filesystem_create(&CreateFilesystem { name: "x".to_owned() }).await;
         let Err(ClientError::Refused(err)) = refused else { panic!("{refused:?}") };

@@ -57,6 +57,16 @@ pub struct Config {
     pub s3_region: String,
     /// Domains below which a bucket's name may stand in the host of a request.
     pub s3_domains: Vec<String>,
+    /// Where the S3 head listens for HTTPS; `None`: nowhere.
+    pub s3_tls_listen: Option<SocketAddr>,
+    /// The certificate of HTTPS with its chain, and its key, in PEM; `None`: one of the cluster's own.
+    pub s3_tls_certificate: Option<PathBuf>,
+    /// The key.
+    pub s3_tls_key: Option<PathBuf>,
+    /// Between two passes over lifecycle rules.
+    pub s3_lifecycle_period: Duration,
+    /// How long a day of lifecycle rules is.
+    pub s3_lifecycle_day: Duration,
     /// Where the administration interface listens.
     pub admin_listen: SocketAddr,
     /// Bytes for cached data and metadata.

@@ -122,6 +122,14 @@ impl Config {
                 format!("`nfs.listen` and `admin.listen` are both {}; they must differ", self.nfs_listen),
             ));
         }
+        if self.s3_tls_certificate.is_some() != self.s3_tls_key.is_some() {
+            let problem = "`s3.tls_certificate` and `s3.tls_key` must be given together";
+            return Err(source.error(None, problem.to_owned()));
+        }
+        if self.s3_tls_listen.is_some_and(|address| address.port() != 0 && Some(address) == self.s3_listen) {
+            let problem = "`s3.listen` and `s3.tls_listen` are the same; they must differ";
+            return Err(source.error(None, problem.to_owned()));
+        }
         let others = [("nfs.listen", self.nfs_listen), ("admin.listen", self.admin_listen)];
         for (key, other) in others {
             if self.s3_listen == Some(other) && other.port() != 0 {

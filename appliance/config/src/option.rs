@@ -56,7 +56,8 @@ const DRIVE_SIZE_MAX: Size = Size(256 << 40);
 const MEMORY_MIN: Size = Size(16 << 20);
 const MEMORY_MAX: Size = Size(16 << 40);
 const SECONDS_MAX: u64 = 3600;
-const YEAR_SECONDS: u64 = 365 * 86_400;
+const DAY_SECONDS: u64 = 86_400;
+const YEAR_SECONDS: u64 = 365 * DAY_SECONDS;
 
 const LISTEN_FITS: &str = "an address and a port such as \"127.0.0.1:12049\" or \"[::]:2049\"";
 const MEMORY_FITS: &str = "a size from 16M to 16T, such as \"256M\"";
@@ -88,6 +89,11 @@ impl Default for Config {
             s3_root: "/buckets".to_owned(),
             s3_region: "us-east-1".to_owned(),
             s3_domains: vec!["localhost".to_owned()],
+            s3_tls_listen: None,
+            s3_tls_certificate: None,
+            s3_tls_key: None,
+            s3_lifecycle_period: Duration::from_secs(3600),
+            s3_lifecycle_day: Duration::from_secs(DAY_SECONDS),
             admin_listen: listen(8420),
             memory_cache: Size(256 << 20),
             memory_dirty: Size(64 << 20),
@@ -282,6 +288,81 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| format!("{:?}", config.s3_domains),
+    },
+    OptionSpec {
+        key: "s3.tls_listen",
+        flag: None,
+        default: "\"none\"",
+        unit: "",
+        meaning: "Where the S3 head listens for HTTPS; port 0 takes a free one, \"none\" does without.",
+        fits: "\"none\", or an address and a port such as \"0.0.0.0:9443\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_tls_listen = if value.text() == Some("none") { None } else { Some(value.parse()?) };
+            Some(())
+        },
+        show: |config| match config.s3_tls_listen {
+            Some(address) => format!("\"{address}\""),
+            None => "\"none\"".to_owned(),
+        },
+    },
+    OptionSpec {
+        key: "s3.tls_certificate",
+        flag: None,
+        default: "\"own\"",
+        unit: "",
+        meaning: "A file with the certificate of HTTPS and its chain, in PEM, read again at SIGHUP; \"own\" is one that \
+                  the cluster makes and signs for itself, s3-certificate.pem in the data folder. Given with s3.tls_key.",
+        fits: "\"own\", or a path",
+        reload: Reload::Hot,
+        read: |config, value| {
+            config.s3_tls_certificate = read_file_or_own(value)?;
+            Some(())
+        },
+        show: |config| show_file_or_own(config.s3_tls_certificate.as_ref()),
+    },
+    OptionSpec {
+        key: "s3.tls_key",
+        flag: None,
+        default: "\"own\"",
+        unit: "",
+        meaning: "A file with the private key of s3.tls_certificate, in PEM.",
+        fits: "\"own\", or a path",
+        reload: Reload::Hot,
+        read: |config, value| {
+            config.s3_tls_key = read_file_or_own(value)?;
+            Some(())
+        },
+        show: |config| show_file_or_own(config.s3_tls_key.as_ref()),
+    },
+    OptionSpec {
+        key: "s3.lifecycle_period",
+        flag: None,
+        default: "3600",
+        unit: "seconds",
+        meaning: "Time between two passes over what lifecycle rules say.",
+        fits: "a number from 1 to 86400",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_lifecycle_period = Duration::from_secs(value.number(1..=DAY_SECONDS)?);
+            Some(())
+        },
+        show: |config| config.s3_lifecycle_period.as_secs().to_string(),
+    },
+    OptionSpec {
+        key: "s3.lifecycle_day",
+        flag: None,
+        default: "86400",
+        unit: "seconds",
+        meaning: "How long a day of lifecycle rules is. Another length than a day's is for trying rules out: objects \
+                  are removed for good earlier than their rules say.",
+        fits: "a number from 1 to 86400",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_lifecycle_day = Duration::from_secs(value.number(1..=DAY_SECONDS)?);
+            Some(())
+        },
+        show: |config| config.s3_lifecycle_day.as_secs().to_string(),
     },
     OptionSpec {
         key: "admin.listen",
@@ -503,6 +584,19 @@ fn is_mount_path(path: &str) -> bool {
         !part.is_empty() && part != "." && part != ".." && part.len() <= types::limits::NAME_BYTES_MAX
     };
     path.len() <= 1024 && !path.contains(|c: char| c.is_control()) && rest.split('/').all(part)
+}
+
+/// A path, or what the cluster has of its own.
+fn read_file_or_own(value: &Value) -> Option<Option<PathBuf>> {
+    match value.text()? {
+        "own" => Some(None),
+        text if text.is_empty() || text.contains('\0') => None,
+        text => Some(Some(PathBuf::from(text))),
+    }
+}
+
+fn show_file_or_own(file: Option<&PathBuf>) -> String {
+    format!("{:?}", file.map_or("own".into(), |path| path.display().to_string()))
 }
 
 #[cfg(test)]

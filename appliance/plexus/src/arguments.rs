@@ -146,6 +146,9 @@ pub(crate) enum FilesystemCommand {
         /// Also while it is exported or mounted, or files of it are open: who uses it gets errors
         #[arg(long)]
         force: bool,
+        /// Also what is retained or on hold in it (object lock)
+        #[arg(long)]
+        retained: bool,
         /// Return when the drives have back all that it took
         #[arg(long)]
         wait: bool,

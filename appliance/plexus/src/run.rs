@@ -78,11 +78,11 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Filesystem(FilesystemCommand::List) => {
             out.say(&client.filesystems().await?, text::filesystems)?;
         }
-        Command::Filesystem(FilesystemCommand::Delete { name, yes, force, wait }) => {
+        Command::Filesystem(FilesystemCommand::Delete { name, yes, force, retained, wait }) => {
             if !yes && !delete::confirmed(&name)? {
                 return Err(Failure::NotConfirmed(name));
             }
-            let removal = client.filesystem_delete(&DeleteFilesystem { name, force }).await?;
+            let removal = client.filesystem_delete(&DeleteFilesystem { name, force, retained }).await?;
             if wait {
                 delete::wait(&client, &removal).await?;
             }

@@ -296,7 +296,7 @@ impl Control for Daemon {
     }
 
     async fn filesystem_delete(&self, request: DeleteFilesystem) -> Result<Removal, ControlError> {
-        let DeleteFilesystem { name, force } = request;
+        let DeleteFilesystem { name, force, retained } = request;
         let conflict = |why: String| Err(ControlError::new(ErrorKind::Conflict, why));
         if name == DEFAULT_FILESYSTEM {
             return conflict(format!("{name} is in every cluster and cannot be deleted, only emptied"));
@@ -317,10 +317,15 @@ impl Control for Daemon {
                 return conflict(format!("{name} is mounted here: unmount it first, or say --force"));
             }
         }
-        match self.files.remove_filesystem(fs, force).await {
+        match self.files.remove_filesystem(fs, force, retained).await {
             Ok(()) => {}
             Err(RemoveError::Open(_)) => {
                 return conflict(format!("files of {name} are open: close them first, or say --force"));
+            }
+            Err(RemoveError::Retained) => {
+                return conflict(format!(
+                    "objects in {name} are retained or on hold: say --retained to remove them all the same"
+                ));
             }
             Err(RemoveError::Fs(error)) => return Err(failed(&name, error)),
         }

@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::descriptors;
 use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
+use crate::s3_certificate::S3Certificate;
 use crate::s3_keys::S3Keys;
 use crate::wires::Wires;
 use admin::AdminDoors;
@@ -41,6 +42,11 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
         Some(address) => Some(listen_s3(address).await?),
         None => None,
     };
+    let s3_tls = match config.s3_tls_listen {
+        Some(address) => Some((listen_s3(address).await?, S3Certificate::read(&config)?)),
+        None => None,
+    };
+    let certificate = s3_tls.as_ref().map(|(_, certificate)| certificate.clone());
     let keys = Arc::new(S3Keys::read(&config.data, folder.cluster(), random.clone())?);
     let exports = Loaded::read(&config.data, config.exports.clone())?;
     let wires = Wires::new(config.fabric_transport, &*random);
@@ -67,6 +73,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
 
     let paths = exports.paths();
     let exports = Arc::new(exports.served(server.clone(), shared.clone()));
+    let s3_tls_address = s3_tls.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?;
     let s3_address = s3_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let doors_of = Doors {
         exports: exports.clone(),
@@ -86,9 +93,16 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
         serve_mounts(&config.data, &wires, shared.clone(), options_of_mounts, mounts_stopped).await?;
 
     let (stop_s3, s3_stopped) = serve::shutdown();
-    let s3 = tokio::spawn(serve_s3(s3_listener, &config, shared.clone(), &keys, random.clone(), s3_stopped));
+    let s3 = tokio::spawn(serve_s3(
+        (s3_listener, s3_tls),
+        &config,
+        shared.clone(),
+        &keys,
+        random.clone(),
+        s3_stopped,
+    ));
 
-    announce(&config, &paths, address, s3_address);
+    announce(&config, &paths, address, (s3_address, s3_tls_address));
     loop {
         tokio::select! {
             () = &mut serving => return Err("the NFS listener ended".into()),
@@ -96,6 +110,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 keys.look_again();
+                certificate.iter().for_each(|certificate| certificate.look_again(options.config.as_deref(), &options.overrides()));
                 reload(&options, &exports).await;
             }
         }
@@ -124,7 +139,7 @@ async fn listen_s3(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn
 
 /// Serves S3, if there is a door for it, until told to stop.
 fn serve_s3<V: vfs::Vfs>(
-    listener: Option<TcpListener>,
+    (listener, tls): (Option<TcpListener>, Option<(TcpListener, S3Certificate)>),
     config: &Config,
     files: Arc<V>,
     keys: &S3Keys,
@@ -135,14 +150,24 @@ fn serve_s3<V: vfs::Vfs>(
         root: config.s3_root.clone(),
         region: config.s3_region.clone(),
         domains: config.s3_domains.clone(),
+        lifecycle_period: config.s3_lifecycle_period,
+        lifecycle_day: i64::try_from(config.s3_lifecycle_day.as_secs()).unwrap_or(86_400),
         ..S3Config::default()
     };
     s3.connections = descriptors::connections(s3.connections, descriptors::raise());
     let server = s3::Server::new(files, s3, keys.accounts(), Arc::new(SystemClock::new()), random);
     async move {
-        if let Some(listener) = listener {
-            server.serve(listener, stopped).await;
+        let mut doors = tokio::task::JoinSet::new();
+        if listener.is_some() || tls.is_some() {
+            doors.spawn(server.clone().keep_house(stopped.clone()));
         }
+        if let Some((listener, certificate)) = tls {
+            doors.spawn(server.clone().serve_tls(listener, certificate.in_force, stopped.clone()));
+        }
+        if let Some(listener) = listener {
+            doors.spawn(server.serve(listener, stopped));
+        }
+        while doors.join_next().await.is_some() {}
     }
 }
 
@@ -185,7 +210,7 @@ fn announce(
     config: &Config,
     paths: &[String],
     address: std::net::SocketAddr,
-    s3: Option<std::net::SocketAddr>,
+    (s3, s3_tls): (Option<std::net::SocketAddr>, Option<std::net::SocketAddr>),
 ) {
     println!("plexus is ready");
     for path in paths {
@@ -197,11 +222,9 @@ fn announce(
         config.data.display(),
         crate::core::DEFAULT_FILESYSTEM
     );
-    if let Some(address) = s3 {
-        println!(
-            "  S3    http://{address}, with a key of: plexus --data {} s3 key create NAME",
-            config.data.display()
-        );
+    let urls = s3.map(|address| format!("http://{address}"));
+    for url in urls.into_iter().chain(s3_tls.map(|address| format!("https://{address}"))) {
+        println!("  S3    {url}, with a key of: plexus --data {} s3 key create NAME", config.data.display());
     }
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

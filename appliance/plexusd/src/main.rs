@@ -19,6 +19,7 @@ mod folder;
 mod fsck;
 mod headrooms;
 mod rebuild;
+mod s3_certificate;
 mod s3_keys;
 mod shards;
 mod wires;

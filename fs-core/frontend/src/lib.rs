@@ -307,6 +307,8 @@ implement! {
     may_end_early system(System) -> vfs::SystemReply;
     may_end_early getsystem(GetSystem) -> vfs::GetSystemReply;
     unremembered_whole setsystem(SetSystem) -> vfs::GetAttrReply;
+    unremembered_whole retain(Retain) -> vfs::GetAttrReply;
+    unremembered_whole set_guard(SetGuard) -> vfs::GetAttrReply;
     unremembered lock(Lock) -> ();
     may_end_early test_lock(TestLock) -> vfs::TestLockReply;
     unremembered release_owner(ReleaseOwner) -> ();

@@ -69,6 +69,9 @@ pub enum RemoveError {
     /// Files of it are open.
     #[error("{0} of its files are open")]
     Open(usize),
+    /// Objects in it are retained.
+    #[error("objects in it are retained")]
+    Retained,
     /// Anything else.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -199,14 +202,15 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// what was opened before, and that stays so. What it takes is given back in the background.
     ///
     /// # Errors
-    /// [`RemoveError::Open`] while files of it are open, unless `force`; [`FsError::NotFound`]; those of the shards.
-    pub async fn remove_filesystem(&self, fs: FsId, force: bool) -> Result<(), RemoveError> {
+    /// [`RemoveError::Open`] while files of it are open, unless `force`; [`RemoveError::Retained`] while something in it
+    /// is, unless `retained`; [`FsError::NotFound`]; those of the shards.
+    pub async fn remove_filesystem(&self, fs: FsId, force: bool, retained: bool) -> Result<(), RemoveError> {
         let this = self.clone();
         // It is decided, also when who asked goes away.
-        whole(async move { Ok(this.remove_whole(fs, force).await) }).await?
+        whole(async move { Ok(this.remove_whole(fs, force, retained).await) }).await?
     }
 
-    async fn remove_whole(&self, fs: FsId, force: bool) -> Result<(), RemoveError> {
+    async fn remove_whole(&self, fs: FsId, force: bool, retained: bool) -> Result<(), RemoveError> {
         let removals = &self.0.removals;
         let _one = removals.removing.lock().await;
         if removals.of(fs).is_some() {
@@ -218,9 +222,12 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             removals.set(fs, None);
             return Err(RemoveError::Open(open));
         }
-        if let Err(error) = self.decide(fs).await {
+        if let Err(error) = self.decide(fs, retained).await {
             removals.set(fs, None);
-            return Err(error.into());
+            return Err(match error {
+                FsError::NotPermitted => RemoveError::Retained,
+                error => RemoveError::Fs(error),
+            });
         }
         removals.set(fs, Some(Going::Gone));
         // What waits to be written nobody can read any more.
@@ -230,10 +237,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     }
 
     /// Proposes until it is known what came of it.
-    async fn decide(&self, fs: FsId) -> Result<(), FsError> {
+    async fn decide(&self, fs: FsId, retained: bool) -> Result<(), FsError> {
         let mut may_be_done = false;
         loop {
-            let action = Action::RemoveFilesystem { id: fs };
+            let action = Action::RemoveFilesystem { id: fs, retained };
             match self.propose_as(Cred::root(), FsId(0), action).await {
                 Ok(_) => return Ok(()),
                 Err(FsError::NotFound) if !may_be_done => return Err(FsError::NotFound),

@@ -27,7 +27,7 @@ impl Record for Counters {
 }
 
 impl Record for Inode {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 /// Why a record cannot be read.
@@ -174,8 +174,19 @@ pub(crate) struct Inode {
 pub(crate) enum Body {
     None,
     Symlink(Bytes),
-    Directory { parent: u64, _depth: u16, displaced: u32, hash_key: [u8; 16] },
-    File { inline: Option<Bytes>, _verifier: Option<[u8; 8]>, cut: Option<u64> },
+    Directory {
+        parent: u64,
+        _depth: u16,
+        displaced: u32,
+        hash_key: [u8; 16],
+        _guard: (i64, bool),
+    },
+    File {
+        inline: Option<Bytes>,
+        _verifier: Option<[u8; 8]>,
+        cut: Option<u64>,
+        _retention: (i64, bool, bool),
+    },
 }
 
 #[derive(Deserialize)]
@@ -280,8 +291,8 @@ mod tests {
 
     #[test]
     fn records_are_those_of_the_format() {
-        let inode = b"\x03\0\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\x08\
-            \x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01";
+        let inode = b"\x04\0\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\x08\
+            \x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01\xd8\x04\x01\0";
         let inode: Inode = decode(inode).unwrap();
         assert_eq!((inode.mode, inode.links, inode.size, inode.used), (0o4755, 2, 300, 3));
         assert!(

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use locking::Holds;
 use serde::{Deserialize, Serialize};
 use types::{
-    ByteRange, Cred, Device, FsId, GroupId, InodeId, Mode, Name, RequestId, SetAttr, Slot, StripeId, Time,
+    ByteRange, Cred, Device, FsId, GroupId, Guard, InodeId, Mode, Name, RequestId, Retention, SetAttr, Slot,
+    StripeId, Time,
 };
 
 /// A change of one filesystem on behalf of somebody.
@@ -38,6 +39,8 @@ pub enum Action {
     RemoveFilesystem {
         /// Which.
         id: FsId,
+        /// Also what is retained in it.
+        retained: bool,
     },
     /// Goes on with removing what a filesystem that is being removed has in a slot. First all inodes of all its slots:
     /// no command that is on its way finds anything to change then.
@@ -139,6 +142,26 @@ pub enum Action {
         value: Option<Bytes>,
         /// Only while the file has this content.
         if_content: Option<u64>,
+        /// Only while the value is this, or there is none.
+        if_value: Option<Option<Bytes>>,
+    },
+    /// Retains a file, for another time than before or not any more where that may be.
+    Retain {
+        /// The file.
+        ino: InodeId,
+        /// How.
+        retention: Retention,
+        /// Whoever asks may go around governance.
+        bypass: bool,
+        /// Only while it is retained so.
+        seen: Option<Retention>,
+    },
+    /// Guards a directory on the way to what is retained, beside what guards it already; `None`: not any more.
+    Guard {
+        /// The directory.
+        ino: InodeId,
+        /// How.
+        guard: Option<Guard>,
     },
     /// Makes written data part of the file. Bytes of stripes must be durable before this is proposed.
     Commit {
@@ -301,6 +324,8 @@ impl Action {
             Action::Space { space, .. } if *space != Space::Punch => Claim::New,
             Action::SetAttr { set, .. } if set.size.is_none() => Claim::Other,
             Action::Rename { .. }
+            | Action::Retain { .. }
+            | Action::Guard { .. }
             | Action::Relocate { .. }
             | Action::NoteScrub { .. }
             | Action::Bury { .. }
@@ -370,6 +395,8 @@ pub enum Exists {
     Accept,
     /// Rename: the two change places.
     Exchange,
+    /// Rename: fail. A file is moved also when it is retained, as heads do with versions.
+    Restore,
 }
 
 /// A whole file and the name that it gets.
@@ -389,8 +416,10 @@ pub struct Put {
     pub seen: Option<InodeId>,
     /// Keep it as an orphan if this was its last name.
     pub keep: bool,
-    /// Give it this name in this directory instead, whoever may change that.
+    /// Give it this name in this directory instead, whoever may change that, and also when it is retained.
     pub aside: Option<(InodeId, Name)>,
+    /// What keeps the new file as it is from now on.
+    pub retention: Retention,
 }
 
 /// The file of a [`Put`].

@@ -12,6 +12,7 @@ pub(crate) mod relocate;
 pub(crate) mod removal;
 pub(crate) mod remove;
 pub(crate) mod rename;
+pub(crate) mod retention;
 pub(crate) mod setattr;
 pub(crate) mod space;
 pub(crate) mod stage;

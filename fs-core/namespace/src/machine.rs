@@ -4,7 +4,7 @@ use crate::accounts::Accounts;
 use crate::command::{Action, Command};
 use crate::commands::{
     client, clone_range, commit, create, drain, filesystem, link, put, relocate, removal, remove, rename,
-    setattr, space, stage, stripes, system, xattr,
+    retention, setattr, space, stage, stripes, system, xattr,
 };
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
@@ -16,8 +16,10 @@ use std::cmp::Ordering;
 use types::limits::COMMAND_BYTES_MAX;
 use types::{FsError, InodeId, RequestId, Slot};
 
-/// Version of encoded commands and outcomes.
-const VERSION: u8 = 1;
+/// Version of encoded commands.
+const VERSION: u8 = 2;
+/// Version of encoded outcomes.
+const OUTCOME_VERSION: u8 = 1;
 
 /// The file system as a deterministic machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +58,8 @@ impl Command {
             Action::SetAttr { ino, .. }
             | Action::SetXattr { ino, .. }
             | Action::SetSystem { ino, .. }
+            | Action::Retain { ino, .. }
+            | Action::Guard { ino, .. }
             | Action::Stage { near: ino, .. }
             | Action::Commit { ino, .. }
             | Action::Space { ino, .. }
@@ -121,7 +125,7 @@ pub struct Applied {
 /// [`MapError`] when it is no answer: the machine that made it is of another version.
 pub fn applied(encoded: &[u8]) -> Result<Applied, MapError> {
     let wrong = |error: postcard::Error| MapError::Broken(format!("outcome: {error}"));
-    let Some((&VERSION, rest)) = encoded.split_first() else {
+    let Some((&OUTCOME_VERSION, rest)) = encoded.split_first() else {
         return Err(MapError::Broken("outcome of an unknown version".into()));
     };
     let (outcome, rest) = postcard::take_from_bytes(rest).map_err(wrong)?;
@@ -142,7 +146,7 @@ fn encode_outcome(outcome: &Outcome) -> Bytes {
         clippy::expect_used,
         reason = "postcard fails only on types without a length; outcomes have none"
     )]
-    postcard::to_extend(outcome, vec![VERSION]).map(Bytes::from).expect("an outcome encodes")
+    postcard::to_extend(outcome, vec![OUTCOME_VERSION]).map(Bytes::from).expect("an outcome encodes")
 }
 
 /// An encoded outcome with the slots whose accounts have changed behind it.
@@ -250,7 +254,7 @@ fn remembering(
 fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
     match action {
         Action::MakeFilesystem { name, hash_key } => filesystem::make(work, &name, hash_key),
-        Action::RemoveFilesystem { id } => removal::remove(work, id),
+        Action::RemoveFilesystem { id, retained } => removal::remove(work, id, retained),
         Action::EmptySlot { slot, from, inodes } => removal::empty(work, slot, &from, inodes),
         Action::ForgetFilesystem { id } => removal::forget(work, id),
         Action::Create(args) => create::create(work, args),
@@ -268,9 +272,13 @@ fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {
         Action::Stage { near, mode } => stage::stage(work, near, mode),
         Action::Put(args) => put::put(work, args),
         Action::MakeSystem => system::make(work),
-        Action::SetSystem { ino, name, value, if_content } => {
-            system::set(work, ino, &name, value, if_content)
+        Action::SetSystem { ino, name, value, if_content, if_value } => {
+            system::set(work, ino, &name, value, if_content, if_value)
         }
+        Action::Retain { ino, retention, bypass, seen } => {
+            retention::retain(work, ino, retention, bypass, seen)
+        }
+        Action::Guard { ino, guard } => retention::guard(work, ino, guard),
         commit @ Action::Commit { .. } => commit::commit(work, commit),
         Action::Space { ino, range, space, extend } => space::space(work, ino, range, space, extend),
         Action::CloneRange { from, from_offset, to, to_offset, length } => clone_range::clone_range(

@@ -6,7 +6,7 @@ use map::MapError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use types::limits::BLOCK_BYTES;
-use types::{Cookie, Device, FileKind, FsId, GroupId, InodeId, Mode, Name, StripeId, Time};
+use types::{Cookie, Device, FileKind, FsId, GroupId, Guard, InodeId, Mode, Name, Retention, StripeId, Time};
 
 /// A record with its place in the line of versions.
 pub trait Record: Serialize + DeserializeOwned {
@@ -236,6 +236,8 @@ pub struct Directory {
     pub displaced: u32,
     /// The filesystem's, so that a name is found without a look into the slot that the filesystem is in.
     pub hash_key: [u8; 16],
+    /// What is retained may be below it.
+    pub guard: Guard,
 }
 
 /// What a regular file knows beside its attributes.
@@ -247,6 +249,8 @@ pub struct File {
     pub verifier: Option<[u8; 8]>,
     /// Extents at or beyond this offset are cut off and wait to be removed; they read as a hole.
     pub cut: Option<u64>,
+    /// What keeps it as it is.
+    pub retention: Retention,
 }
 
 /// A directory entry by cookie.
@@ -464,7 +468,7 @@ impl Record for Buried {}
 impl Record for Scrub {}
 impl Record for Filesystem {}
 impl Record for Inode {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 impl Record for Entry {}
 impl Record for EntryName {}
@@ -517,13 +521,20 @@ mod tests {
         let ino = InodeId::new(Slot(1), 2);
         let name = Name::new(&b"n"[..]).unwrap();
         let common = b"\xed\x13\xe8\x07\x05\x02\x08\x01\xac\x02\x03\x01\x02\x06\x04\x0a\x06\x0e\xff\x93\xeb\xdc\x03\x09\x01\x08";
-        let of = |kind: u8, body: &[u8]| [&[3, kind], &common[..], body].concat();
-        let file = File { inline: Some(Bytes::from_static(b"abc")), verifier: Some([7; 8]), cut: Some(200) };
-        let file_bytes = b"\x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01";
+        let of = |kind: u8, body: &[u8]| [&[4, kind], &common[..], body].concat();
+        let retention = Retention { until: 300, compliance: true, hold: false };
+        let file = File {
+            inline: Some(Bytes::from_static(b"abc")),
+            verifier: Some([7; 8]),
+            cut: Some(200),
+            retention,
+        };
+        let file_bytes = b"\x03\x01\x03abc\x01\x07\x07\x07\x07\x07\x07\x07\x07\x01\xc8\x01\xd8\x04\x01\0";
         frozen(&inode(FileKind::File, Body::File(file)), &of(0, file_bytes));
         let hash_key = *b"0123456789abcdef";
-        let directory = Directory { parent: InodeId::ROOT, depth: 3, displaced: 1, hash_key };
-        let directory_bytes = b"\x02\x01\x03\x010123456789abcdef";
+        let guard = Guard { until: 300, itself: true };
+        let directory = Directory { parent: InodeId::ROOT, depth: 3, displaced: 1, hash_key, guard };
+        let directory_bytes = b"\x02\x01\x03\x010123456789abcdef\xd8\x04\x01";
         frozen(&inode(FileKind::Directory, Body::Directory(directory)), &of(1, directory_bytes));
         frozen(&inode(FileKind::Symlink, Body::Symlink(Bytes::from_static(b"t"))), &of(2, b"\x01\x01t"));
         for (number, kind) in [
@@ -613,9 +624,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_record_or_refused(version in 0u8..4, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_a_record_or_refused(version in 0u8..5, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[version][..], &bytes].concat();
-            prop_assert!(version == 3 || Inode::decode(&bytes).is_err(), "an unknown version is refused");
+            prop_assert!(version == 4 || Inode::decode(&bytes).is_err(), "an unknown version is refused");
             let two = Counters::decode(&bytes).is_err() && Account::decode(&bytes).is_err();
             prop_assert!(version == 2 || two, "an unknown version is refused");
             let (known, none) = (version == 1, [

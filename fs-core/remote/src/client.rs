@@ -412,6 +412,14 @@ impl Vfs for RemoteVfs {
         Err(FsError::NotSupported)
     }
 
+    async fn retain(&self, _ctx: &Ctx, _request: Retain) -> FsResult<GetAttrReply> {
+        Err(FsError::NotSupported)
+    }
+
+    async fn set_guard(&self, _ctx: &Ctx, _request: SetGuard) -> FsResult<GetAttrReply> {
+        Err(FsError::NotSupported)
+    }
+
     async fn filesystem(&self, ctx: &Ctx, request: Filesystem) -> FsResult<FilesystemReply> {
         let (Reply::Filesystem(reply), _) = self.shared.ask(ctx, request.into()).await? else {
             return Err(FsError::Io);

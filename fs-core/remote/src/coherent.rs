@@ -327,5 +327,7 @@ operations! {
         removexattr(RemoveXattr) -> SetXattrReply;
         put(Put) -> PutReply;
         setsystem(SetSystem) -> GetAttrReply;
+        retain(Retain) -> GetAttrReply;
+        set_guard(SetGuard) -> GetAttrReply;
     }
 }

@@ -36,6 +36,8 @@ touch! {
     SetXattr { file } => [Place::File(*file)];
     RemoveXattr { file } => [Place::File(*file)];
     SetSystem { file } => [Place::File(*file)];
+    Retain { file } => [Place::File(*file)];
+    SetGuard { dir } => [Place::File(*dir)];
     Put { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
     Mkdir { dir } => [Place::File(*dir)];
     Mknod { dir } => [Place::File(*dir)];

@@ -11,6 +11,7 @@ pub mod limits;
 mod name;
 mod range;
 mod request;
+mod retention;
 mod time;
 
 pub use attr::{Attr, Device, FileKind, Mode, SetAttr, SetTime};
@@ -21,4 +22,5 @@ pub use leased::Leased;
 pub use name::{Name, NameError};
 pub use range::ByteRange;
 pub use request::RequestId;
+pub use retention::{Guard, Retention};
 pub use time::Time;

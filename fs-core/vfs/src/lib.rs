@@ -76,6 +76,9 @@ macro_rules! contract {
                         | Request::System(_)
                         | Request::GetSystem(_)
                         | Request::SetSystem(_)
+                        | Request::Retain(_)
+                        | Request::SetGuard(_)
+                        | Request::Rename(Rename { how: RenameHow::Restore, .. })
                 )
             }
 
@@ -163,6 +166,10 @@ contract! {
     getsystem(GetSystem) -> GetSystemReply;
     /// Sets or removes a system attribute.
     setsystem(SetSystem) -> GetAttrReply;
+    /// Retains a file.
+    retain(Retain) -> GetAttrReply;
+    /// Guards a directory on the way to what is retained.
+    set_guard(SetGuard) -> GetAttrReply;
     /// Takes, changes or gives up a byte-range lock, waiting when asked to.
     lock(Lock) -> ();
     /// Asks which lock would stand in the way.

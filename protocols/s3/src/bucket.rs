@@ -5,11 +5,14 @@ use crate::acl::{Acl, Of};
 use crate::error::from_fs;
 use crate::files::Files;
 use crate::head::Head;
-use crate::records::{self, BucketRecord, decode, of_bucket};
+use crate::records::{self, BucketRecord, decode, encode, of_bucket};
 use bytes::Bytes;
 use s3s::{S3Result, s3_error};
 use types::{Attr, Cred, FileId, FsError, Mode, Name};
 use vfs::{SystemValue, Vfs};
+
+/// How often a change is tried again that others have come in the way of.
+pub(crate) const CHANGE_TRIES: usize = 64;
 
 /// A bucket as it is now.
 pub(crate) struct Bucket {
@@ -57,21 +60,33 @@ fn no_such_bucket() -> s3s::S3Error {
 impl<V: Vfs> Head<V> {
     /// The directory that buckets are in, made when it is not there.
     pub(crate) async fn buckets(&self) -> S3Result<FileId> {
-        let known = *self.0.buckets.lock();
+        let known = self.0.buckets.lock().last().copied();
         if let Some(known) = known {
+            return Ok(known);
+        }
+        self.way_to_buckets().await?.pop().ok_or_else(|| s3_error!(InternalError))
+    }
+
+    /// The root of the filesystem, and all directories from there to that which buckets are in; made when they are not
+    /// there.
+    pub(crate) async fn way_to_buckets(&self) -> S3Result<Vec<FileId>> {
+        let known = self.0.buckets.lock().clone();
+        if !known.is_empty() {
             return Ok(known);
         }
         let files = self.files(Cred::root());
         let request = vfs::Filesystem { name: self.0.config.filesystem.clone() };
         let root = self.0.vfs.filesystem(&files.ctx, request).await.map_err(from_fs)?.root;
+        let mut way = vec![root];
         let mut dir = root;
         for part in self.0.config.root.split('/').filter(|part| !part.is_empty()) {
             let name =
                 Name::new(part.as_bytes().to_vec()).map_err(|_| s3_error!(InternalError, "s3.root"))?;
             dir = files.sub(dir, &name, Mode(0o755)).await.map_err(from_fs)?.0.file;
+            way.push(dir);
         }
-        *self.0.buckets.lock() = Some(dir);
-        Ok(dir)
+        self.0.buckets.lock().clone_from(&way);
+        Ok(way)
     }
 
     /// The bucket of this name.
@@ -94,7 +109,7 @@ impl<V: Vfs> Head<V> {
                 Ok(reply) => return Ok(Some(reply.attr)),
                 Err(FsError::NotFound) => return Ok(None),
                 // The directory was removed since it was found.
-                Err(FsError::Stale) => *self.0.buckets.lock() = None,
+                Err(FsError::Stale) => self.0.buckets.lock().clear(),
                 Err(error) => return Err(from_fs(error)),
             }
         }
@@ -116,6 +131,28 @@ impl<V: Vfs> Head<V> {
             record,
             values: kept.values,
         }))
+    }
+
+    /// Changes a bucket's record, in one step, whoever else changes something in it.
+    pub(crate) async fn change_record(
+        &self,
+        bucket: &Bucket,
+        change: impl Fn(&mut BucketRecord) -> S3Result<()>,
+    ) -> S3Result<()> {
+        let root = self.files(Cred::root());
+        let own = records::name(of_bucket::RECORD);
+        for _ in 0..CHANGE_TRIES {
+            let there = self.bucket_at(&bucket.name, bucket.dir).await?.ok_or_else(no_such_bucket)?;
+            let seen = there.value(of_bucket::RECORD).cloned();
+            let mut record = there.record;
+            change(&mut record)?;
+            match root.keep_if(bucket.dir, own.clone(), encode(&record), seen).await {
+                Ok(_) => return Ok(()),
+                Err(FsError::Busy) => {}
+                Err(error) => return Err(from_fs(error)),
+            }
+        }
+        Err(s3_error!(OperationAborted, "Too many others change this bucket."))
     }
 
     /// Keeps something else with a bucket from now on.

@@ -70,13 +70,14 @@ impl<V: Vfs> Files<V> {
         self.vfs.unlink(&self.ctx, Unlink { dir, name: name.clone() }).await.map(drop)
     }
 
-    pub(crate) async fn rename(&self, from: (FileId, &Name), to: (FileId, &Name)) -> FsResult<()> {
+    /// Moves a version, also one that is locked.
+    pub(crate) async fn restore(&self, from: (FileId, &Name), to: (FileId, &Name)) -> FsResult<()> {
         let request = Rename {
             from_dir: from.0,
             from_name: from.1.clone(),
             to_dir: to.0,
             to_name: to.1.clone(),
-            how: RenameHow::NoReplace,
+            how: RenameHow::Restore,
         };
         self.vfs.rename(&self.ctx, request).await.map(drop)
     }
@@ -90,7 +91,19 @@ impl<V: Vfs> Files<V> {
     }
 
     pub(crate) async fn keep(&self, file: FileId, name: Name, value: Option<Bytes>) -> FsResult<Attr> {
-        let request = SetSystem { file, name, value, if_content: None };
+        let request = SetSystem { file, name, value, if_content: None, if_value: None };
+        self.vfs.setsystem(&self.ctx, request).await.map(|reply| reply.attr)
+    }
+
+    /// As [`Self::keep`], while what is there is what was `seen`; else [`FsError::Busy`].
+    pub(crate) async fn keep_if(
+        &self,
+        file: FileId,
+        name: Name,
+        value: Bytes,
+        seen: Option<Bytes>,
+    ) -> FsResult<Attr> {
+        let request = SetSystem { file, name, value: Some(value), if_content: None, if_value: Some(seen) };
         self.vfs.setsystem(&self.ctx, request).await.map(|reply| reply.attr)
     }
 

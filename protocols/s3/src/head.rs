@@ -7,11 +7,12 @@ use env::{Clock, Random};
 use parking_lot::Mutex;
 use s3s::auth::Credentials;
 use s3s::{S3Result, s3_error};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
-use types::{Cred, FileId, Time};
+use types::{Cred, FileId, Guard, Time};
 use vfs::Vfs;
 
 /// What an administrator decides.
@@ -29,6 +30,10 @@ pub struct S3Config {
     pub connections: usize,
     /// How long a client may take for the head of a request, and for each step of its body.
     pub patience: Duration,
+    /// Between two passes over what lifecycle rules say.
+    pub lifecycle_period: Duration,
+    /// The length of a day of these rules, in seconds; another than that of a day is for trials.
+    pub lifecycle_day: i64,
 }
 
 impl Default for S3Config {
@@ -40,6 +45,8 @@ impl Default for S3Config {
             domains: vec!["localhost".to_owned()],
             connections: 4096,
             patience: Duration::from_secs(60),
+            lifecycle_period: Duration::from_secs(3600),
+            lifecycle_day: 86_400,
         }
     }
 }
@@ -50,8 +57,10 @@ pub(crate) struct Inner<V> {
     pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
-    /// The directory that buckets are in, once it was found.
-    pub(crate) buckets: Mutex<Option<FileId>>,
+    /// The way from the root to the directory that buckets are in, once it was found.
+    pub(crate) buckets: Mutex<Vec<FileId>>,
+    /// Guards that directories are known to have at least.
+    pub(crate) guards: Mutex<HashMap<FileId, Guard>>,
     /// Changes of one key come one after the other; a lock is of many keys.
     pub(crate) keys: Vec<AsyncMutex<()>>,
 }
@@ -73,6 +82,8 @@ impl<V> Clone for Head<V> {
 pub(crate) struct Origin {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) uri: http::Uri,
+    /// Through HTTPS.
+    pub(crate) secure: bool,
 }
 
 /// Who asks: nobody in particular without a key.

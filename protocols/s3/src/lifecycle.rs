@@ -16,25 +16,29 @@ use s3s::S3Result;
 use s3s::dto::{ExpirationStatus, LifecycleRule};
 use serve::Shutdown;
 use std::collections::BTreeSet;
-use std::time::Duration;
 use types::{Attr, Cred};
 use vfs::Vfs;
 
+/// For so long an upload that was completed is remembered.
 const DAY: i64 = 86_400;
-/// Between two passes over all buckets.
-const PERIOD: Duration = Duration::from_secs(3600);
 
 /// Passes over all buckets until `shutdown`.
 pub(crate) async fn run<V: Vfs>(head: Head<V>, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.fired() => return,
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(head.0.config.lifecycle_period) => {}
         }
         tokio::select! {
             () = shutdown.fired() => return,
             passed = pass(&head) => if let Err(error) = passed {
                 tracing::warn!(%error, "lifecycle rules are tried again later");
+            },
+        }
+        tokio::select! {
+            () = shutdown.fired() => return,
+            swept = crate::leavings::sweep(&head) => if let Err(error) = swept {
+                tracing::warn!(%error, "what removed buckets have left goes later");
             },
         }
     }
@@ -49,7 +53,8 @@ pub(crate) async fn pass<V: Vfs>(head: &Head<V>) -> S3Result<()> {
         let own = text_of(found.path.strip_suffix(b"/").unwrap_or(&found.path));
         let Some(bucket) = head.bucket_at(&own, found.entry.attr.file).await? else { continue };
         let rules: Vec<LifecycleRule> = rules(&bucket).unwrap_or_default();
-        let rules: Vec<Rule> = rules.iter().filter_map(Rule::of).collect();
+        let rules: Vec<Rule> =
+            rules.iter().filter_map(|rule| Rule::of(rule, head.0.config.lifecycle_day)).collect();
         if let Err(error) = one(head, &bucket, &rules).await {
             tracing::warn!(bucket = own, %error, "the lifecycle of a bucket is gone on with later");
         }
@@ -59,6 +64,8 @@ pub(crate) async fn pass<V: Vfs>(head: &Head<V>) -> S3Result<()> {
 
 /// A rule in force, in plain words.
 struct Rule {
+    /// Seconds of a day.
+    day: i64,
     prefix: Vec<u8>,
     tags: Tags,
     larger: Option<u64>,
@@ -75,7 +82,7 @@ struct Rule {
 }
 
 impl Rule {
-    fn of(rule: &LifecycleRule) -> Option<Rule> {
+    fn of(rule: &LifecycleRule, day: i64) -> Option<Rule> {
         if rule.status.as_str() != ExpirationStatus::ENABLED {
             return None;
         }
@@ -88,6 +95,7 @@ impl Rule {
         let old = rule.noncurrent_version_expiration.as_ref();
         let days = |days: Option<i32>| days.map(i64::from);
         Some(Rule {
+            day,
             prefix: crate::key::bytes_of(&prefix)?,
             tags: tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect(),
             larger: size(and.object_size_greater_than.or(filter.object_size_greater_than)),
@@ -108,6 +116,12 @@ impl Rule {
         })
     }
 
+    /// Days count from the midnight after.
+    fn due(&self, since: i64, days: i64) -> i64 {
+        let whole = since.saturating_add(days.saturating_mul(self.day)).div_euclid(self.day);
+        whole.saturating_add(1).saturating_mul(self.day)
+    }
+
     fn is_of(&self, key: &[u8], size: u64, tags: &Tags) -> bool {
         key.starts_with(&self.prefix)
             && self.larger.is_none_or(|least| size > least)
@@ -116,13 +130,9 @@ impl Rule {
     }
 
     fn expires(&self, since: i64, now: i64) -> bool {
-        self.days.is_some_and(|days| due(since, days) <= now) || self.date.is_some_and(|date| date <= now)
+        self.days.is_some_and(|days| self.due(since, days) <= now)
+            || self.date.is_some_and(|date| date <= now)
     }
-}
-
-/// Days count from the midnight after.
-fn due(since: i64, days: i64) -> i64 {
-    (since + days * DAY).div_euclid(DAY) * DAY + DAY
 }
 
 async fn one<V: Vfs>(head: &Head<V>, bucket: &Bucket, rules: &[Rule]) -> S3Result<()> {
@@ -203,7 +213,8 @@ async fn old<V: Vfs>(head: &Head<V>, bucket: &Bucket, rules: &[Rule], now: i64) 
             if newest {
                 return fits && is_marker && (rule.markers || rule.expires(object.attr.mtime.seconds, now));
             }
-            fits && rule.old_days.is_some_and(|days| due(replaced, days) <= now) && older >= rule.old_stay
+            fits && rule.old_days.is_some_and(|days| rule.due(replaced, days) <= now)
+                && older >= rule.old_stay
         };
         if rules.iter().find(applies).is_none() || object.lock().holds(now, false) {
             continue;
@@ -237,7 +248,7 @@ async fn uploads<V: Vfs>(head: &Head<V>, bucket: &Bucket, rules: &[Rule], now: i
         let remembered = record.done.as_ref().is_some_and(|done| done.at + DAY <= now);
         let applies = |rule: &Rule| {
             record.key.as_bytes().starts_with(&rule.prefix)
-                && rule.upload_days.is_some_and(|days| due(begun, days) <= now)
+                && rule.upload_days.is_some_and(|days| rule.due(begun, days) <= now)
         };
         if remembered || record.done.is_none() && rules.iter().any(applies) {
             given_up.insert(text_of(found.path.strip_suffix(b"/").unwrap_or(&found.path)));

@@ -5,6 +5,7 @@ use crate::records::{LockRecord, of_bucket};
 use s3s::dto::{ObjectLockConfiguration, ObjectLockRetentionMode};
 use s3s::xml::{Deserialize, Deserializer};
 use s3s::{S3Result, s3_error};
+use types::Retention;
 
 const DAY: i64 = 86_400;
 const YEAR: i64 = 365 * DAY;
@@ -34,6 +35,17 @@ pub(crate) fn default_retention(bucket: &Bucket, now: i64) -> Option<(i64, bool)
 }
 
 impl LockRecord {
+    /// As a file has it.
+    pub(crate) fn of(Retention { until, compliance, hold }: Retention) -> LockRecord {
+        LockRecord { retention: (until > 0).then_some((until, compliance)), legal_hold: hold }
+    }
+
+    /// As a file is to have it.
+    pub(crate) fn as_retention(&self) -> Retention {
+        let (until, compliance) = self.retention.unwrap_or_default();
+        Retention { until, compliance, hold: self.legal_hold }
+    }
+
     /// Whether a version may not be removed now. Governance is gone around by who may and says so.
     pub(crate) fn holds(&self, now: i64, bypass: bool) -> bool {
         let retained =

@@ -10,8 +10,8 @@ use crate::sums::{Sum, hex};
 use s3s::S3Result;
 use s3s::dto::{ETag, Timestamp};
 use std::time::{Duration, UNIX_EPOCH};
-use types::{Attr, FileId, FileKind, FsError, Name, Time};
-use vfs::{SystemValue, Vfs};
+use types::{Attr, FileId, FileKind, FsError, Name, Retention, Time};
+use vfs::{GetSystemReply, SystemValue, Vfs};
 
 /// The type of content of which nobody has said one.
 pub(crate) const DEFAULT_TYPE: &str = "binary/octet-stream";
@@ -33,17 +33,19 @@ pub(crate) struct Object {
     pub(crate) record: Option<ObjectRecord>,
     /// The content is that which the record came with.
     pub(crate) fresh: bool,
+    /// What keeps a file as it is.
+    pub(crate) retention: Retention,
     values: Vec<(Name, SystemValue)>,
 }
 
 impl Object {
     /// From what is kept with a file; `None` for what is no object: symbolic links, devices, directories that only
     /// hold others.
-    pub(crate) fn of(attr: Attr, values: Vec<(Name, SystemValue)>) -> Option<Object> {
+    pub(crate) fn of(GetSystemReply { attr, values, retention, .. }: GetSystemReply) -> Option<Object> {
         let found = find(&values, of_object::RECORD);
         let fresh = found.is_some_and(|value| value.fresh);
         let record: Option<ObjectRecord> = found.and_then(|value| decode(&value.value));
-        is_object(&attr, record.as_ref()).then_some(Object { attr, record, fresh, values })
+        is_object(&attr, record.as_ref()).then_some(Object { attr, record, fresh, retention, values })
     }
 
     pub(crate) fn is_directory(&self) -> bool {
@@ -97,7 +99,11 @@ impl Object {
         find(&self.values, of_object::TAGS).and_then(|value| decode(&value.value)).unwrap_or_default()
     }
 
+    /// What it is locked by; of a file that is what keeps it as it is at all heads.
     pub(crate) fn lock(&self) -> LockRecord {
+        if !self.is_directory() {
+            return LockRecord::of(self.retention);
+        }
         find(&self.values, of_object::LOCK).and_then(|value| decode(&value.value)).unwrap_or_default()
     }
 
@@ -175,7 +181,7 @@ impl<V: Vfs> Files<V> {
     /// The object that a file is.
     pub(crate) async fn object_of(&self, file: FileId) -> S3Result<Option<Object>> {
         match self.kept(file).await {
-            Ok(kept) => Ok(Object::of(kept.attr, kept.values)),
+            Ok(kept) => Ok(Object::of(kept)),
             Err(FsError::Stale) => Ok(None),
             Err(error) => Err(from_fs(error)),
         }

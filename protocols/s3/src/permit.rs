@@ -157,7 +157,7 @@ fn fact(key: &str, caller: Option<&Account>, facts: &Facts<'_>, object: Option<&
         "aws:sourceip" => {
             origin.map(|origin| origin.address.ip().to_canonical().to_string()).into_iter().collect()
         }
-        "aws:securetransport" => vec!["false".to_owned()],
+        "aws:securetransport" => vec![origin.is_some_and(|origin| origin.secure).to_string()],
         "aws:useragent" => header("user-agent"),
         "aws:referer" => header("referer"),
         "aws:username" => caller.map(|caller| caller.name.clone()).into_iter().collect(),

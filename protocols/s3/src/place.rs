@@ -1,17 +1,17 @@
 //! Putting objects in their places and taking them away, with the directories that keys make.
 
 use crate::bucket::Bucket;
-use crate::error::{from_fs, name_conflict, no_such_key, precondition_failed};
+use crate::error::{access_denied, from_fs, name_conflict, no_such_key, precondition_failed};
 use crate::files::{DIR_MODE, Files};
 use crate::head::Head;
 use crate::key::ObjectPath;
 use crate::object::Object;
-use crate::records::{ObjectRecord, Versioning, decode, encode, name, of_object};
+use crate::records::{LockRecord, ObjectRecord, Versioning, decode, encode, name, of_object};
 use crate::versions::{Old, dirs_of, last_of, name_of, new_version, order_when_replaced};
 use bytes::Bytes;
 use s3s::dto::ETagCondition;
 use s3s::{S3Result, s3_error};
-use types::{Attr, FileId, FileKind, FsError, Name};
+use types::{Attr, FileId, FileKind, FsError, Guard, Name};
 use vfs::{Put, PutIf, PutSource, Vfs};
 
 /// How often a change is tried again that others have come in the way of.
@@ -73,9 +73,14 @@ impl<V: Vfs> Head<V> {
         let Some(file) = &path.file else {
             return self.put_directory(files, bucket, path, &new, conditions).await;
         };
+        let (locks, values) =
+            new.values.into_iter().partition::<Vec<_>, _>(|(own, _)| *own == name(of_object::LOCK));
+        let lock = locks.first().and_then(|(_, lock)| decode::<LockRecord>(lock)).unwrap_or_default();
+        let retention = lock.as_retention();
         let _one = self.lock_key(&bucket.dir, path).await;
         for _ in 0..TRIES {
             let dir = make_dirs(files, bucket.dir, &path.dirs).await?;
+            self.guard_way(bucket, &path.dirs, retention).await?;
             let there = match files.find(dir, file).await? {
                 Some(attr) if attr.kind == FileKind::Directory => return Err(name_conflict()),
                 Some(attr) => files.object_of(attr.file).await?,
@@ -87,9 +92,10 @@ impl<V: Vfs> Head<V> {
                 dir,
                 name: file.clone(),
                 source: source.clone(),
-                values: new.values.clone(),
+                values: values.clone(),
                 only: if conditions.is_any() { PutIf::Any } else { seen(there.as_ref()) },
                 keep: None,
+                retention,
             };
             let newer = new_version(self, there.as_ref());
             if bucket.record.versioning == Versioning::Enabled {
@@ -141,13 +147,35 @@ impl<V: Vfs> Head<V> {
         let dir = make_dirs(files, bucket.dir, &path.dirs).await?;
         let there = files.object_of(dir).await?.filter(|there| there.record.is_some());
         conditions.check(there.as_ref())?;
+        let locked = there.as_ref().map(Object::lock).unwrap_or_default();
+        if locked.holds(self.now().seconds, false) {
+            return Err(access_denied());
+        }
         let mut values = new.values.clone();
         values.push((name(of_object::RECORD), encode(&new.record)));
         for (name, value) in values {
+            if name == self::name(of_object::LOCK) {
+                let lock = decode::<LockRecord>(&value).unwrap_or_default();
+                self.guard_directory(bucket, path, dir, &lock).await?;
+            }
             files.keep(dir, name, Some(value)).await.map_err(from_fs)?;
         }
         let attr = files.vfs.getattr(&files.ctx, vfs::GetAttr { file: dir }).await.map_err(from_fs)?.attr;
         Ok(Done { attr, version: None })
+    }
+
+    /// A directory that is an object has no content of its own: what is locked is that it is there.
+    pub(crate) async fn guard_directory(
+        &self,
+        bucket: &Bucket,
+        path: &ObjectPath,
+        dir: FileId,
+        lock: &LockRecord,
+    ) -> S3Result<()> {
+        let retention = lock.as_retention();
+        let until = if retention.hold { Guard::ALWAYS } else { retention.until };
+        self.guard_way(bucket, dirs_of(path), retention).await?;
+        self.guard(dir, Guard { until, itself: true }).await
     }
 
     /// The null version that an object in a bucket without new versions takes the place of.
@@ -177,6 +205,9 @@ impl<V: Vfs> Head<V> {
                 Err(FsError::NotEmpty) => {
                     let made = Some(encode(&ObjectRecord::made()));
                     files.keep(attr.file, name(of_object::RECORD), made).await.map_err(from_fs)?;
+                    for other in [of_object::ACL, of_object::TAGS, of_object::LOCK] {
+                        files.keep(attr.file, name(other), None).await.map_err(from_fs)?;
+                    }
                 }
                 Err(error) => return Err(from_fs(error)),
             }
@@ -202,7 +233,7 @@ impl<V: Vfs> Head<V> {
         let versions = self.versions_dir(bucket, path, true).await?;
         let versions = versions.ok_or_else(|| from_fs(FsError::Delay))?;
         let kept = name_of(&place.name, &order_when_replaced(there, newer))?;
-        match files.rename((place.dir, &place.name), (versions, &kept)).await {
+        match files.restore((place.dir, &place.name), (versions, &kept)).await {
             Ok(()) | Err(FsError::NotFound) => {}
             Err(error) => return Err(from_fs(error)),
         }
@@ -220,7 +251,8 @@ impl<V: Vfs> Head<V> {
         }
         let acting = self.acting(bucket)?;
         let dir = make_dirs(&acting, bucket.dir, &path.dirs).await?;
-        match self.files(types::Cred::root()).rename((from, &name), (dir, last)).await {
+        self.guard_way(bucket, &path.dirs, object.retention).await?;
+        match self.files(types::Cred::root()).restore((from, &name), (dir, last)).await {
             Ok(()) | Err(FsError::Exists | FsError::NotFound) => {}
             Err(error) => return Err(from_fs(error)),
         }

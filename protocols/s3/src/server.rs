@@ -3,10 +3,13 @@
 use crate::account::Accounts;
 use crate::answers;
 use crate::cors;
+use crate::forms;
 use crate::head::{Head, Inner, KEY_LOCKS, Origin, S3Config};
+use crate::tls::Certificates;
 use env::{Clock, Random};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config as WireConfig, StaticConfigProvider};
@@ -16,6 +19,7 @@ use s3s::{Body, HttpError, S3Error, S3Result, s3_error};
 use serve::{Limits, Shutdown};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use vfs::Vfs;
 
@@ -55,14 +59,15 @@ impl<V: Vfs> Server<V> {
             accounts: accounts.clone(),
             clock,
             random,
-            buckets: parking_lot::Mutex::new(None),
+            buckets: parking_lot::Mutex::default(),
+            guards: parking_lot::Mutex::default(),
             keys: (0..KEY_LOCKS).map(|_| tokio::sync::Mutex::default()).collect(),
         };
         let head = Head(Arc::new(inner));
         let mut wire = WireConfig::default();
         wire.xml_max_body_size = XML_BYTES_MAX;
         wire.post_object_max_file_size = FORM_BYTES_MAX;
-        wire.form_max_fields_size = 1 << 20;
+        wire.form_max_fields_size = forms::FIELDS_BYTES_MAX;
         let mut builder = S3ServiceBuilder::new(head.clone());
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(wire))));
         builder.set_auth(Secrets(accounts));
@@ -71,20 +76,61 @@ impl<V: Vfs> Server<V> {
         Server { head, service: builder.build() }
     }
 
-    /// Serves until `shutdown`; requests under way come to their end.
+    /// Does what lifecycle rules say, and forgets what removed buckets have left, until `shutdown`.
+    pub async fn keep_house(self, shutdown: Shutdown) {
+        crate::lifecycle::run(self.head, shutdown).await;
+    }
+
+    /// Serves HTTP until `shutdown`; requests under way come to their end.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) {
-        tokio::spawn(crate::lifecycle::run(self.head.clone(), shutdown.clone()));
+        self.listen(listener, None, shutdown).await;
+    }
+
+    /// Serves HTTPS until `shutdown`, as [`Self::serve`].
+    pub async fn serve_tls(self, listener: TcpListener, certificates: Certificates, shutdown: Shutdown) {
+        self.listen(listener, Some(certificates), shutdown).await;
+    }
+
+    async fn listen(self, listener: TcpListener, tls: Option<Certificates>, shutdown: Shutdown) {
         let limits = Limits { connections: self.head.0.config.connections, ..Limits::default() };
         let signal = shutdown.clone();
         serve::run(listener, limits, shutdown, move |stream, peer| {
-            self.clone().connection(stream, peer, signal.clone())
+            let (this, tls, signal) = (self.clone(), tls.clone(), signal.clone());
+            async move {
+                match tls {
+                    None => this.connection(stream, (peer, false), signal).await,
+                    Some(tls) => this.handshake(stream, &tls, peer, signal).await,
+                }
+            }
         })
         .await;
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, mut shutdown: Shutdown) {
+    async fn handshake(
+        self,
+        stream: TcpStream,
+        tls: &Certificates,
+        peer: SocketAddr,
+        mut shutdown: Shutdown,
+    ) {
+        let accepting = tokio::time::timeout(self.head.0.config.patience, tls.acceptor().accept(stream));
+        let accepted = tokio::select! {
+            accepted = accepting => accepted,
+            () = shutdown.fired() => return,
+        };
+        match accepted {
+            Ok(Ok(stream)) => self.connection(stream, (peer, true), shutdown).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
+            Err(_) => tracing::debug!(%peer, "a client took too long to begin with TLS"),
+        }
+    }
+
+    async fn connection<T>(self, stream: T, (peer, secure): (SocketAddr, bool), mut shutdown: Shutdown)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let patience = self.head.0.config.patience;
-        let service = hyper::service::service_fn(move |request| self.clone().answer(request, peer));
+        let service = hyper::service::service_fn(move |request| self.clone().answer(request, peer, secure));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(patience)
@@ -107,22 +153,24 @@ impl<V: Vfs> Server<V> {
         self,
         mut request: Request<Incoming>,
         peer: SocketAddr,
+        secure: bool,
     ) -> Result<Response<Body>, HttpError> {
         let uri = request.uri().clone();
-        request.extensions_mut().insert(Origin { address: peer, uri: uri.clone() });
+        request.extensions_mut().insert(Origin { address: peer, uri: uri.clone(), secure });
         let asks = cors::Asked::of(&request);
         let method = request.method().clone();
         let form = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_form =
             method == Method::POST && form.is_some_and(|form| form.starts_with("multipart/form-data"));
         let waits = request.headers().contains_key(http::header::EXPECT);
+        let is_empty = request.body().is_end_stream();
         let id = format!("{:016X}", self.head.random());
         let refused = answers::refused(&request, self.head.now().seconds);
         let mut response = match (&asks, refused) {
             (Some(asks), _) if method == Method::OPTIONS => cors::preflight(&self.head, asks, &request).await,
             (_, Some(error)) => answers::said(error),
             _ if !answers::may_last(&uri) => answers::lasts_too_long(),
-            _ => self.service.call(request.map(Body::from)).await?,
+            _ => self.service.call(with_body(request, is_form)).await?,
         };
         if let Some(asks) = asks.filter(|_| method != Method::OPTIONS) {
             cors::decorate(&self.head, &asks, &method, &mut response).await;
@@ -138,8 +186,9 @@ impl<V: Vfs> Server<V> {
             headers.remove(http::header::CONTENT_LENGTH);
             *response.body_mut() = Body::empty();
         }
-        if waits && !response.status().is_success() {
-            // The body may never have been asked for, and clients differ in what they then do with the connection.
+        if waits && (is_empty || !response.status().is_success()) {
+            // The body may never have been asked for, and clients differ in what they then do with the connection;
+            // one without bytes never is, and botocore takes the status of this answer for the next one's.
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
@@ -147,6 +196,20 @@ impl<V: Vfs> Server<V> {
         }
         Ok(response)
     }
+}
+
+/// The request as the wire takes it. Of a form it is noted what only passes by there.
+fn with_body(mut request: Request<Incoming>, is_form: bool) -> Request<Body> {
+    let Some(seen) = Some(request.headers()).filter(|_| is_form).and_then(forms::Seen::new) else {
+        return request.map(Body::from);
+    };
+    request.extensions_mut().insert(seen.clone());
+    request.map(|body| {
+        Body::http_body(body.map_frame(move |frame| {
+            frame.data_ref().inspect(|data| seen.take(data));
+            frame
+        }))
+    })
 }
 
 fn asks_for_attributes(uri: &http::Uri) -> bool {

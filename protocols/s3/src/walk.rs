@@ -171,7 +171,7 @@ mod tests {
     use bytes::Bytes;
     use model::Model;
     use std::sync::Arc;
-    use types::{Cred, Mode};
+    use types::{Cred, Mode, Retention};
     use vfs::{Put, PutIf, PutSource};
 
     async fn tree(keys: &[&str]) -> (Files<Model>, FileId) {
@@ -195,6 +195,7 @@ mod tests {
                 values: Vec::new(),
                 only: PutIf::Any,
                 keep: None,
+                retention: Retention::default(),
             };
             files.put(put).await.unwrap();
         }

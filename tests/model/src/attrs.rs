@@ -23,6 +23,9 @@ impl State {
             let write = OpenAccess { read: false, write: true };
             self.demand_data(ctx, request.file, request.open, write)?;
         }
+        if request.set != (SetAttr { atime: request.set.atime, ..SetAttr::default() }) {
+            self.demand_free(request.file)?;
+        }
         let inode = self.inode_mut(request.file)?;
         if request.if_ctime.is_some_and(|ctime| ctime != inode.ctime) {
             return Err(FsError::Busy);

@@ -130,6 +130,7 @@ impl State {
         self.demand_search(&ctx.cred, request.dir)?;
         let victim = self.entry(request.dir, &request.name)?;
         self.demand_remove(&ctx.cred, request.dir, victim)?;
+        self.demand_free(victim)?;
         if self.inode(victim)?.kind == FileKind::Directory {
             return Err(FsError::IsDirectory);
         }
@@ -150,6 +151,7 @@ impl State {
         if !self.directory(victim)?.by_name.is_empty() {
             return Err(FsError::NotEmpty);
         }
+        self.demand_movable(victim)?;
         let gone = Some(self.gone_directory(victim)?);
         self.directory_mut(request.dir)?.remove(&request.name);
         self.drop_link(victim)?;

@@ -3,7 +3,7 @@
 use crate::content::Content;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use types::{Attr, Cookie, Device, FileId, FileKind, InodeId, Mode, Name, Time};
+use types::{Attr, Cookie, Device, FileId, FileKind, Guard, InodeId, Mode, Name, Retention, Time};
 
 /// What is special to each kind.
 pub(crate) enum Body {
@@ -63,6 +63,8 @@ pub(crate) struct Inode {
     /// Each with the `content` at which it was set.
     pub(crate) system: BTreeMap<Name, (u64, Bytes)>,
     pub(crate) content: u64,
+    pub(crate) retention: Retention,
+    pub(crate) guard: Guard,
     /// The verifier of the exclusive create that made it.
     pub(crate) verifier: Option<[u8; 8]>,
     /// The content as it was when last durable, while unstable writes are newer.
@@ -87,6 +89,8 @@ impl Inode {
             xattrs: BTreeMap::new(),
             system: BTreeMap::new(),
             content: 1,
+            retention: Retention::default(),
+            guard: Guard::default(),
             verifier: None,
             durable: None,
         }

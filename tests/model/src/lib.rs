@@ -17,6 +17,7 @@ mod locks;
 mod opens;
 mod rename;
 mod replay;
+mod retention;
 mod state;
 mod system;
 mod xattrs;
@@ -309,6 +310,14 @@ impl Vfs for Model {
 
     async fn getsystem(&self, _ctx: &Ctx, request: GetSystem) -> FsResult<GetSystemReply> {
         self.state().getsystem(&request)
+    }
+
+    async fn retain(&self, ctx: &Ctx, request: Retain) -> FsResult<GetAttrReply> {
+        self.state().retain(ctx, &request)
+    }
+
+    async fn set_guard(&self, ctx: &Ctx, request: SetGuard) -> FsResult<GetAttrReply> {
+        self.state().set_guard(ctx, &request)
     }
 
     async fn setsystem(&self, ctx: &Ctx, request: SetSystem) -> FsResult<GetAttrReply> {

@@ -69,12 +69,15 @@ impl State {
             FileKind::Symlink => return Err(FsError::IsSymlink),
             _ => return Err(FsError::WrongKind),
         }
-        if let Some(open) = open {
-            return self.opened(open, file, access);
+        match open {
+            Some(open) => self.opened(open, file, access)?,
+            None => {
+                self.demand(&ctx.cred, file, rights(access))?;
+                self.demand_use(ctx.client)?;
+                self.share(file.ino, None, access, NOTHING)?;
+            }
         }
-        self.demand(&ctx.cred, file, rights(access))?;
-        self.demand_use(ctx.client)?;
-        self.share(file.ino, None, access, NOTHING)
+        if access.write { self.demand_free(file) } else { Ok(()) }
     }
 
     fn share(
@@ -165,6 +168,9 @@ impl State {
         }
         if !has.contains(needs) {
             return Err(FsError::AccessDenied);
+        }
+        if request.access.write || cut.is_some() {
+            self.demand_free(file)?;
         }
         self.share(file.ino, None, request.access, request.deny)?;
         if let Some(size) = cut {

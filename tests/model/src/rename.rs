@@ -15,7 +15,9 @@ impl State {
         self.demand_search(&ctx.cred, to_dir)?;
         let source = self.entry(from_dir, &request.from_name)?;
         let target = match self.entry(to_dir, &request.to_name) {
-            Ok(_) if request.how == RenameHow::NoReplace => return Err(FsError::Exists),
+            Ok(_) if matches!(request.how, RenameHow::NoReplace | RenameHow::Restore) => {
+                return Err(FsError::Exists);
+            }
             Ok(target) => Some(target),
             Err(FsError::NotFound) if request.how != RenameHow::Exchange => None,
             Err(error) => return Err(error),
@@ -61,10 +63,14 @@ impl State {
         let (from_dir, to_dir) = (request.from_dir, request.to_dir);
         let is_dir = |file| self.inode(file).map(|inode| inode.kind == FileKind::Directory);
         self.demand_remove(&ctx.cred, from_dir, source)?;
+        if request.how != RenameHow::Restore {
+            self.demand_movable(source)?;
+        }
         match target {
             None => self.demand(&ctx.cred, to_dir, AccessMask::WRITE)?,
             Some(target) => {
                 self.demand_remove(&ctx.cred, to_dir, target)?;
+                self.demand_movable(target)?;
                 if request.how != RenameHow::Exchange {
                     match (is_dir(source)?, is_dir(target)?) {
                         (true, false) => return Err(FsError::NotDirectory),

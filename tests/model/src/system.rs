@@ -38,7 +38,8 @@ impl State {
         let inode = self.inode(request.file)?;
         let values =
             inode.system.keys().filter_map(|name| Some((name.clone(), seen(inode, name)?))).collect();
-        Ok(GetSystemReply { attr: inode.attr(request.file), values })
+        let (retention, guard) = (inode.retention, inode.guard);
+        Ok(GetSystemReply { attr: inode.attr(request.file), values, retention, guard })
     }
 
     pub(crate) fn setsystem(&mut self, ctx: &Ctx, request: &SetSystem) -> FsResult<GetAttrReply> {
@@ -46,6 +47,10 @@ impl State {
         let now = self.now();
         let inode = self.inode_mut(request.file)?;
         if request.if_content.is_some_and(|content| content != inode.content) {
+            return Err(FsError::Busy);
+        }
+        let there = inode.system.get(&request.name).map(|(_, value)| value);
+        if request.if_value.as_ref().is_some_and(|seen| seen.as_ref() != there) {
             return Err(FsError::Busy);
         }
         match &request.value {
@@ -77,11 +82,14 @@ impl State {
     }
 
     pub(crate) fn put(&mut self, ctx: &Ctx, request: &Put) -> FsResult<PutReply> {
-        let Put { dir, name, source, values, only, keep } = request;
+        let Put { dir, name, source, values, only, keep, retention } = request;
         self.demand(&ctx.cred, *dir, AccessMask::WRITE.union(AccessMask::EXECUTE))?;
         let old = self.entry(*dir, name).ok();
         if let Some(old) = old {
             self.demand_remove(&ctx.cred, *dir, old)?;
+            if keep.is_none() {
+                self.demand_free(old)?;
+            }
             if self.inode(old)?.kind == FileKind::Directory {
                 return Err(FsError::IsDirectory);
             }
@@ -123,6 +131,7 @@ impl State {
         let now = self.now();
         let inode = self.inode_mut(file)?;
         inode.links = 1;
+        inode.retention = *retention;
         inode.touch_content(now);
         let content = inode.content;
         inode.system = values.iter().map(|(name, value)| (name.clone(), (content, value.clone()))).collect();

@@ -28,6 +28,11 @@ fn space(name: &Name) -> FsResult<Space> {
 
 impl State {
     fn demand_xattr(&self, cred: &Cred, file: FileId, name: &Name, change: bool) -> FsResult<()> {
+        self.may_xattr(cred, file, name, change)?;
+        if change { self.demand_free(file) } else { Ok(()) }
+    }
+
+    fn may_xattr(&self, cred: &Cred, file: FileId, name: &Name, change: bool) -> FsResult<()> {
         let inode = self.inode(file)?;
         let carries = matches!(inode.kind, FileKind::File | FileKind::Directory);
         match (space(name)?, change) {

@@ -17,6 +17,7 @@ mod opens;
 mod puts;
 mod random;
 mod renames;
+mod retained;
 mod rights;
 mod times;
 mod xattrs;
@@ -35,6 +36,7 @@ use vfs::Vfs;
 pub async fn run_for_heads<V: Vfs>(vfs: &V, root: FileId) {
     run(vfs, root).await;
     puts::run(&Desk::below(vfs, root, "puts").await).await;
+    retained::run(&Desk::below(vfs, root, "retained").await).await;
 }
 
 /// What everybody can ask for, each topic in a directory of its own below `root`, which the superuser can write.

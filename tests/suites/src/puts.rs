@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, READ, must, name, refused};
 use bytes::Bytes;
-use types::{ByteRange, Cred, FileId, FileKind, FsError, Mode, SetAttr};
+use types::{ByteRange, Cred, FileId, FileKind, FsError, Mode, Retention, SetAttr};
 use vfs::*;
 
 async fn stage<V: Vfs>(desk: &Desk<'_, V>, data: &[u8]) -> OpenReply {
@@ -30,7 +30,15 @@ async fn content<V: Vfs>(desk: &Desk<'_, V>, file: FileId, open: Option<OpenId>)
 
 async fn put<V: Vfs>(desk: &Desk<'_, V>, text: &str, source: PutSource, only: PutIf) -> FsResult<FileId> {
     let values = vec![(name("tag"), Bytes::from_static(b"value"))];
-    let request = Put { dir: desk.dir, name: name(text), source, values, only, keep: None };
+    let request = Put {
+        dir: desk.dir,
+        name: name(text),
+        source,
+        values,
+        only,
+        keep: None,
+        retention: Retention::default(),
+    };
     desk.vfs.put(&desk.ctx, request).await.map(|reply| reply.attr.file)
 }
 
@@ -119,6 +127,7 @@ async fn a_replaced_file_can_be_kept<V: Vfs>(desk: &Desk<'_, V>) {
         values: Vec::new(),
         only: PutIf::Any,
         keep: Some((kept.dir, name("1"))),
+        retention: Retention::default(),
     };
     let new = must("put", desk.vfs.put(&desk.ctx, request.clone()).await).attr.file;
     let attr = must("kept", kept.lookup("1").await);
@@ -147,6 +156,7 @@ async fn system_attributes_are_apart<V: Vfs>(desk: &Desk<'_, V>) {
         name: name("more"),
         value: value.map(Bytes::from_static),
         if_content,
+        if_value: None,
     };
     let before = desk.attr(file).await;
     refused("another", desk.vfs.setsystem(&desk.ctx, set(Some(b"m"), Some(1))).await, FsError::Busy);
@@ -157,6 +167,13 @@ async fn system_attributes_are_apart<V: Vfs>(desk: &Desk<'_, V>) {
     assert!(after.change > before.change && after.content == before.content);
     must("truncate", desk.set(file, SetAttr { size: Some(0), ..SetAttr::default() }).await);
     assert!(values(desk, file).await.iter().all(|(_, _, fresh)| !fresh));
+    let seen = |value: Option<&'static [u8]>| SetSystem {
+        if_value: Some(value.map(Bytes::from_static)),
+        ..set(Some(b"n"), None)
+    };
+    refused("not absent", desk.vfs.setsystem(&desk.ctx, seen(None)).await, FsError::Busy);
+    refused("another value", desk.vfs.setsystem(&desk.ctx, seen(Some(b"x"))).await, FsError::Busy);
+    must("the value", desk.vfs.setsystem(&desk.ctx, seen(Some(b"m"))).await);
     must("remove", desk.vfs.setsystem(&desk.ctx, set(None, None)).await);
     must("remove twice", desk.vfs.setsystem(&desk.ctx, set(None, None)).await);
     assert_eq!(values(desk, file).await, [tag(false)]);

@@ -60,6 +60,9 @@ async fn open_found<S: Shards, D: Stripes>(
         let inode = fe.inode(file).await?;
         if !created {
             may_open(&ctx.cred, &inode, request, size.is_some())?;
+            if request.access.write || size.is_some() {
+                answer(inode::refuse_retained(&inode, fe.0.clock.now()))?;
+            }
         }
         fe.0.locks.open(file, open, ctx.client, request.access, request.deny)?;
         fe.0.opens.add(open, Opened { file, client: ctx.client, access: request.access });

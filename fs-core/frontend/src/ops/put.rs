@@ -14,7 +14,7 @@ pub(crate) async fn put<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: Put,
 ) -> Result<PutReply, FsError> {
-    let Put { dir, name, source, values, only, keep } = request;
+    let Put { dir, name, source, values, only, keep, retention } = request;
     let mut staged = None;
     let source = match source {
         PutSource::Content { data, mode } => namespace::PutSource::Content { data, mode },
@@ -62,6 +62,7 @@ pub(crate) async fn put<S: Shards, D: Stripes>(
             seen: seen.as_ref().map(|attr| attr.file.ino),
             keep: victim.keeps(fe),
             aside: aside.clone(),
+            retention,
         });
         match fe.outcome(ctx, dir.fs, action).await? {
             Ok(Reply::Put { attr, removed }) => {

@@ -23,6 +23,7 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
         RenameHow::Replace => Exists::Accept,
         RenameHow::NoReplace => Exists::Fail,
         RenameHow::Exchange => Exists::Exchange,
+        RenameHow::Restore => Exists::Restore,
     };
     for _ in 0..TRIES {
         // Errors of the look are those of the command too, which finds them in their right order.

@@ -34,7 +34,7 @@ pub(crate) async fn getsystem<S: Shards, D: Stripes>(
         let attr = fe.laid_over(attr_of(request.file, &inode));
         let seen = |(name, value)| (name, seen_value(value, attr.content));
         let values = values.into_iter().map(seen).collect();
-        Ok(GetSystemReply { values, attr })
+        Ok(GetSystemReply { values, attr, retention: inode.retention(), guard: inode.guard() })
     };
     fe.steady(look).await
 }
@@ -44,12 +44,12 @@ pub(crate) async fn setsystem<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: SetSystem,
 ) -> Result<GetAttrReply, FsError> {
-    let SetSystem { file, name, value, if_content } = request;
+    let SetSystem { file, name, value, if_content, if_value } = request;
     if let Some(node) = fe.0.nodes.find(file) {
         // What the attribute is said to be of must be in the map.
         fe.flush(&node).await?;
     }
-    let action = Action::SetSystem { ino: file.ino, name, value, if_content };
+    let action = Action::SetSystem { ino: file.ino, name, value, if_content, if_value };
     match fe.propose(ctx, file.fs, || Ok(action.clone())).await? {
         Reply::Attr { attr, .. } => {
             fe.note_change(file);

@@ -2,7 +2,7 @@
 
 use super::may_use::{may_use, may_use_inode};
 use crate::background::Work;
-use crate::look::Stop;
+use crate::look::{Stop, answer};
 use crate::nodes::{Held, State};
 use crate::promise::Taking;
 use crate::propose::TRIES;
@@ -158,6 +158,7 @@ fn take_seen<S: Shards, D: Stripes>(
     state: &mut State,
 ) -> Result<Taken, Stop> {
     may_use_inode(fe, ctx, (request.file, &inode), request.open, WRITE)?;
+    answer(inode::refuse_retained(&inode, fe.0.clock.now()))?;
     let offset = match request.offset {
         WriteOffset::At(offset) => offset,
         WriteOffset::End => inode.size.max(state.end()),

@@ -1,5 +1,6 @@
 //! Sharing a range between files, by reference.
 
+use crate::commands::retention;
 use crate::extents::Run;
 use crate::inodes::{Step, Work};
 use crate::outcome::{Failure, Reply};
@@ -42,6 +43,7 @@ pub(crate) fn clone_range(work: &mut Work<'_>, args: &CloneRange) -> Step<Reply>
     let mut target = work.read().inode(to)?;
     let before = target.change;
     target.as_file()?;
+    retention::refuse(&target, work.now)?;
     super::drain::refuse_cut(&target, target_range.end)?;
     work.spill_inline(to, &mut target)?;
 

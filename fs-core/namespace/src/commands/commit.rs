@@ -1,6 +1,7 @@
 //! Making written data part of a file.
 
 use crate::command::{Action, Extent, NewStripe};
+use crate::commands::retention;
 use crate::extents::{EXTENTS_PER_COMMAND, Run, less};
 use crate::inodes::{Step, Work};
 use crate::outcome::Reply;
@@ -27,6 +28,9 @@ pub(crate) fn commit(work: &mut Work<'_>, action: Action) -> Step<Reply> {
     let mut inode = work.read().inode(ino)?;
     let before = inode.change;
     inode.as_file()?;
+    if written.is_some() || drop_privileges {
+        retention::refuse(&inode, work.now)?;
+    }
     if size_at_least > FILE_BYTES_MAX {
         return Err(FsError::FileTooLarge.into());
     }

@@ -6,7 +6,7 @@ use crate::inodes::{Step, Work, allow};
 use crate::outcome::{DirChange, Reply};
 use crate::records::{Body, Directory, Entry, File, Inode};
 use types::limits::SYMLINK_BYTES_MAX;
-use types::{AccessMask, Device, FileKind, FsError, InodeId, Mode, SetAttr, Slot};
+use types::{AccessMask, Device, FileKind, FsError, Guard, InodeId, Mode, SetAttr, Slot};
 
 /// Levels below the root over which new directories spread; deeper ones stay with their parent.
 const SPREAD_DEPTH: u16 = 2;
@@ -85,7 +85,7 @@ fn node(work: &Work<'_>, node: &NodeSpec, dir: &Inode, dir_ino: InodeId) -> Step
             }
             let &Directory { depth, hash_key, .. } = dir.as_directory()?;
             let depth = depth.saturating_add(1);
-            let body = Directory { parent: dir_ino, depth, displaced: 0, hash_key };
+            let body = Directory { parent: dir_ino, depth, displaced: 0, hash_key, guard: Guard::default() };
             (FileKind::Directory, none, Body::Directory(body))
         }
         NodeSpec::Symlink(target) => (FileKind::Symlink, none, Body::Symlink(target.clone())),

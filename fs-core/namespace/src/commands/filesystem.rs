@@ -4,7 +4,7 @@ use crate::inodes::{Step, Work};
 use crate::keys;
 use crate::outcome::Reply;
 use crate::records::{Body, Counters, Directory, Filesystem};
-use types::{FileKind, FsError, FsId, InodeId, Mode, Slot};
+use types::{FileKind, FsError, FsId, Guard, InodeId, Mode, Slot};
 
 const NAME_BYTES_MAX: usize = 255;
 
@@ -31,7 +31,13 @@ pub(crate) fn make(work: &mut Work<'_>, name: &str, hash_key: [u8; 16]) -> Step<
         Slot(0),
         &Counters { inode: InodeId::ROOT.sequence(), inodes: 1, ..Counters::default() },
     );
-    let body = Body::Directory(Directory { parent: InodeId::ROOT, depth: 0, displaced: 0, hash_key });
+    let body = Body::Directory(Directory {
+        parent: InodeId::ROOT,
+        depth: 0,
+        displaced: 0,
+        hash_key,
+        guard: Guard::default(),
+    });
     let root = work.new_inode(FileKind::Directory, Mode(0o755), (work.cred.uid, work.cred.gid), body);
     work.put_inode(InodeId::ROOT, &root);
     Ok(Reply::Filesystem(id))

@@ -1,6 +1,7 @@
 //! Giving a name to a whole file, in the place of what stands there.
 
 use crate::command::{Put, PutIf, PutSource};
+use crate::commands::retention;
 use crate::inodes::{Step, Work, allow};
 use crate::keys;
 use crate::outcome::{Failure, Removed, Reply};
@@ -31,6 +32,7 @@ pub(crate) fn put(work: &mut Work<'_>, put: Put) -> Step<Reply> {
     work.put_inode(put.dir, &dir);
     inode.modify(work.now);
     inode.mark_content();
+    inode.as_file_mut()?.retention = put.retention;
     for (name, value) in put.values {
         work.set_system(ino, &mut inode, &name, Some(value))?;
     }
@@ -41,6 +43,9 @@ pub(crate) fn put(work: &mut Work<'_>, put: Put) -> Step<Reply> {
 fn check(work: &Work<'_>, put: &Put, dir: &Inode, old: Option<&Inode>) -> Step<()> {
     if let Some(old) = old {
         work.allow_removal(dir, old)?;
+        if put.aside.is_none() {
+            retention::refuse(old, work.now)?;
+        }
         if old.kind == FileKind::Directory {
             return Err(FsError::IsDirectory.into());
         }

@@ -10,7 +10,7 @@ use crate::outcome::Reply;
 use crate::records::{Counters, Filesystem, Inode, Record, Removal, Reserved, Stripe, Unfolded};
 use bytes::Bytes;
 use map::MapError;
-use types::{FsError, FsId, Slot, StripeId};
+use types::{FsError, FsId, InodeId, Slot, StripeId};
 
 /// Records of one step: each is a key, a stripe two. Few in tests, so that much can come between two steps.
 pub(crate) const RECORDS: usize = if cfg!(test) { 3 } else { 400 };
@@ -20,17 +20,21 @@ const KEY_BYTES_MAX: usize = 512;
 const _: () = assert!(2 * RECORDS + 10 < types::limits::COMMAND_KEYS_MAX);
 
 /// See [`crate::Action::RemoveFilesystem`].
-pub(crate) fn remove(work: &mut Work<'_>, id: FsId) -> Step<Reply> {
+pub(crate) fn remove(work: &mut Work<'_>, id: FsId, retained: bool) -> Step<Reply> {
     if work.map.get(&keys::removal(id))?.is_some() {
         return Ok(Reply::Done);
     }
     let key = keys::filesystem(id);
     let filesystem: Filesystem = work.read().record(&key)?.ok_or(FsError::NotFound)?;
+    work.fs = id;
+    // The root is on the way to all that is retained.
+    if !retained && work.read().inode(InodeId::ROOT)?.guard().stands(work.now) {
+        return Err(FsError::NotPermitted.into());
+    }
     work.map.delete(&key);
     work.map.delete(&keys::filesystem_name(&filesystem.name));
     let removal = Removal { name: filesystem.name, since: work.now };
     work.put(&keys::removal(id), &removal);
-    work.fs = id;
     close(work, Slot(0))?;
     Ok(Reply::Done)
 }

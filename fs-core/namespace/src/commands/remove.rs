@@ -1,5 +1,6 @@
 //! Removing a name: unlink and rmdir.
 
+use crate::commands::retention;
 use crate::inodes::{Step, Work, allow};
 use crate::outcome::{Failure, Reply};
 use types::{AccessMask, FileKind, FsError, InodeId, Name};
@@ -22,11 +23,13 @@ pub(crate) fn remove(
     work.allow_entries(&dir)?;
     let inode = work.read().inode(entry.ino)?;
     work.allow_removal(&dir, &inode)?;
+    retention::refuse(&inode, work.now)?;
     match (directory, inode.kind == FileKind::Directory) {
         (true, false) => return Err(FsError::NotDirectory.into()),
         (false, true) => return Err(FsError::IsDirectory.into()),
         (true, true) if inode.size > 0 => return Err(FsError::NotEmpty.into()),
-        _ => {}
+        (true, true) => retention::refuse_move(&inode, work.now)?,
+        (false, false) => {}
     }
     let change = work.remove_entry(dir_ino, &mut dir, cookie, &entry)?;
     work.put_inode(dir_ino, &dir);

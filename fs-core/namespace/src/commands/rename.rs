@@ -1,6 +1,7 @@
 //! Moving and exchanging names.
 
 use crate::command::Exists;
+use crate::commands::retention;
 use crate::inodes::{Step, Work, allow};
 use crate::keys;
 use crate::outcome::{Failure, Removed, Reply};
@@ -124,7 +125,7 @@ fn check_places(
     target: Option<&Side>,
 ) -> Step<()> {
     match (args.exists, target) {
-        (Exists::Fail, Some(_)) => return Err(FsError::Exists.into()),
+        (Exists::Fail | Exists::Restore, Some(_)) => return Err(FsError::Exists.into()),
         (Exists::Exchange, None) => return Err(FsError::NotFound.into()),
         _ => {}
     }
@@ -153,10 +154,14 @@ fn check_rights(
     let moves = args.from_dir != args.to_dir;
     work.allow_entries(&dirs.from)?;
     work.allow_removal(&dirs.from, &source.inode)?;
+    if args.exists != Exists::Restore || is_directory(source) {
+        retention::refuse_move(&source.inode, work.now)?;
+    }
     let to = dirs.to().1;
     work.allow_entries(to)?;
     if let Some(target) = target {
         work.allow_removal(to, &target.inode)?;
+        retention::refuse_move(&target.inode, work.now)?;
         if args.exists != Exists::Exchange {
             match (is_directory(source), is_directory(target)) {
                 (true, false) => return Err(FsError::NotDirectory.into()),

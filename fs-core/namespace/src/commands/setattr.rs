@@ -1,5 +1,6 @@
 //! Changing attributes.
 
+use crate::commands::retention;
 use crate::extents::{EXTENTS_PER_COMMAND, shortened};
 use crate::inodes::{Step, Stop, Work, allow};
 use crate::keys;
@@ -30,6 +31,10 @@ pub(crate) fn setattr(
     check(&work.cred, &inode, set, may_write)?;
     let mut drain = false;
     if *set != SetAttr::default() {
+        // Whoever reads leaves a time behind.
+        if *set != (SetAttr { atime: set.atime, ..SetAttr::default() }) {
+            retention::refuse(&inode, work.now)?;
+        }
         if let Some(size) = set.size {
             drain = resize(work, ino, &mut inode, size)?;
         }

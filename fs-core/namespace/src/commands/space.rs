@@ -1,6 +1,7 @@
 //! Reserving, freeing and zeroing ranges.
 
 use crate::command::Space;
+use crate::commands::retention;
 use crate::extents::{EXTENTS_PER_COMMAND, Run};
 use crate::inodes::{Step, Work};
 use crate::outcome::Reply;
@@ -19,6 +20,7 @@ pub(crate) fn space(
     let mut inode = work.read().inode(ino)?;
     let before = inode.change;
     inode.as_file()?;
+    retention::refuse(&inode, work.now)?;
     if range.is_empty() {
         return Err(FsError::Invalid.into());
     }

@@ -7,7 +7,7 @@ use crate::records::{Body, Directory, Entry, Inode, SystemValue};
 use crate::{keys, queries};
 use bytes::Bytes;
 use types::limits::{SYSTEM_ATTRIBUTES_MAX, XATTR_VALUE_BYTES_MAX};
-use types::{AccessMask, FileKind, FsError, InodeId, Mode, Name};
+use types::{AccessMask, FileKind, FsError, Guard, InodeId, Mode, Name};
 
 /// The name of the system directory in the root of its filesystem, which is hidden from everybody.
 const NAME: &[u8] = b".plexus";
@@ -35,7 +35,13 @@ pub(crate) fn make(work: &mut Work<'_>) -> Step<Reply> {
         return Ok(Reply::Created { attr, dir: unchanged, created: false });
     }
     let ino = work.new_inode_id(InodeId::ROOT.slot())?;
-    let body = Body::Directory(Directory { parent: InodeId::ROOT, depth: depth + 1, displaced: 0, hash_key });
+    let body = Body::Directory(Directory {
+        parent: InodeId::ROOT,
+        depth: depth + 1,
+        displaced: 0,
+        hash_key,
+        guard: Guard::default(),
+    });
     let inode = work.new_inode(FileKind::Directory, Mode(0o700), (0, 0), body);
     let change =
         work.add_any_entry(InodeId::ROOT, &mut root, Entry { name, ino, kind: FileKind::Directory })?;
@@ -51,12 +57,19 @@ pub(crate) fn set(
     name: &Name,
     value: Option<Bytes>,
     if_content: Option<u64>,
+    if_value: Option<Option<Bytes>>,
 ) -> Step<Reply> {
     let mut inode = work.read().inode(ino)?;
     let before = inode.change;
     allow(&work.cred, &inode, AccessMask::WRITE)?;
     if if_content.is_some_and(|content| content != inode.content) {
         return Err(FsError::Busy.into());
+    }
+    if let Some(seen) = if_value {
+        let there: Option<SystemValue> = work.read().record(&keys::system(work.file(ino), name))?;
+        if there.map(|there| there.value) != seen {
+            return Err(FsError::Busy.into());
+        }
     }
     work.set_system(ino, &mut inode, name, value)?;
     inode.touch(work.now);

@@ -1,5 +1,6 @@
 //! Setting and removing extended attributes.
 
+use crate::commands::retention;
 use crate::extents::less;
 use crate::inodes::{Step, Work};
 use crate::outcome::Reply;
@@ -20,6 +21,7 @@ pub(crate) fn set(
     let mut inode = work.read().inode(ino)?;
     let before = inode.change;
     queries::xattr::allow_change(&work.cred, &inode, name)?;
+    retention::refuse(&inode, work.now)?;
     if value.as_ref().is_some_and(|value| value.len() > XATTR_VALUE_BYTES_MAX) {
         return Err(FsError::AttributeTooLarge.into());
     }

@@ -1,12 +1,13 @@
 //! Inodes and filesystems.
 
 use super::{Answer, reader};
+use crate::commands::retention;
 use crate::inodes::allow;
 use crate::keys;
 use crate::records::{Body, Filesystem, Inode, Record};
 use bytes::Bytes;
 use map::OrderedMap;
-use types::{AccessMask, Attr, Cred, FileId, FsError, FsId};
+use types::{AccessMask, Attr, Cred, FileId, FsError, FsId, Time};
 
 /// The inode as it is stored.
 ///
@@ -40,6 +41,14 @@ pub fn owns(cred: &Cred, inode: &Inode) -> bool {
 /// [`FsError::AccessDenied`].
 pub fn require(cred: &Cred, inode: &Inode, mask: AccessMask) -> Answer<()> {
     Ok(allow(cred, inode, mask)?)
+}
+
+/// Fails while the file is retained.
+///
+/// # Errors
+/// [`FsError::NotPermitted`].
+pub fn refuse_retained(inode: &Inode, now: Time) -> Answer<()> {
+    Ok(retention::refuse(inode, now)?)
 }
 
 /// The target of a symbolic link.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use types::{Attr, FileId, Mode, Name};
+use types::{Attr, FileId, Mode, Name, Retention};
 
 /// What to put.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -50,8 +50,10 @@ pub struct Put {
     /// The condition.
     pub only: PutIf,
     /// Where the file that was there goes: a directory in which nobody's rights are asked, and a free name in it. `None`:
-    /// it is removed.
+    /// it is removed, unless it is retained ([`types::FsError::NotPermitted`]).
     pub keep: Option<(FileId, Name)>,
+    /// What keeps the new file as it is from now on.
+    pub retention: Retention,
 }
 
 /// What was put.

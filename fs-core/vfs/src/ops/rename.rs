@@ -13,6 +13,8 @@ pub enum RenameHow {
     NoReplace,
     /// Both exist and change places.
     Exchange,
+    /// As [`Self::NoReplace`], of a file also while it is retained: only heads ask for it, for versions.
+    Restore,
 }
 
 /// Needs the right to write and search both directories, and what sticky directories ask. A

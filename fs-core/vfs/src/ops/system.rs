@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use types::{Attr, FileId, FsId, Name};
+use types::{Attr, FileId, FsId, Guard, Name, Retention};
 
 /// A directory of the filesystem for what heads keep, made when it is not there. No name leads to it, and its content
 /// belongs to the superuser.
@@ -44,6 +44,10 @@ pub struct GetSystemReply {
     pub attr: Attr,
     /// In the order of names.
     pub values: Vec<(Name, SystemValue)>,
+    /// What keeps a file as it is.
+    pub retention: Retention,
+    /// What guards a directory.
+    pub guard: Guard,
 }
 
 /// Sets or removes (no value) a system attribute. Needs the right to write.
@@ -57,4 +61,6 @@ pub struct SetSystem {
     pub value: Option<Bytes>,
     /// Only while the content of the file is this ([`Attr::content`]), else [`types::FsError::Busy`].
     pub if_content: Option<u64>,
+    /// Only while the value is this (`Some(None)`: there is none), else [`types::FsError::Busy`].
+    pub if_value: Option<Option<Bytes>>,
 }

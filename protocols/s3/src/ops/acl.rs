@@ -9,7 +9,7 @@ use crate::ops::get_object::find;
 use crate::ops::{Request, parts, reply};
 use crate::permit::Act;
 use crate::public_access::PublicAccess;
-use crate::records::{BucketRecord, Ownership, encode, name, of_bucket, of_object};
+use crate::records::{Ownership, encode, name, of_bucket, of_object};
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
 use types::Cred;
@@ -165,7 +165,11 @@ pub(crate) async fn put_ownership_controls<V: Vfs>(
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
         ));
     }
-    head.keep_record(&bucket, &BucketRecord { ownership, ..bucket.record.clone() }).await?;
+    head.change_record(&bucket, |record| {
+        record.ownership = ownership;
+        Ok(())
+    })
+    .await?;
     reply(PutBucketOwnershipControlsOutput {})
 }
 
@@ -178,14 +182,10 @@ pub(crate) async fn delete_ownership_controls<V: Vfs>(
     let caller = head.caller(parts.credentials.as_ref())?;
     let bucket = head.bucket(&input.bucket).await?;
     bucket.permit(&caller, &parts.facts(&[]), &Act::bucket("s3:PutBucketOwnershipControls", None))?;
-    let record = BucketRecord { ownership: Ownership::Unset, ..bucket.record.clone() };
-    head.keep_record(&bucket, &record).await?;
+    head.change_record(&bucket, |record| {
+        record.ownership = Ownership::Unset;
+        Ok(())
+    })
+    .await?;
     Ok(S3Response::with_status(DeleteBucketOwnershipControlsOutput {}, http::StatusCode::NO_CONTENT))
-}
-
-impl<V: Vfs> Head<V> {
-    /// Keeps another record of a bucket.
-    pub(crate) async fn keep_record(&self, bucket: &Bucket, record: &BucketRecord) -> S3Result<()> {
-        self.keep_with(bucket, of_bucket::RECORD, Some(encode(record))).await
-    }
 }

@@ -84,10 +84,16 @@ pub(crate) async fn create_bucket<V: Vfs>(
         if let Some(acl) = acl? {
             root.keep(attr.file, name(of_bucket::ACL), Some(encode(&acl))).await.map_err(from_fs)?;
         }
-        root.keep(attr.file, name(of_bucket::RECORD), Some(encode(&record))).await.map_err(from_fs)
+        // Somebody else may have published it meanwhile.
+        root.keep_if(attr.file, name(of_bucket::RECORD), encode(&record), None).await.map_err(|error| {
+            match error {
+                FsError::Busy => s3_error!(OperationAborted, "The bucket is being made by somebody else."),
+                error => from_fs(error),
+            }
+        })
     };
     if let Err(error) = kept.await {
-        if made {
+        if made && head.bucket_at(&input.bucket, attr.file).await?.is_none() {
             let _ = root.rmdir(buckets, &name_of_dir).await;
         }
         return Err(error);
@@ -239,11 +245,16 @@ pub(crate) async fn delete_bucket<V: Vfs>(
         }
     }
     clear(head, &bucket).await?;
+    let guard = root.kept(bucket.dir).await.map_err(from_fs)?.guard;
+    // Nothing of it is locked any more.
+    head.set_guard(bucket.dir, None).await?;
     let name_of_dir = Name::new(input.bucket.clone()).map_err(|_| s3_error!(InvalidBucketName))?;
     match root.rmdir(head.buckets().await?, &name_of_dir).await {
         Ok(()) => {}
-        Err(FsError::NotEmpty) => return Err(not_empty()),
-        Err(error) => return Err(from_fs(error)),
+        Err(error) => {
+            head.set_guard(bucket.dir, Some(guard)).await?;
+            return Err(if error == FsError::NotEmpty { not_empty() } else { from_fs(error) });
+        }
     }
     head.forget_kept(&bucket).await?;
     Ok(S3Response::with_status(DeleteBucketOutput {}, http::StatusCode::NO_CONTENT))

@@ -14,7 +14,7 @@ use crate::versions::{last_of, name_of, new_version};
 use bytes::Bytes;
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
-use types::{FsError, Mode};
+use types::{FsError, Mode, Retention};
 use vfs::{Put, PutIf, PutSource, Vfs};
 
 /// Objects of one request.
@@ -166,12 +166,21 @@ async fn remove<V: Vfs>(
                 if there.as_ref().is_some_and(|there| there.lock().holds(now, bypass)) {
                     return Err(access_denied());
                 }
+                release(head, there.as_ref(), bypass).await?;
                 head.remove_at(&files, bucket, &path).await?;
                 return Ok(Removed::default());
             }
             mark(head, bucket, &path, there).await
         }
         Some(version) => remove_version(head, bucket, (&path, version), there, only, bypass).await,
+    }
+}
+
+/// What is removed by whoever may go around governance is not retained any more.
+async fn release<V: Vfs>(head: &Head<V>, object: Option<&Object>, bypass: bool) -> S3Result<()> {
+    match object.filter(|object| bypass && object.lock().holds(head.now().seconds, false)) {
+        Some(object) => head.release(object).await,
+        None => Ok(()),
     }
 }
 
@@ -212,6 +221,7 @@ pub(crate) async fn mark<V: Vfs>(
             values: vec![(name(of_object::RECORD), encode(&record))],
             only: PutIf::Any,
             keep: None,
+            retention: Retention::default(),
         };
         match root.put(put).await {
             Ok(_) => break,
@@ -244,6 +254,7 @@ async fn remove_version<V: Vfs>(
         if there.lock().holds(now, bypass) {
             return Err(access_denied());
         }
+        release(head, Some(there), bypass).await?;
         let files = head.acting(bucket)?;
         head.remove_at(&files, bucket, path).await?;
         head.bring_back(bucket, path).await?;
@@ -260,6 +271,7 @@ async fn remove_version<V: Vfs>(
     if object.lock().holds(now, bypass) {
         return Err(access_denied());
     }
+    release(head, Some(&object), bypass).await?;
     head.forget_old(bucket, path, &old).await?;
     if there.is_none() {
         head.bring_back(bucket, path).await?;

@@ -1,11 +1,12 @@
 //! Object lock: of buckets, and of objects.
 
 use crate::acl::Permission;
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, CHANGE_TRIES};
 use crate::error::{access_denied, custom, from_fs};
 use crate::head::Head;
+use crate::key::ObjectPath;
 use crate::lock::{configuration, is_compliance};
-use crate::object::seconds;
+use crate::object::{Object, seconds};
 use crate::ops::get_object::{at_second, find, mode};
 use crate::ops::{Request, parts, reply};
 use crate::permit::Act;
@@ -23,6 +24,16 @@ fn needs_lock(bucket: &Bucket) -> S3Result<()> {
     } else {
         Err(s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration"))
     }
+}
+
+fn needs_versioning(record: &BucketRecord) -> S3Result<()> {
+    if record.versioning == Versioning::Enabled {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidBucketState,
+        "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
+    ))
 }
 
 fn bad_period() -> s3s::S3Error {
@@ -69,11 +80,8 @@ pub(crate) async fn put_object_lock_configuration<V: Vfs>(
     let caller = head.caller(parts.credentials.as_ref())?;
     let bucket = head.bucket(&input.bucket).await?;
     bucket.permit(&caller, &parts.facts(&[]), &Act::bucket("s3:PutBucketObjectLockConfiguration", None))?;
-    if !bucket.record.lock && bucket.record.versioning != Versioning::Enabled {
-        return Err(s3_error!(
-            InvalidBucketState,
-            "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
-        ));
+    if !bucket.record.lock {
+        needs_versioning(&bucket.record)?;
     }
     let asked = input.object_lock_configuration.ok_or_else(|| s3_error!(MalformedXML))?;
     if asked.object_lock_enabled.as_ref().map(ObjectLockEnabled::as_str) != Some(ObjectLockEnabled::ENABLED) {
@@ -94,7 +102,12 @@ pub(crate) async fn put_object_lock_configuration<V: Vfs>(
     }
     head.keep_with(&bucket, of_bucket::LOCK, Some(xml(&asked)?)).await?;
     if !bucket.record.lock {
-        head.keep_record(&bucket, &BucketRecord { lock: true, ..bucket.record.clone() }).await?;
+        head.change_record(&bucket, |record| {
+            needs_versioning(record)?;
+            record.lock = true;
+            Ok(())
+        })
+        .await?;
     }
     reply(PutObjectLockConfigurationOutput::default())
 }
@@ -134,7 +147,7 @@ pub(crate) async fn put_object_retention<V: Vfs>(
     let bucket = head.bucket(&input.bucket).await?;
     let at = (&bucket, input.key.as_str(), input.version_id.as_deref());
     let actions = ("s3:PutObjectRetention", "s3:PutObjectRetention");
-    let (_, object) = find(head, &parts, &caller, at, actions, Permission::Write).await?;
+    let (_, mut object) = find(head, &parts, &caller, at, actions, Permission::Write).await?;
     needs_lock(&bucket)?;
     let asked = input.retention.ok_or_else(|| s3_error!(MalformedXML))?;
     let new = match (&asked.mode, &asked.retain_until_date) {
@@ -146,22 +159,28 @@ pub(crate) async fn put_object_retention<V: Vfs>(
     if new.is_some_and(|(until, _)| until <= now) {
         return Err(s3_error!(InvalidArgument, "The retain until date must be in the future!"));
     }
-    let old = object.lock();
-    if let Some((until, compliance)) = old.retention.filter(|(until, _)| *until > now) {
-        let weaker = new
-            .is_none_or(|(new_until, new_compliance)| new_until < until || (compliance && !new_compliance));
-        let bypass = input.bypass_governance_retention.unwrap_or(false) && {
-            let mut act = Act::bucket("s3:BypassGovernanceRetention", None);
-            act.key = Some(&input.key);
-            bucket.permit(&caller, &parts.facts(&[]), &act).is_ok()
-        };
-        let changes_mode = new.is_some_and(|(_, new_compliance)| new_compliance != compliance);
-        if (weaker && (compliance || !bypass)) || (changes_mode && !compliance && !bypass) {
-            return Err(access_denied());
+    for _ in 0..CHANGE_TRIES {
+        let old = object.lock();
+        if let Some((until, compliance)) = old.retention.filter(|(until, _)| *until > now) {
+            let weaker = new.is_none_or(|(new_until, new_compliance)| {
+                new_until < until || (compliance && !new_compliance)
+            });
+            let bypass = input.bypass_governance_retention.unwrap_or(false) && {
+                let mut act = Act::bucket("s3:BypassGovernanceRetention", None);
+                act.key = Some(&input.key);
+                bucket.permit(&caller, &parts.facts(&[]), &act).is_ok()
+            };
+            let changes_mode = new.is_some_and(|(_, new_compliance)| new_compliance != compliance);
+            if (weaker && (compliance || !bypass)) || (changes_mode && !compliance && !bypass) {
+                return Err(access_denied());
+            }
         }
+        if keep(head, &bucket, &input.key, &object, &LockRecord { retention: new, ..old }).await? {
+            return reply(PutObjectRetentionOutput::default());
+        }
+        (_, object) = find(head, &parts, &caller, at, actions, Permission::Write).await?;
     }
-    keep(head, &object, &LockRecord { retention: new, ..old }).await?;
-    reply(PutObjectRetentionOutput::default())
+    Err(changes_too_often())
 }
 
 /// See the S3 reference.
@@ -192,7 +211,7 @@ pub(crate) async fn put_object_legal_hold<V: Vfs>(
     let bucket = head.bucket(&input.bucket).await?;
     let at = (&bucket, input.key.as_str(), input.version_id.as_deref());
     let actions = ("s3:PutObjectLegalHold", "s3:PutObjectLegalHold");
-    let (_, object) = find(head, &parts, &caller, at, actions, Permission::Write).await?;
+    let (_, mut object) = find(head, &parts, &caller, at, actions, Permission::Write).await?;
     needs_lock(&bucket)?;
     let status = input.legal_hold.and_then(|hold| hold.status);
     let legal_hold = match status.as_ref().map(ObjectLockLegalHoldStatus::as_str) {
@@ -200,12 +219,37 @@ pub(crate) async fn put_object_legal_hold<V: Vfs>(
         Some("OFF") => false,
         _ => return Err(s3_error!(MalformedXML)),
     };
-    keep(head, &object, &LockRecord { legal_hold, ..object.lock() }).await?;
-    reply(PutObjectLegalHoldOutput::default())
+    for _ in 0..CHANGE_TRIES {
+        let lock = LockRecord { legal_hold, ..object.lock() };
+        if keep(head, &bucket, &input.key, &object, &lock).await? {
+            return reply(PutObjectLegalHoldOutput::default());
+        }
+        (_, object) = find(head, &parts, &caller, at, actions, Permission::Write).await?;
+    }
+    Err(changes_too_often())
 }
 
-async fn keep<V: Vfs>(head: &Head<V>, object: &crate::object::Object, lock: &LockRecord) -> S3Result<()> {
+fn changes_too_often() -> s3s::S3Error {
+    s3_error!(OperationAborted, "Too many others change this object.")
+}
+
+/// Keeps another lock with an object; `false` when it has another one by now than was seen. Whether it may be weaker has
+/// been decided.
+async fn keep<V: Vfs>(
+    head: &Head<V>,
+    bucket: &Bucket,
+    key: &str,
+    object: &Object,
+    lock: &LockRecord,
+) -> S3Result<bool> {
+    let path = ObjectPath::of(key)?;
+    if !object.is_directory() {
+        let seen = Some(object.retention);
+        return head.retain(bucket, &path.dirs, object.attr.file, lock.as_retention(), seen).await;
+    }
+    head.release(object).await?;
+    head.guard_directory(bucket, &path, object.attr.file, lock).await?;
     let root = head.files(Cred::root());
     root.keep(object.attr.file, name(of_object::LOCK), Some(encode(lock))).await.map_err(from_fs)?;
-    Ok(())
+    Ok(true)
 }

@@ -1,5 +1,6 @@
 //! PostObject: a form of a browser.
 
+use crate::forms::Seen;
 use crate::head::Head;
 use crate::ops::Request;
 use crate::ops::put_object::put_object;
@@ -13,9 +14,9 @@ pub(crate) async fn post_object<V: Vfs>(
     head: &Head<V>,
     mut request: Request<PostObjectInput>,
 ) -> S3Result<S3Response<PostObjectOutput>> {
-    if let Some(tagging) = request.input.tagging.as_mut() {
-        *tagging = header_of_form(tagging)?;
-    }
+    let seen = request.extensions.get::<Seen>();
+    let tagging = seen.map(Seen::tagging).transpose()?.flatten();
+    request.input.tagging = tagging.as_deref().map(header_of_form).transpose()?;
     let request = request.map_input(|form: PostObjectInput| PutObjectInput {
         acl: form.acl,
         body: form.body,

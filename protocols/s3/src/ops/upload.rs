@@ -19,7 +19,7 @@ use crate::uploads::{Upload, part_name};
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
 use types::limits::{BLOCK_BYTES, IO_BYTES_MAX};
-use types::{Cred, Name};
+use types::{Cred, Name, Retention};
 use vfs::{Put, PutIf, Vfs};
 
 /// See the S3 reference.
@@ -154,6 +154,7 @@ async fn keep_part<V: Vfs>(
         values: vec![(name(of_upload::PART), encode(&record))],
         only: PutIf::Any,
         keep: None,
+        retention: Retention::default(),
     };
     root.put(put).await.map_err(|error| match error {
         types::FsError::Stale => s3_error!(NoSuchUpload, "The upload was completed or aborted meanwhile."),

@@ -3,7 +3,7 @@
 use crate::head::Head;
 use crate::ops::{Request, parts, reply};
 use crate::permit::Act;
-use crate::records::{BucketRecord, Versioning};
+use crate::records::Versioning;
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
 use vfs::Vfs;
@@ -40,12 +40,6 @@ pub(crate) async fn put_bucket_versioning<V: Vfs>(
     }
     let versioning = match asked.status.as_ref().map(BucketVersioningStatus::as_str) {
         Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
-        Some(BucketVersioningStatus::SUSPENDED) if bucket.record.lock => {
-            return Err(s3_error!(
-                InvalidBucketState,
-                "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
-            ));
-        }
         Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
         _ => {
             return Err(s3_error!(
@@ -54,6 +48,16 @@ pub(crate) async fn put_bucket_versioning<V: Vfs>(
             ));
         }
     };
-    head.keep_record(&bucket, &BucketRecord { versioning, ..bucket.record.clone() }).await?;
+    head.change_record(&bucket, |record| {
+        if record.lock && versioning == Versioning::Suspended {
+            return Err(s3_error!(
+                InvalidBucketState,
+                "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+            ));
+        }
+        record.versioning = versioning;
+        Ok(())
+    })
+    .await?;
     reply(PutBucketVersioningOutput {})
 }

@@ -133,6 +133,21 @@ s3.put_bucket_policy(
 assert urllib.request.urlopen(url).read() == b"2"
 s3.delete_bucket_policy(Bucket="bucket")
 
+# A form of a browser, with tags.
+fields = {"tagging": "<Tagging><TagSet><Tag><Key>from</Key><Value>a form</Value></Tag></TagSet></Tagging>"}
+conditions = [["starts-with", "$tagging", ""]]
+form = s3.generate_presigned_post("bucket", "form", Fields=fields, Conditions=conditions)
+mark = "a-mark-between-fields"
+lines = "".join(
+    f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+    for name, value in form["fields"].items()
+)
+lines += f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\ncontent\r\n--{mark}--\r\n'
+headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
+urllib.request.urlopen(urllib.request.Request(form["url"], lines.encode(), headers))
+assert s3.get_object(Bucket="bucket", Key="form")["Body"].read() == b"content"
+assert s3.get_object_tagging(Bucket="bucket", Key="form")["TagSet"] == [{"Key": "from", "Value": "a form"}]
+
 # Versions.
 s3.create_bucket(Bucket="versions")
 s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})

@@ -160,3 +160,17 @@ fn a_connection_serves_one_request_after_the_other() {
     let rest = String::from_utf8_lossy(&first.body).matches("HTTP/1.1 200").count();
     assert_eq!(rest, 2, "three answers");
 }
+
+#[test]
+fn who_waits_for_leave_to_send_nothing_is_not_left_on_the_connection() {
+    let scene = Scene::new();
+    let host = scene.daemon.s3();
+    scene.put("/bucket", "");
+    let put = S3Request::new("PUT", "/bucket/key").header("expect", "100-continue");
+    let text = String::from_utf8(put.signed(host, &scene.key, &now())).unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    // Without what every other request here says.
+    stream.write_all(text.replace("connection: close\r\n", "").as_bytes()).unwrap();
+    let said = answer(&mut stream).unwrap();
+    assert_eq!((said.status, said.header("connection")), (200, Some("close")), "{}", said.code());
+}

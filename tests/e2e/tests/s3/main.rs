@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod crashes;
 mod hostile;
+mod house;
+mod https;
+mod locked;
 mod one_data_set;
 mod programs;
 

@@ -6,14 +6,14 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A FUSE mount of the scene's daemon; gone with it.
-struct Mounted(PathBuf);
+pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
-    fn new(scene: &Scene) -> Mounted {
+    pub(crate) fn new(scene: &Scene) -> Mounted {
         let at = scene.scratch.path().join("mnt");
         fs::create_dir(&at).unwrap();
         let output =
@@ -22,7 +22,12 @@ impl Mounted {
         Mounted(at)
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    /// The root of the filesystem.
+    pub(crate) fn root(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.0.join("buckets/bucket").join(below)
     }
 }

@@ -169,9 +169,9 @@ type Plant = (&'static str, Kind, &'static str, fn(&mut Good));
 
 /// What is planted, the kind that it must be named as, a part of the sentence, and how.
 const PLANTS: &[Plant] = &[
-    ("a record of a later version", Kind::Record, "unknown version 4", |good| {
+    ("a record of a later version", Kind::Record, "unknown version 5", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();
-        good.map.put(&keys::inode(good.small), [&[4], &value[1..]].concat().into());
+        good.map.put(&keys::inode(good.small), [&[5], &value[1..]].concat().into());
     }),
     ("a record with a byte too many", Kind::Record, "bytes too many", |good| {
         let value = good.map.get(&keys::inode(good.small)).unwrap().unwrap();

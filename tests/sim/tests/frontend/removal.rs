@@ -83,9 +83,9 @@ async fn it_is_gone_at_once_and_what_it_took_comes_back() {
     real.mkdir(&ctx, mkdir.clone()).await.unwrap();
 
     let opens = Err(RemoveError::Open(2));
-    assert_eq!(real.remove_filesystem(second.fs, false).await, opens, "it is in use");
+    assert_eq!(real.remove_filesystem(second.fs, false, false).await, opens, "it is in use");
     assert_eq!(attr(&real, files[3]).await.unwrap().size, 2100, "nothing has happened");
-    real.remove_filesystem(second.fs, true).await.unwrap();
+    real.remove_filesystem(second.fs, true, false).await.unwrap();
 
     refused(found(&real).await, FsError::NotFound);
     refused(attr(&real, second).await, FsError::Stale);
@@ -100,7 +100,7 @@ async fn it_is_gone_at_once_and_what_it_took_comes_back() {
     refused(real.mkdir(&ctx, mkdir).await, FsError::Stale);
     refused(real.statfs(&root(), StatFs { fs: second.fs }).await, FsError::Stale);
     assert_eq!(real.promised(), 0, "nothing waits to be written");
-    assert_eq!(real.remove_filesystem(second.fs, true).await, Err(FsError::NotFound.into()));
+    assert_eq!(real.remove_filesystem(second.fs, true, false).await, Err(FsError::NotFound.into()));
     let going = real.removals().await.unwrap();
     assert_eq!((going[0].fs, going[0].name.as_str()), (second.fs, NAME));
     close(&real, opened).await;
@@ -116,7 +116,7 @@ async fn it_is_gone_at_once_and_what_it_took_comes_back() {
     }
     assert_eq!(read(&real, kept, 0, 30_000).await, vec![9; 20_000]);
     clear(&real, third).await;
-    real.remove_filesystem(third.fs, false).await.unwrap();
+    real.remove_filesystem(third.fs, false, false).await.unwrap();
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(taken(&real).await, before, "as if it had never been");
     assert_eq!(real.check_accounts().await.unwrap().differences, 0);
@@ -145,7 +145,7 @@ async fn a_crash_at_any_step_changes_nothing_of_that() {
         for life in 0..8 {
             let remover = tokio::spawn({
                 let real = real.clone();
-                async move { real.remove_filesystem(second.fs, true).await }
+                async move { real.remove_filesystem(second.fs, true, false).await }
             });
             let workers: Vec<_> = (0..4)
                 .map(|n| tokio::spawn(work(real.clone(), second, files.clone(), seed * 100 + life * 10 + n)))
@@ -175,7 +175,7 @@ async fn a_crash_at_any_step_changes_nothing_of_that() {
             weather.set(mishap, 0);
         }
         let (real, top) = rig.start().await;
-        match real.remove_filesystem(second.fs, true).await {
+        match real.remove_filesystem(second.fs, true, false).await {
             Ok(()) | Err(RemoveError::Fs(FsError::NotFound)) => {}
             Err(error) => panic!("seed {seed}: {error}"),
         }

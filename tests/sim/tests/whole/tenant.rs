@@ -69,7 +69,7 @@ impl Tenant {
     async fn remove(&mut self, core: &Core, top: FileId) -> FsResult<()> {
         let force = self.random.below(2) == 0;
         self.removing = true;
-        let removed = core.files.remove_filesystem(top.fs, force).await;
+        let removed = core.files.remove_filesystem(top.fs, force, false).await;
         self.removing = false;
         match removed {
             Ok(()) => {
@@ -84,6 +84,7 @@ impl Tenant {
                 assert!(!force && number == self.opens.len(), "{number} opens");
                 Ok(())
             }
+            Err(RemoveError::Retained) => Err(FsError::NotPermitted),
             Err(RemoveError::Fs(error)) => Err(error),
         }
     }
@@ -181,7 +182,7 @@ impl Tenant {
     /// Removes it.
     pub(crate) async fn clear(&mut self, core: &Core) {
         if let Some(top) = self.top {
-            core.files.remove_filesystem(top.fs, true).await.unwrap();
+            core.files.remove_filesystem(top.fs, true, false).await.unwrap();
             self.is_gone(core, top).await;
         }
     }

