@@ -15,6 +15,7 @@
 
 mod answer;
 mod caller;
+mod entries;
 mod gone;
 mod head;
 mod kernel;

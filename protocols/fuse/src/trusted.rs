@@ -10,8 +10,9 @@
 //! kernel has not is answered under that lock, too. One that the kernel does again is not, and counts only a little later than
 //! it was answered.
 
+use crate::entries::{Entries, Entry, Term};
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +22,6 @@ use types::{Attr, FileId, FileKind, Leased};
 
 /// Inodes at once, at most; others are not trusted.
 const TRUSTED_MAX: usize = 1 << 16;
-/// Names of an inode, at most.
-const NAMES_MAX: usize = 8;
 /// Changes remembered, at most, for answers that are of before and come after them.
 const TOLD_MAX: usize = 1 << 10;
 /// Threads that wait for locks of folders, at most.
@@ -46,19 +45,11 @@ pub(crate) struct Trusted {
 #[derive(Default)]
 struct Said {
     attributes: HashMap<FileId, Instant>,
-    names: HashMap<FileId, Vec<Entry>>,
+    names: Entries,
     /// The last changes, and how many there were with each.
     changed: HashMap<Leased, u64>,
     /// Of earlier ones nothing is known.
     changed_before: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    dir: FileId,
-    name: OsString,
-    said: Instant,
-    until: Instant,
 }
 
 impl Said {
@@ -120,25 +111,19 @@ impl Trusted {
         if said.is_of_before(asked, Leased::Names(file)) {
             return Duration::ZERO;
         }
-        let names = &mut said.names;
-        if names.len() >= TRUSTED_MAX && !names.contains_key(&file) {
-            names.retain(|_, entries| entries.iter().any(|entry| entry.until > now));
-        }
-        if names.len() >= TRUSTED_MAX && !names.contains_key(&file) {
-            return Duration::ZERO;
-        }
-        let entries = names.entry(file).or_default();
-        match entries.iter_mut().find(|entry| entry.dir == dir && entry.name == name) {
-            Some(entry) => (entry.said, entry.until) = (now, now + trust),
-            None => {
-                entries.retain(|entry| entry.until > now);
-                if entries.len() >= NAMES_MAX {
-                    return Duration::ZERO;
-                }
-                entries.push(Entry { dir, name: name.to_owned(), said: now, until: now + trust });
-            }
-        }
-        trust
+        let term = Term { said: now, until: now + trust };
+        let entry = Entry { dir, name: name.to_owned() };
+        if said.names.say(entry, file, term) { trust } else { Duration::ZERO }
+    }
+
+    /// The kernel asks for this rename, and holds the locks of both folders until it is answered.
+    pub(crate) fn renaming(&self, from: &Entry, to: &Entry, exchange: bool) {
+        self.said().names.renaming(from, to, exchange);
+    }
+
+    /// That rename is done, and will be answered.
+    pub(crate) fn renamed(&self, from: Entry, to: Entry, exchange: bool) {
+        self.said().names.renamed(from, to, exchange);
     }
 
     /// Answers to what was asked before count no more.
@@ -180,8 +165,8 @@ impl Trusted {
         file: FileId,
         tell: Arc<impl Fn(FileId, &OsStr) -> io::Result<()> + Send + Sync + 'static>,
     ) {
-        let entries = self.changes(Leased::Names(file)).names.remove(&file);
-        for Entry { dir, name, said, until } in entries.into_iter().flatten() {
+        let entries = self.changes(Leased::Names(file)).names.take(file);
+        for (entry, Term { said, until }) in entries {
             tokio::time::sleep_until((said + TAKEN).into()).await;
             // Whoever has woken up late trusts for as much longer.
             let ended = tokio::time::sleep_until((until + TAKEN).into());
@@ -190,14 +175,14 @@ impl Trusted {
                 let Ok(room) = waiting.acquire_owned().await else { return };
                 let told = tokio::task::spawn_blocking(move || {
                     let _room = room;
-                    tell(dir, &name)
+                    tell(entry.dir, &entry.name)
                 });
                 match told.await {
                     Ok(Ok(())) => {}
                     // It has no such name (any more).
                     Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
                     error => {
-                        tracing::warn!(%dir, ?error, "the kernel trusts a name until that ends");
+                        tracing::warn!(%file, ?error, "the kernel trusts a name until that ends");
                         std::future::pending().await
                     }
                 }
@@ -306,14 +291,16 @@ mod tests {
         for name in ["a", "b", "a"] {
             assert_eq!(trusted.name(trusted.asked(), (DIR, OsStr::new(name)), FILE, LONG), LONG);
         }
-        let (told, names) = mpsc::channel();
+        let (told, names) = mpsc::sync_channel(8);
         let tell = Arc::new(move |dir, name: &OsStr| {
             told.send((dir, name.to_owned())).unwrap();
             Err(io::ErrorKind::NotFound.into())
         });
         trusted.end_names(FILE, tell.clone()).await;
         trusted.end_names(FILE, tell).await;
-        assert_eq!(names.try_iter().collect::<Vec<_>>(), [(DIR, "a".into()), (DIR, "b".into())]);
+        let mut told: Vec<_> = names.try_iter().collect();
+        told.sort();
+        assert_eq!(told, [(DIR, "a".into()), (DIR, "b".into())]);
     }
 
     #[tokio::test]
@@ -336,18 +323,12 @@ mod tests {
     #[test]
     fn what_is_trusted_is_bounded() {
         let trusted = Trusted::default();
-        let (asked, name) = (trusted.asked(), (DIR, OsStr::new("a")));
+        let asked = trusted.asked();
         let file = |number| FileId { ino: InodeId(number), ..FILE };
         for number in 0..TRUSTED_MAX as u64 {
             assert!(!trusted.attributes(asked, file(number), LONG).is_zero());
-            assert!(!trusted.name(asked, name, file(number), LONG).is_zero());
         }
         assert!(trusted.attributes(asked, file(1 << 40), LONG).is_zero());
-        assert!(trusted.name(asked, name, file(1 << 40), LONG).is_zero());
         assert!(!trusted.attributes(asked, file(3), LONG).is_zero());
-        for number in 0..2 * NAMES_MAX {
-            trusted.name(asked, (DIR, OsStr::new(&number.to_string())), file(3), LONG);
-        }
-        assert_eq!(trusted.said().names[&file(3)].len(), NAMES_MAX);
     }
 }

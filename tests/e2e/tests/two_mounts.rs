@@ -149,6 +149,28 @@ fn names_are_seen_to_change_at_once() {
     );
 }
 
+/// The kernel takes along what it trusts of a name that is renamed through it.
+#[test]
+fn names_that_were_renamed_here_are_seen_to_go_there() {
+    let scratch = TempDir::new().unwrap();
+    let (_daemon, mounts) = two_mounts(&scratch);
+    for how in [RenameFlags::empty(), RenameFlags::EXCHANGE] {
+        let [here, there] = [0, 1].map(|one: usize| mounts[one].at.join(format!("{how:?}")));
+        fs::create_dir(&here).unwrap();
+        ["a", "b"].iter().for_each(|name| fs::write(here.join(name), name).unwrap());
+        let [a, b] = ["a", "b"].map(|name| leads_to(&here.join(name)).unwrap());
+        rustix::fs::renameat_with(CWD, here.join("a"), CWD, here.join("b"), how).unwrap();
+        let old = if how.is_empty() { None } else { Some(b) };
+        assert_eq!([leads_to(&here.join("a")), leads_to(&here.join("b"))], [old, Some(a)]);
+        fs::remove_file(there.join("b")).unwrap();
+        assert_eq!([leads_to(&here.join("a")), leads_to(&here.join("b"))], [old, None]);
+        if old.is_some() {
+            fs::remove_file(there.join("a")).unwrap();
+            assert_eq!(leads_to(&here.join("a")), None);
+        }
+    }
+}
+
 #[test]
 fn a_kernel_answers_alone_for_names_that_it_trusts() {
     let scratch = TempDir::new().unwrap();
@@ -156,7 +178,7 @@ fn a_kernel_answers_alone_for_names_that_it_trusts() {
     let dir = mounts[0].at.join("d/e");
     fs::create_dir_all(&dir).unwrap();
     ["looked up", "listed"].iter().for_each(|name| fs::write(dir.join(name), b"x").unwrap());
-    let looks_up: fn(&Path) = |dir| drop(fs::metadata(dir.join("looked up")).unwrap());
+    let looks_up: fn(&Path) = |dir| assert!(leads_to(&dir.join("looked up")).is_some());
     let lists: fn(&Path) = |dir| assert_eq!(fs::read_dir(dir).unwrap().count(), 2);
     for (name, asks) in [("looked up", looks_up), ("listed", lists)] {
         // Asked once more where a second has run out just now.
@@ -171,7 +193,7 @@ fn a_kernel_answers_alone_for_names_that_it_trusts() {
 /// Whether the kernel knows the file without its mount.
 fn answers_alone(mount: &Mount, file: &Path) -> bool {
     mount.stop().unwrap();
-    let (answer, answered) = mpsc::channel();
+    let (answer, answered) = mpsc::sync_channel(1);
     let file = file.to_owned();
     let asks = std::thread::spawn(move || answer.send(leads_to(&file)).unwrap());
     let alone = answered.recv_timeout(Duration::from_millis(500)).is_ok();

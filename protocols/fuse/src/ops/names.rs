@@ -1,5 +1,6 @@
 //! Requests about names: lookup, making, linking, removing, renaming.
 
+use crate::entries::Entry;
 use crate::head::{Head, NONSENSE};
 use crate::translate::{mode, name, node_kind};
 use bytes::Bytes;
@@ -204,7 +205,7 @@ pub(crate) fn rename<V: Vfs>(
 ) {
     let ctx = head.ctx(request);
     let (from_dir, to_dir) = (head.numbers.file(from_dir), head.numbers.file(to_dir));
-    let gone = head.gone.clone();
+    let (gone, trusted) = (head.gone.clone(), head.trusted.clone());
     head.serve(
         request.pid(),
         reply,
@@ -220,9 +221,14 @@ pub(crate) fn rename<V: Vfs>(
                 return Err(NONSENSE);
             };
             let (from_name, to_name) = (name(from)?, name(to)?);
+            let exchange = how == RenameHow::Exchange;
+            let from = Entry { dir: from_dir, name: from.to_owned() };
+            let to = Entry { dir: to_dir, name: to.to_owned() };
+            trusted.renaming(&from, &to, exchange);
             let request = Rename { from_dir, from_name, to_dir, to_name, how };
             Ok(async move {
                 let renamed = vfs.rename(&ctx, request).await?;
+                trusted.renamed(from, to, exchange);
                 renamed.gone.into_iter().for_each(|attr| gone.note(attr));
                 Ok(())
             })
