@@ -200,7 +200,7 @@ parts! {
 
 /// `PLEXUS_SEED` is the first, `PLEXUS_SEEDS` their number; `RUST_LOG` tells the story.
 #[test]
-#[ignore = "run by the eighth part of make test-full"]
+#[ignore = "run by the ninth part of make test-full"]
 fn chosen_seeds() {
     let number = |name, or| std::env::var(name).map_or(or, |number| number.parse().expect("a number"));
     let (first, count) = (number("PLEXUS_SEED", 1000), number("PLEXUS_SEEDS", 1));
