@@ -6,7 +6,7 @@ use metadata::MetadataError;
 use namespace::{Action, Applied, Claim, Command, Failure, Outcome, Reply};
 use std::time::Duration;
 use types::{Cred, FileId, FsError, FsId};
-use vfs::Ctx;
+use vfs::{Ctx, GetAttrReply};
 
 /// Most times that a command is proposed again because the world moved under it.
 pub(crate) const TRIES: usize = 64;
@@ -119,6 +119,22 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     pub(crate) async fn propose_as(&self, cred: Cred, fs: FsId, action: Action) -> Result<Reply, FsError> {
         let ctx = Ctx::new(cred);
         self.propose(&ctx, fs, || Ok(action.clone())).await
+    }
+
+    /// Proposes what changes an inode, for who will hear what it says of itself then.
+    pub(crate) async fn propose_change(
+        &self,
+        ctx: &Ctx,
+        file: FileId,
+        action: Action,
+    ) -> Result<GetAttrReply, FsError> {
+        match self.propose(ctx, file.fs, || Ok(action.clone())).await? {
+            Reply::Attr { attr, .. } => {
+                self.note_change(file);
+                Ok(GetAttrReply::untrusted(self.laid_over(attr)))
+            }
+            reply => Err(unexpected(&reply)),
+        }
     }
 
     /// Does what is left to be done about an inode, to the end.

@@ -4,7 +4,7 @@ use crate::accounts::Accounts;
 use crate::commands::system;
 use crate::cookie::natural;
 use crate::extents::less;
-use crate::outcome::{DirChange, Failure, Removed};
+use crate::outcome::{DirChange, Failure, Removed, Reply};
 use crate::records::{Body, Counters, Directory, Entry, EntryName, File, Inode, Intent, Orphan, Record};
 use crate::{commands, keys};
 use map::{MapError, OrderedMap, OrderedMapMut};
@@ -257,6 +257,12 @@ impl Work<'_> {
             content: 1,
             body,
         }
+    }
+
+    /// Keeps an inode that was changed; what there is to say of it. `before`: its change attribute then.
+    pub(crate) fn keep_changed(&mut self, ino: InodeId, inode: &Inode, before: u64) -> Reply {
+        self.put_inode(ino, inode);
+        Reply::Attr { attr: self.read().attr(ino, inode), before, drain: false }
     }
 
     /// A number that no inode of the filesystem ever had.

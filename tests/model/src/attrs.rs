@@ -2,13 +2,12 @@
 
 use crate::inode::{Body, Inode};
 use crate::state::State;
-use std::time::Duration;
 use types::{AccessMask, Cred, FileId, FileKind, FsError, SetAttr, SetTime, Time, limits};
 use vfs::{Access, AccessReply, Ctx, FsResult, GetAttrReply, OpenAccess, SetAttrOf};
 
 impl State {
     pub(crate) fn getattr(&self, file: FileId) -> FsResult<GetAttrReply> {
-        Ok(GetAttrReply { attr: self.inode(file)?.attr(file), trust: Duration::ZERO })
+        Ok(GetAttrReply::untrusted(self.inode(file)?.attr(file)))
     }
 
     pub(crate) fn access(&self, ctx: &Ctx, request: &Access) -> FsResult<AccessReply> {
@@ -31,7 +30,7 @@ impl State {
             return Err(FsError::Busy);
         }
         apply(&ctx.cred, inode, &request.set, now)?;
-        Ok(GetAttrReply { attr: inode.attr(request.file), trust: Duration::ZERO })
+        Ok(GetAttrReply::untrusted(inode.attr(request.file)))
     }
 
     /// Sets the size of a regular file for somebody who may.

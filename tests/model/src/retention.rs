@@ -1,7 +1,6 @@
 //! What is retained stays as it is.
 
 use crate::state::State;
-use std::time::Duration;
 use types::{FileId, FileKind, FsError};
 use vfs::{Ctx, FsResult, GetAttrReply, Retain, SetGuard};
 
@@ -35,7 +34,7 @@ impl State {
         }
         inode.retention = request.retention;
         inode.touch(now);
-        Ok(GetAttrReply { attr: inode.attr(request.file), trust: Duration::ZERO })
+        Ok(GetAttrReply::untrusted(inode.attr(request.file)))
     }
 
     pub(crate) fn set_guard(&mut self, ctx: &Ctx, request: &SetGuard) -> FsResult<GetAttrReply> {
@@ -47,6 +46,6 @@ impl State {
         }
         inode.guard = request.guard.map_or_else(Default::default, |guard| inode.guard.with(guard));
         inode.touch(now);
-        Ok(GetAttrReply { attr: inode.attr(request.dir), trust: Duration::ZERO })
+        Ok(GetAttrReply::untrusted(inode.attr(request.dir)))
     }
 }

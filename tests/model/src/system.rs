@@ -64,7 +64,7 @@ impl State {
             None => drop(inode.system.remove(&request.name)),
         }
         inode.touch(now);
-        Ok(GetAttrReply { attr: inode.attr(request.file), trust: std::time::Duration::ZERO })
+        Ok(GetAttrReply::untrusted(inode.attr(request.file)))
     }
 
     pub(crate) fn stage(&mut self, ctx: &Ctx, request: &Stage) -> FsResult<OpenReply> {

@@ -1,7 +1,6 @@
 //! Reading attributes.
 
 use crate::{Frontend, Shards, Stripes};
-use std::time::Duration;
 use types::FsError;
 use vfs::{Ctx, GetAttr, GetAttrReply};
 
@@ -10,5 +9,5 @@ pub(crate) async fn getattr<S: Shards, D: Stripes>(
     _: &Ctx,
     request: GetAttr,
 ) -> Result<GetAttrReply, FsError> {
-    Ok(GetAttrReply { attr: fe.attr(request.file).await?, trust: Duration::ZERO })
+    Ok(GetAttrReply::untrusted(fe.attr(request.file).await?))
 }

@@ -1,10 +1,8 @@
 //! Keeping files as they are.
 
-use crate::propose::unexpected;
 use crate::{Frontend, Shards, Stripes};
-use namespace::{Action, Reply};
-use std::time::Duration;
-use types::{FileId, FsError};
+use namespace::Action;
+use types::FsError;
 use vfs::{Ctx, GetAttrReply, Retain, SetGuard};
 
 pub(crate) async fn retain<S: Shards, D: Stripes>(
@@ -18,7 +16,7 @@ pub(crate) async fn retain<S: Shards, D: Stripes>(
     let _still = node.gate.write().await;
     let _one = node.flushing.lock().await;
     fe.flush_held(&node).await?;
-    propose(fe, ctx, file, Action::Retain { ino: file.ino, retention, bypass, seen }).await
+    fe.propose_change(ctx, file, Action::Retain { ino: file.ino, retention, bypass, seen }).await
 }
 
 pub(crate) async fn set_guard<S: Shards, D: Stripes>(
@@ -27,20 +25,5 @@ pub(crate) async fn set_guard<S: Shards, D: Stripes>(
     request: SetGuard,
 ) -> Result<GetAttrReply, FsError> {
     let SetGuard { dir, guard } = request;
-    propose(fe, ctx, dir, Action::Guard { ino: dir.ino, guard }).await
-}
-
-async fn propose<S: Shards, D: Stripes>(
-    fe: &Frontend<S, D>,
-    ctx: &Ctx,
-    file: FileId,
-    action: Action,
-) -> Result<GetAttrReply, FsError> {
-    match fe.propose(ctx, file.fs, || Ok(action.clone())).await? {
-        Reply::Attr { attr, .. } => {
-            fe.note_change(file);
-            Ok(GetAttrReply { attr: fe.laid_over(attr), trust: Duration::ZERO })
-        }
-        reply => Err(unexpected(&reply)),
-    }
+    fe.propose_change(ctx, dir, Action::Guard { ino: dir.ino, guard }).await
 }

@@ -7,7 +7,6 @@ use crate::present::lay_over;
 use crate::propose::unexpected;
 use crate::{Frontend, Shards, Stripes};
 use namespace::{Action, Reply};
-use std::time::Duration;
 use types::{Attr, FileId, FsError, SetAttr, Time};
 use vfs::{Ctx, GetAttrReply, OpenAccess, SetAttrOf};
 
@@ -26,7 +25,7 @@ pub(crate) async fn setattr<S: Shards, D: Stripes>(
     let may_write = set.size.is_some() && open.is_some();
     let node = fe.0.nodes.get(file);
     let attr = change(fe, ctx, &node, set, may_write, if_ctime).await?;
-    Ok(GetAttrReply { attr, trust: Duration::ZERO })
+    Ok(GetAttrReply::untrusted(attr))
 }
 
 /// What the first try was answered with. What it did was done then.
@@ -38,7 +37,7 @@ async fn first_answer<S: Shards, D: Stripes>(
 ) -> Result<GetAttrReply, FsError> {
     let action = Action::SetAttr { ino: file.ino, set, may_write: true, if_ctime: None };
     match fe.propose(ctx, file.fs, || Ok(action.clone())).await? {
-        Reply::Attr { attr, .. } => Ok(GetAttrReply { attr, trust: Duration::ZERO }),
+        Reply::Attr { attr, .. } => Ok(GetAttrReply::untrusted(attr)),
         reply => Err(unexpected(&reply)),
     }
 }

@@ -50,11 +50,5 @@ pub(crate) async fn setsystem<S: Shards, D: Stripes>(
         fe.flush(&node).await?;
     }
     let action = Action::SetSystem { ino: file.ino, name, value, if_content, if_value };
-    match fe.propose(ctx, file.fs, || Ok(action.clone())).await? {
-        Reply::Attr { attr, .. } => {
-            fe.note_change(file);
-            Ok(GetAttrReply { attr: fe.laid_over(attr), trust: std::time::Duration::ZERO })
-        }
-        reply => Err(unexpected(&reply)),
-    }
+    fe.propose_change(ctx, file, action).await
 }

@@ -70,6 +70,5 @@ pub(crate) fn clone_range(work: &mut Work<'_>, args: &CloneRange) -> Step<Reply>
     work.drop_privileges(to, &mut target)?;
     target.modify(work.now);
     target.mark_content();
-    work.put_inode(to, &target);
-    Ok(Reply::Attr { attr: work.read().attr(to, &target), before, drain: false })
+    Ok(work.keep_changed(to, &target, before))
 }

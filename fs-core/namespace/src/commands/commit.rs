@@ -53,8 +53,7 @@ pub(crate) fn commit(work: &mut Work<'_>, action: Action) -> Step<Reply> {
     if written.is_some() {
         inode.mark_content();
     }
-    work.put_inode(ino, &inode);
-    Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
+    Ok(work.keep_changed(ino, &inode, before))
 }
 
 /// The whole content of a small file, in its inode.

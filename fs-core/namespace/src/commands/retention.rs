@@ -54,8 +54,7 @@ pub(crate) fn retain(
     }
     inode.as_file_mut()?.retention = retention;
     inode.touch(work.now);
-    work.put_inode(ino, &inode);
-    Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
+    Ok(work.keep_changed(ino, &inode, before))
 }
 
 /// See [`crate::Action::Guard`].
@@ -68,6 +67,5 @@ pub(crate) fn guard(work: &mut Work<'_>, ino: InodeId, guard: Option<Guard>) -> 
     let directory = inode.as_directory_mut()?;
     directory.guard = guard.map_or(Guard::default(), |guard| directory.guard.with(guard));
     inode.touch(work.now);
-    work.put_inode(ino, &inode);
-    Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
+    Ok(work.keep_changed(ino, &inode, before))
 }

@@ -45,8 +45,7 @@ pub(crate) fn space(
     work.drop_privileges(ino, &mut inode)?;
     inode.modify(work.now);
     inode.mark_content();
-    work.put_inode(ino, &inode);
-    Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
+    Ok(work.keep_changed(ino, &inode, before))
 }
 
 fn reserve(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, range: ByteRange) {

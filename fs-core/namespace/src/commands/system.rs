@@ -73,8 +73,7 @@ pub(crate) fn set(
     }
     work.set_system(ino, &mut inode, name, value)?;
     inode.touch(work.now);
-    work.put_inode(ino, &inode);
-    Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
+    Ok(work.keep_changed(ino, &inode, before))
 }
 
 impl Work<'_> {

@@ -51,8 +51,7 @@ pub(crate) fn set(
         None => return Err(FsError::NoAttribute.into()),
     }
     inode.touch(work.now);
-    work.put_inode(ino, &inode);
-    Ok(Reply::Attr { attr: work.read().attr(ino, &inode), before, drain: false })
+    Ok(work.keep_changed(ino, &inode, before))
 }
 
 impl Work<'_> {

@@ -19,3 +19,11 @@ pub struct GetAttrReply {
     /// For how long from the request on nobody changes them without this being told before ([`crate::Vfs::listen`]).
     pub trust: Duration,
 }
+
+impl GetAttrReply {
+    /// They may be trusted for no time.
+    #[must_use]
+    pub fn untrusted(attr: Attr) -> GetAttrReply {
+        GetAttrReply { attr, trust: Duration::ZERO }
+    }
+}
