@@ -105,17 +105,8 @@ async fn nobody_changes_it<V: Vfs>(desk: &Desk<'_, V>, retention: Retention) {
         let range = ByteRange { offset: 0, end: 4096 };
         refuse("allocate", desk.vfs.allocate(&desk.ctx, Allocate { file, open: None, range, how }).await);
     }
-    let clone = |from, to| CloneRange {
-        from,
-        from_open: None,
-        from_offset: 0,
-        to,
-        to_open: None,
-        to_offset: 0,
-        length: 0,
-    };
-    refuse("clone into it", desk.vfs.clone_range(&desk.ctx, clone(other, file)).await);
-    must("clone of it", desk.vfs.clone_range(&desk.ctx, clone(file, other)).await);
+    refuse("clone into it", desk.vfs.clone_range(&desk.ctx, CloneRange::whole(other, file)).await);
+    must("clone of it", desk.vfs.clone_range(&desk.ctx, CloneRange::whole(file, other)).await);
     refuse("remove", unlink(desk, "locked").await);
     refuse("move", rename(desk, "locked", "elsewhere", RenameHow::NoReplace).await);
     refuse("replace", rename(desk, "other", "locked", RenameHow::Replace).await);

@@ -23,3 +23,11 @@ pub struct CloneRange {
     /// Number of bytes; 0 is all to the end of the source.
     pub length: u64,
 }
+
+impl CloneRange {
+    /// All of one file into the beginning of another, without opens.
+    #[must_use]
+    pub fn whole(from: FileId, to: FileId) -> CloneRange {
+        CloneRange { from, from_open: None, from_offset: 0, to, to_open: None, to_offset: 0, length: 0 }
+    }
+}

@@ -48,16 +48,7 @@ pub(crate) async fn good() -> Good {
     write(&real, big, 0, &[7; 40_000]).await.unwrap();
     let copy = file(&real, b, "copy").await;
     commit(&real, big).await.unwrap();
-    let clone = CloneRange {
-        from: big,
-        from_open: None,
-        from_offset: 0,
-        to: copy,
-        to_open: None,
-        to_offset: 0,
-        length: 0,
-    };
-    real.clone_range(&root(), clone).await.unwrap();
+    real.clone_range(&root(), CloneRange::whole(big, copy)).await.unwrap();
     let small = file(&real, a, "small").await;
     write(&real, small, 0, b"small").await.unwrap();
     commit(&real, small).await.unwrap();

@@ -42,15 +42,7 @@ async fn thousands_of_extents_are_cut_overwritten_cloned_and_removed() {
 
     // A clone of all of it, which outlives its source.
     let two = file(&real, top, "two").await;
-    let clone = |from, to, length| CloneRange {
-        from,
-        from_open: None,
-        from_offset: 0,
-        to,
-        to_open: None,
-        to_offset: 0,
-        length,
-    };
+    let clone = |from, to, length| CloneRange { length, ..CloneRange::whole(from, to) };
     real.clone_range(&root(), clone(one, two, 0)).await.unwrap();
     rig.audit().await;
     assert!(read(&real, two, 0, 1 << 20).await == data[..]);

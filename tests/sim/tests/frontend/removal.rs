@@ -37,15 +37,7 @@ async fn fill(real: &Real, top: FileId) -> Vec<FileId> {
         if let Some(&from) = files.get(n / 2)
             && n > 8
         {
-            let clone = CloneRange {
-                from,
-                from_open: None,
-                from_offset: 0,
-                to: one,
-                to_open: None,
-                to_offset: 0,
-                length: 100,
-            };
+            let clone = CloneRange { length: 100, ..CloneRange::whole(from, one) };
             let _ = real.clone_range(&root(), clone).await;
             real.link(&root(), Link { file: one, dir: top, name: name(&format!("l{n}")) }).await.unwrap();
         }
