@@ -129,17 +129,13 @@ impl<V: Vfs> Coherent<V> {
         self.leases.lock().mark()
     }
 
-    /// Whether `client` may trust what it hears of the attributes of `file`, which were read since `mark`.
-    pub(crate) fn grant(&self, client: ClientId, file: FileId, mark: Mark) -> bool {
-        self.lease(client, Leased::Attributes(file), mark)
+    /// Whether names in `dir` may be trusted.
+    pub(crate) fn lets_trust_names(&self, dir: FileId) -> bool {
+        !self.shared.has(dir)
     }
 
-    /// Whether `client` may trust that a name in `dir` leads to `file`, as was read since `mark`.
-    pub(crate) fn grant_name(&self, client: ClientId, dir: FileId, file: FileId, mark: Mark) -> bool {
-        !self.shared.has(dir) && self.lease(client, Leased::Names(file), mark)
-    }
-
-    fn lease(&self, client: ClientId, what: Leased, mark: Mark) -> bool {
+    /// Whether `client` may trust what it hears, which was read since `mark`.
+    pub(crate) fn grant(&self, client: ClientId, what: Leased, mark: Mark) -> bool {
         !self.closed.load(Ordering::Acquire)
             && self.listeners.lock().contains_key(&client)
             && self.leases.lock().grant(self.now(), client, what, mark)

@@ -1,8 +1,8 @@
 //! Whether a former life of the daemon has let anybody trust what it said: a file that outlives it.
 
-use std::fs::{self, File};
-use std::io;
+use env::durable;
 use std::path::PathBuf;
+use std::{fs, io};
 use tokio::sync::Mutex;
 
 /// A file that is there while somebody may trust.
@@ -32,11 +32,7 @@ impl Former {
         let mut there = self.there.lock().await;
         if !*there {
             let path = self.path.clone();
-            off_runtime(move || {
-                File::create(&path)?.sync_all()?;
-                path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-            })
-            .await?;
+            off_runtime(move || durable::replace(&path, b"")).await?;
             *there = true;
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use types::{Cred, FileId, FsError, FsId};
+use types::{Cred, FileId, FsError, FsId, Leased};
 use vfs::{ClientId, Ctx, DirEntry, EndClient, GetAttrReply, LookupReply, ReadDirReply, Reply, Request, Vfs};
 
 /// How the daemon serves.
@@ -71,20 +71,18 @@ impl<V: Vfs> Service<V> {
     /// Says for how long `client` may trust what it hears, that was read since `mark`; names are in `dir`.
     fn let_trust(&self, client: ClientId, dir: Option<FileId>, heard: &mut Reply, mark: Mark) {
         let lasts = |granted: bool| if granted { TRUST } else { Duration::ZERO };
+        let attributes = |file| self.vfs.grant(client, Leased::Attributes(file), mark);
+        let names = |file| self.vfs.grant(client, Leased::Names(file), mark);
+        let trusts_names = dir.is_some_and(|dir| self.vfs.lets_trust_names(dir));
         match heard {
-            Reply::GetAttr(GetAttrReply { attr, trust }) => {
-                *trust = lasts(self.vfs.grant(client, attr.file, mark));
-            }
+            Reply::GetAttr(GetAttrReply { attr, trust }) => *trust = lasts(attributes(attr.file)),
             Reply::Lookup(LookupReply { attr, trust, name_trust }) => {
-                *trust = lasts(self.vfs.grant(client, attr.file, mark));
-                *name_trust = lasts(dir.is_some_and(|dir| self.vfs.grant_name(client, dir, attr.file, mark)));
+                *trust = lasts(attributes(attr.file));
+                *name_trust = lasts(trusts_names && names(attr.file));
             }
-            Reply::ReadDir(ReadDirReply { entries, .. }) => {
+            Reply::ReadDir(ReadDirReply { entries, .. }) if trusts_names => {
                 for DirEntry { file, attr, trust, .. } in entries {
-                    let granted = attr.is_some()
-                        && dir.is_some_and(|dir| self.vfs.grant_name(client, dir, *file, mark))
-                        && self.vfs.grant(client, *file, mark);
-                    *trust = lasts(granted);
+                    *trust = lasts(attr.is_some() && names(*file) && attributes(*file));
                 }
             }
             _ => {}
