@@ -8,6 +8,8 @@ pub mod footprint;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 pub mod headroom;
+#[cfg(test)]
+mod histories;
 mod index;
 mod journal;
 pub mod log;

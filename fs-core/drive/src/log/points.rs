@@ -4,6 +4,7 @@
 use super::crashes::{Models, TINY, all, entry, folder, full, step};
 use super::sim::{Fate, SimFiles};
 use super::{DriveLog, LogWrite, Mark};
+use crate::histories::{self, Told, Tried};
 use bytes::Bytes;
 use env::{Random, SeededRandom};
 use std::sync::{Arc, Mutex};
@@ -229,25 +230,6 @@ impl Start {
     }
 }
 
-/// Says where a test was when it failed.
-struct Told<T: std::fmt::Debug>(T);
-
-impl<T: std::fmt::Debug> Drop for Told<T> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{:?}", self.0);
-        }
-    }
-}
-
-/// Histories, points and power cuts tried.
-#[derive(Default, Debug)]
-struct Tried {
-    histories: u64,
-    points: u64,
-    cuts: u64,
-}
-
 /// Plays `ops` and cuts the power before every step from those of operation `from` on.
 async fn cut_everywhere(
     (start, history): &(SimFiles, History),
@@ -348,11 +330,9 @@ async fn every_point_of_random_longer_histories() {
     random_histories(0..60).await;
 }
 
-/// What does not fit into every run: `PLEXUS_SEED` is the first, `PLEXUS_SEEDS` how many.
+/// What does not fit into every run.
 #[tokio::test]
 #[ignore = "run by the ninth part of test-full"]
 async fn chosen_seeds() {
-    let told = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
-    let first = told("PLEXUS_SEED").unwrap_or(0);
-    random_histories(first..first + told("PLEXUS_SEEDS").unwrap_or(1)).await;
+    random_histories(histories::chosen()).await;
 }
