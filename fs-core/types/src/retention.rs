@@ -22,6 +22,12 @@ impl Retention {
         self.hold || self.is_retained(now)
     }
 
+    /// Until when the way to the file has to be guarded, see [`Guard::until`]; 0: it need not be.
+    #[must_use]
+    pub fn guarded_until(&self) -> i64 {
+        if self.hold { Guard::ALWAYS } else { self.until }
+    }
+
     /// Without looking at a hold. Also before 1970, 0 is no time.
     fn is_retained(&self, now: Time) -> bool {
         self.until > 0 && self.until > now.seconds

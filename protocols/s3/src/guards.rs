@@ -61,7 +61,7 @@ impl<V: Vfs> Head<V> {
         dirs: &[Name],
         retention: Retention,
     ) -> S3Result<()> {
-        let until = if retention.hold { Guard::ALWAYS } else { retention.until };
+        let until = retention.guarded_until();
         if until == 0 {
             return Ok(());
         }

@@ -22,25 +22,22 @@ use vfs::Vfs;
 /// For so long an upload that was completed is remembered.
 const DAY: i64 = 86_400;
 
-/// Passes over all buckets until `shutdown`.
+/// Passes over all buckets, and what removed ones have left, until `shutdown`.
 pub(crate) async fn run<V: Vfs>(head: Head<V>, mut shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = shutdown.fired() => return,
-            () = tokio::time::sleep(head.0.config.lifecycle_period) => {}
-        }
-        tokio::select! {
-            () = shutdown.fired() => return,
-            passed = pass(&head) => if let Err(error) = passed {
+    let passes = async {
+        loop {
+            tokio::time::sleep(head.0.config.lifecycle_period).await;
+            if let Err(error) = pass(&head).await {
                 tracing::warn!(%error, "lifecycle rules are tried again later");
-            },
-        }
-        tokio::select! {
-            () = shutdown.fired() => return,
-            swept = crate::leavings::sweep(&head) => if let Err(error) = swept {
+            }
+            if let Err(error) = crate::leavings::sweep(&head).await {
                 tracing::warn!(%error, "what removed buckets have left goes later");
-            },
+            }
         }
+    };
+    tokio::select! {
+        () = shutdown.fired() => {}
+        () = passes => {}
     }
 }
 

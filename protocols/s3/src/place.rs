@@ -173,9 +173,8 @@ impl<V: Vfs> Head<V> {
         lock: &LockRecord,
     ) -> S3Result<()> {
         let retention = lock.as_retention();
-        let until = if retention.hold { Guard::ALWAYS } else { retention.until };
         self.guard_way(bucket, dirs_of(path), retention).await?;
-        self.guard(dir, Guard { until, itself: true }).await
+        self.guard(dir, Guard { until: retention.guarded_until(), itself: true }).await
     }
 
     /// The null version that an object in a bucket without new versions takes the place of.

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 macro_rules! summed {
     ($sums:expr, $output:ident { $($field:ident: $value:expr),* $(,)? }) => {{
         let sums: s3s::dto::Checksum = $sums;
-        $output {
+        // Some kinds have no other fields.
+        #[allow(clippy::needless_update)]
+        let output = $output {
             $($field: $value,)*
             checksum_crc32: sums.checksum_crc32,
             checksum_crc32c: sums.checksum_crc32c,
@@ -19,7 +21,8 @@ macro_rules! summed {
             checksum_sha256: sums.checksum_sha256,
             checksum_type: sums.checksum_type,
             ..$output::default()
-        }
+        };
+        output
     }};
 }
 pub(crate) use summed;

@@ -13,7 +13,7 @@ use crate::ops::get_object::{Conditions as Reading, find, version_shown};
 use crate::ops::{Parts, Request, parts};
 use crate::place::{Conditions, New};
 use crate::records::{ObjectRecord, name, of_object};
-use crate::sums::{Algorithm, Hashing, dto};
+use crate::sums::{Algorithm, Hashing, dto, summed};
 use crate::tags;
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
@@ -188,18 +188,15 @@ pub(crate) async fn copy_object<V: Vfs>(
     };
     let new = New { record: record.clone(), values };
     let done = head.put_at(&files, &bucket, &path, received.source(), new, &Conditions::default()).await?;
-    let sums = dto(&sums);
-    let output = CopyObjectOutput {
-        copy_object_result: Some(CopyObjectResult {
+    let result = summed!(
+        dto(&sums),
+        CopyObjectResult {
             e_tag: Some(ETag::Strong(etag_of(&done.attr, Some(&record)))),
             last_modified: Some(timestamp(done.attr.mtime)),
-            checksum_crc32: sums.checksum_crc32,
-            checksum_crc32c: sums.checksum_crc32c,
-            checksum_crc64nvme: sums.checksum_crc64nvme,
-            checksum_sha1: sums.checksum_sha1,
-            checksum_sha256: sums.checksum_sha256,
-            checksum_type: sums.checksum_type,
-        }),
+        }
+    );
+    let output = CopyObjectOutput {
+        copy_object_result: Some(result),
         copy_source_version_id: version_shown(&from_bucket, &object),
         version_id: done.version,
         ..CopyObjectOutput::default()
