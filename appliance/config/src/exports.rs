@@ -1,7 +1,7 @@
 //! Exports outside of the configuration file: as a file of their own, and option by option.
 
+use crate::export_option::EXPORT_OPTIONS;
 use crate::load::{ConfigError, EXPORTS_MAX, FILE_BYTES_MAX, Source, read_into, value_of};
-use crate::option::EXPORT_OPTIONS;
 use crate::value::Value;
 use serve::Export;
 use std::fmt::Write as _;

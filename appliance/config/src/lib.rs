@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+mod export_option;
 mod exports;
+mod fits;
 mod groups;
 mod load;
 mod option;
@@ -16,10 +18,11 @@ mod size;
 mod transport;
 mod value;
 
+pub use export_option::EXPORT_OPTIONS;
 pub use exports::{Given, change_export, read_exports, write_exports};
 pub use groups::GroupSource;
 pub use load::{ConfigError, Overrides};
-pub use option::{EXPORT_OPTIONS, OPTIONS, OptionSpec, Reload};
+pub use option::{OPTIONS, OptionSpec, Reload};
 pub use protection::Protection;
 pub use reference::{describe, reference_page};
 pub use size::Size;

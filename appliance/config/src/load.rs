@@ -1,6 +1,7 @@
 //! From a file and the command line to a valid configuration, or to one line that says what is wrong.
 
-use crate::option::{EXPORT_OPTIONS, OPTIONS, OptionSpec};
+use crate::export_option::EXPORT_OPTIONS;
+use crate::option::{OPTIONS, OptionSpec};
 use crate::value::Value;
 use crate::{Config, Protection};
 use serve::Export;

@@ -1,8 +1,9 @@
-//! The table of options.
+//! The table of the daemon's options.
 
+use crate::fits::{LIST_MAX, is_filesystem_name, is_mount_path};
 use crate::value::Value;
 use crate::{Config, GroupSource, Protection, Size, Transport};
-use serve::{ClientPorts, ClientRule, Export, ExportAccess, Squash};
+use serve::Export;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -281,7 +282,7 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         read: |config, value| {
             let Value::List(domains) = value else { return None };
             let fits = |domain: &String| is_filesystem_name(domain) && !domain.starts_with('.');
-            if domains.len() > CLIENT_RULES_MAX || !domains.iter().all(fits) {
+            if domains.len() > LIST_MAX || !domains.iter().all(fits) {
                 return None;
             }
             config.s3_domains.clone_from(domains);
@@ -454,138 +455,6 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
     },
 ];
 
-const FILESYSTEM_NAME_BYTES_MAX: usize = 64;
-const CLIENT_RULES_MAX: usize = 1024;
-
-/// All options of one `[[export]]`, in the order of the reference page.
-pub const EXPORT_OPTIONS: &[OptionSpec<Export>] = &[
-    OptionSpec {
-        key: "path",
-        flag: None,
-        default: "",
-        unit: "",
-        meaning: "The path that clients mount. Must be given, once.",
-        fits: "an absolute path without \".\", \"..\" or empty parts, such as \"/projects\"",
-        reload: Reload::Hot,
-        read: |export, value| {
-            export.path = value.text().filter(|path| is_mount_path(path))?.to_owned();
-            Some(())
-        },
-        show: |export| format!("{:?}", export.path),
-    },
-    OptionSpec {
-        key: "filesystem",
-        flag: None,
-        default: "",
-        unit: "",
-        meaning: "The filesystem behind the path. Must be given.",
-        fits: "a name of 1 to 64 letters, digits, \"-\", \"_\" or \".\"",
-        reload: Reload::Hot,
-        read: |export, value| {
-            let name = value.text().filter(|name| is_filesystem_name(name))?;
-            export.filesystem = name.to_owned();
-            Some(())
-        },
-        show: |export| format!("{:?}", export.filesystem),
-    },
-    OptionSpec {
-        key: "clients",
-        flag: None,
-        default: "[\"127.0.0.0/8\", \"::1\"]",
-        unit: "",
-        meaning: "Who may mount: addresses, networks, or \"*\" for everybody; an empty list is nobody.",
-        fits: "a list such as [\"10.0.0.0/8\", \"2001:db8::7\", \"*\"]",
-        reload: Reload::Hot,
-        read: |export, value| {
-            let Value::List(rules) = value else { return None };
-            if rules.len() > CLIENT_RULES_MAX {
-                return None;
-            }
-            export.clients =
-                rules.iter().map(|rule| rule.parse().ok()).collect::<Option<Vec<ClientRule>>>()?;
-            Some(())
-        },
-        show: |export| {
-            let rules: Vec<String> = export.clients.iter().map(|rule| format!("\"{rule}\"")).collect();
-            format!("[{}]", rules.join(", "))
-        },
-    },
-    OptionSpec {
-        key: "squash",
-        flag: None,
-        default: "\"root\"",
-        unit: "",
-        meaning: "Which users become the anonymous one: none, root, or all.",
-        fits: "\"none\", \"root\" or \"all\"",
-        reload: Reload::Hot,
-        read: |export, value| {
-            export.squash = value.one_of(&Squash::NAMES)?;
-            Some(())
-        },
-        show: |export| format!("\"{}\"", export.squash),
-    },
-    OptionSpec {
-        key: "anonymous",
-        flag: None,
-        default: "\"65534:65534\"",
-        unit: "",
-        meaning: "Who the squashed become: a user and a group, by number.",
-        fits: "UID:GID, such as \"1000:100\"",
-        reload: Reload::Hot,
-        read: |export, value| {
-            export.anonymous = value.parse()?;
-            Some(())
-        },
-        show: |export| format!("\"{}\"", export.anonymous),
-    },
-    OptionSpec {
-        key: "access",
-        flag: None,
-        default: "\"rw\"",
-        unit: "",
-        meaning: "Whether clients may write: rw or ro.",
-        fits: "\"rw\" or \"ro\"",
-        reload: Reload::Hot,
-        read: |export, value| {
-            export.access = value.one_of(&ExportAccess::NAMES)?;
-            Some(())
-        },
-        show: |export| format!("\"{}\"", export.access),
-    },
-    OptionSpec {
-        key: "ports",
-        flag: None,
-        default: "\"any\"",
-        unit: "",
-        meaning: "From which ports clients may come: any, or privileged ones (below 1024) only, which takes the \
-                  superuser of the client's machine.",
-        fits: "\"any\" or \"privileged\"",
-        reload: Reload::Hot,
-        read: |export, value| {
-            export.ports = value.one_of(&ClientPorts::NAMES)?;
-            Some(())
-        },
-        show: |export| format!("\"{}\"", export.ports),
-    },
-];
-
-/// Whether a filesystem can have this name.
-fn is_filesystem_name(name: &str) -> bool {
-    (1..=FILESYSTEM_NAME_BYTES_MAX).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-}
-
-/// Whether `path` can be a mount path: absolute, not the root, no `.`, `..`, empty or overlong part.
-fn is_mount_path(path: &str) -> bool {
-    let Some(rest) = path.strip_prefix('/') else { return false };
-    let part = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.len() <= types::limits::NAME_BYTES_MAX
-    };
-    path.len() <= 1024 && !path.contains(|c: char| c.is_control()) && rest.split('/').all(part)
-}
-
 /// A path, or what the cluster has of its own.
 fn read_file_or_own(value: &Value) -> Option<Option<PathBuf>> {
     match value.text()? {
@@ -597,17 +466,4 @@ fn read_file_or_own(value: &Value) -> Option<Option<PathBuf>> {
 
 fn show_file_or_own(file: Option<&PathBuf>) -> String {
     format!("{:?}", file.map_or("own".into(), |path| path.display().to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_paths_are_plain() {
-        assert!(is_mount_path("/default") && is_mount_path("/a/b"));
-        for path in ["", "/", "a", "/a/", "/a//b", "/./a", "/a/..", "/a\n"] {
-            assert!(!is_mount_path(path), "{path:?}");
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! The options as text: what is in force, and the reference page.
 
 use crate::Config;
-use crate::option::{EXPORT_OPTIONS, OPTIONS, OptionSpec};
+use crate::export_option::EXPORT_OPTIONS;
+use crate::option::{OPTIONS, OptionSpec};
 use std::fmt::Write as _;
 
 /// What is in force, as a configuration file that would say the same, each option with its meaning.
