@@ -257,8 +257,3 @@ fn unmount(client: &mut Client, at: &Path) -> Result<(), BenchError> {
     }
     disk::unmount(at)
 }
-
-/// A port that nobody listens at on this machine's end of the wire.
-fn free_port(address: &str) -> Result<u16, BenchError> {
-    Ok(std::net::TcpListener::bind((address, 0))?.local_addr()?.port())
-}

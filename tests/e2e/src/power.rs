@@ -44,7 +44,7 @@ pub enum PowerCutError {
 }
 
 /// A way into the file system.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Door {
     /// A FUSE mount.
     Fuse,

@@ -1,6 +1,7 @@
 //! Where built programs and guests are.
 
 use std::io;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 /// The root of the repository.
@@ -20,6 +21,14 @@ pub fn build_folder() -> io::Result<PathBuf> {
     let is_below = folder.ends_with("deps") || folder.ends_with("examples");
     let folder = if is_below { folder.parent().unwrap_or(folder) } else { folder };
     Ok(folder.to_owned())
+}
+
+/// A port that nobody listens at, at this address of the machine.
+///
+/// # Errors
+/// When there is no such address, or no port left.
+pub fn free_port(address: &str) -> io::Result<u16> {
+    Ok(TcpListener::bind((address, 0))?.local_addr()?.port())
 }
 
 /// A program of the workspace, built beside this one.

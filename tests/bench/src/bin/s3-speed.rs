@@ -6,19 +6,21 @@
 //! in files, which it does not sync: where it is compared it has that advantage.
 
 use admin::S3KeyReport;
+use bench::processes::{self, Program};
 use clap::Parser;
 use e2e::s3_request::{S3Request, exchange, now};
-use e2e::{Daemon, DaemonOptions};
-use std::fs::File;
+use e2e::{Daemon, DaemonOptions, free_port};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
+/// Where all servers listen.
+const HERE: &str = "127.0.0.1";
 /// Time in which a server is to answer.
 const READY: Duration = Duration::from_secs(60);
 /// Keys of the bucket that is listed.
@@ -51,23 +53,10 @@ struct Server {
     name: &'static str,
     address: SocketAddr,
     key: S3KeyReport,
-    running: Vec<Child>,
+    // Dropped in this order: what runs before what it runs on.
+    _running: Option<Program>,
     daemon: Option<Daemon>,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for child in &mut self.running {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        drop(self.daemon.take());
-    }
-}
-
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    folder: tempfile::TempDir,
 }
 
 fn key() -> S3KeyReport {
@@ -82,11 +71,11 @@ fn key() -> S3KeyReport {
     }
 }
 
-fn quiet(program: &Path, folder: &Path) -> Result<Command, Failed> {
-    let log = File::options().create(true).append(true).open(folder.join("log"))?;
+/// A program that is to work in this folder.
+fn within(folder: &Path, program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    Ok(command)
+    command.current_dir(folder);
+    command
 }
 
 fn ours(arguments: &Arguments) -> Result<Server, Failed> {
@@ -99,7 +88,7 @@ fn ours(arguments: &Arguments) -> Result<Server, Failed> {
     let daemon = Daemon::start(folder.path(), &options)?;
     let key = daemon.s3_key("bench", &["--user", "0"])?;
     let address = daemon.s3();
-    Ok(Server { name: "plexus", address, key, running: Vec::new(), daemon: Some(daemon), _folder: folder })
+    Ok(Server { name: "plexus", address, key, _running: None, daemon: Some(daemon), folder })
 }
 
 fn seaweed(arguments: &Arguments) -> Result<Server, Failed> {
@@ -112,8 +101,9 @@ fn seaweed(arguments: &Arguments) -> Result<Server, Failed> {
         key.secret_key.as_deref().unwrap_or_default()
     );
     std::fs::write(folder.path().join("s3.json"), identity)?;
-    let [master, volume, filer, s3] = [free_port()?, free_port()?, free_port()?, free_port()?];
-    let mut server = quiet(&program, folder.path())?;
+    let [master, volume, filer, s3] =
+        [free_port(HERE)?, free_port(HERE)?, free_port(HERE)?, free_port(HERE)?];
+    let mut server = within(folder.path(), &program);
     server.args([
         "server",
         "-ip=127.0.0.1",
@@ -129,13 +119,11 @@ fn seaweed(arguments: &Arguments) -> Result<Server, Failed> {
         format!("-filer.port={filer}"),
         format!("-s3.port={s3}"),
     ]);
-    let running = vec![server.spawn()?];
     let address = SocketAddr::from(([127, 0, 0, 1], s3));
-    let this = Server { name: "seaweedfs", address, key, running, daemon: None, _folder: folder };
-    wait(&this)?;
-    let mut shell = quiet(&program, this._folder.path())?;
+    let this = running("seaweedfs", address, key, server, folder)?;
+    let mut shell = within(this.folder.path(), &program);
     shell.args(["shell", &format!("-master=127.0.0.1:{master}"), &format!("-filer=127.0.0.1:{filer}")]);
-    let mut shell = shell.stdin(Stdio::piped()).spawn()?;
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     if let Some(mut input) = shell.stdin.take() {
         input.write_all(b"fs.configure -locationPrefix=/buckets/ -fsync -apply\nexit\n")?;
     }
@@ -147,12 +135,9 @@ fn juicefs(arguments: &Arguments) -> Result<Server, Failed> {
     let (folder, key) = (tempfile::tempdir()?, key());
     let program = std::fs::canonicalize(arguments.peers.join("juicefs"))?;
     let format = ["format", "--storage", "file", "--bucket", "./objects/", "sqlite3://meta.db", "bench"];
-    let made = quiet(&program, folder.path())?.args(format).status()?;
-    if !made.success() {
-        return Err("juicefs format failed".into());
-    }
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    let mut gateway = quiet(&program, folder.path())?;
+    processes::run(within(folder.path(), &program).args(format))?;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port(HERE)?));
+    let mut gateway = within(folder.path(), &program);
     gateway.args([
         "gateway",
         "sqlite3://meta.db",
@@ -163,21 +148,21 @@ fn juicefs(arguments: &Arguments) -> Result<Server, Failed> {
     gateway
         .env("MINIO_ROOT_USER", &key.access_key)
         .env("MINIO_ROOT_PASSWORD", key.secret_key.as_deref().unwrap_or_default());
-    let running = vec![gateway.spawn()?];
-    let this = Server { name: "juicefs", address, key, running, daemon: None, _folder: folder };
-    wait(&this)?;
-    Ok(this)
+    running("juicefs", address, key, gateway, folder)
 }
 
-fn wait(server: &Server) -> Result<(), Failed> {
-    let begun = Instant::now();
-    while server.ask(S3Request::new("GET", "/")).is_err() {
-        if begun.elapsed() > READY {
-            return Err(format!("{} does not answer", server.name).into());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
+/// Starts a peer, and waits until it answers.
+fn running(
+    name: &'static str,
+    address: SocketAddr,
+    key: S3KeyReport,
+    command: Command,
+    folder: tempfile::TempDir,
+) -> Result<Server, Failed> {
+    let mut program = Program::start(command, &folder.path().join("log"))?;
+    let server = Server { name, address, key, _running: None, daemon: None, folder };
+    program.wait_until("an answer", READY, || server.ask(S3Request::new("GET", "/")).is_ok())?;
+    Ok(Server { _running: Some(program), ..server })
 }
 
 impl Server {

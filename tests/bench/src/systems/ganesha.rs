@@ -1,10 +1,11 @@
 //! nfs-ganesha with its VFS back end, over the disk's ext4.
 
-use super::{Ground, System, free_port, mount_nfs, unmount};
+use super::{Ground, System, mount_nfs, unmount};
 use crate::BenchError;
 use crate::client::Client;
 use crate::network::{CLIENTS, HERE};
 use crate::processes::{self, Program};
+use e2e::free_port;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;

@@ -1,9 +1,10 @@
 //! JuiceFS: names in a Redis that syncs every change, data as files on the same disk.
 
-use super::{Ground, Mounted, System, free_port, leave};
+use super::{Ground, Mounted, System, leave};
 use crate::BenchError;
 use crate::client::Client;
 use crate::processes::{self, Program};
+use e2e::free_port;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

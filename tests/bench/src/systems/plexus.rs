@@ -1,11 +1,12 @@
 //! Plexus: `plexusd` on its drives, and `plexus mount` or an NFS client.
 
-use super::{Ground, Kind, Mounted, Programs, System, free_port, leave, mount_nfs};
+use super::{Ground, Kind, Mounted, Programs, System, leave, mount_nfs};
 use crate::BenchError;
 use crate::client::Client;
 use crate::disk::Disks;
 use crate::network::{CLIENTS, HERE};
 use crate::processes::{self, Program};
+use e2e::free_port;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -18,8 +18,8 @@ struct Arguments {
     #[arg(long, default_value = "--drive-size 1G", allow_hyphen_values = true)]
     flags: String,
     /// The doors that clients come through
-    #[arg(long, value_delimiter = ',', default_value = "fuse,nfs", value_parser = ["fuse", "nfs"])]
-    doors: Vec<String>,
+    #[arg(long, value_delimiter = ',', default_value = "fuse,nfs")]
+    doors: Vec<Door>,
     /// Shell run at the end, in place of plexus fsck
     #[arg(long)]
     check: Option<String>,
@@ -27,8 +27,6 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { rounds, seed, flags, doors, check } = Arguments::parse();
-    let door = |name: &String| if name == "fuse" { Door::Fuse } else { Door::Nfs };
-    let doors: Vec<Door> = doors.iter().map(door).collect();
     let mut cuts = PowerCut::plexus(&flags, &doors, rounds, seed);
     if let Some(check) = check {
         cuts.check = check;

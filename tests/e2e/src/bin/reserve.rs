@@ -1,6 +1,7 @@
 //! What fallocate(2) promises on a file system that is then filled, through the system call: run in a mount at either door.
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use e2e::Door;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
@@ -15,12 +16,6 @@ const MIB: u64 = 1 << 20;
 const RESERVED: u64 = 4 * MIB;
 /// How long what was removed may take to be free again.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Door {
-    Fuse,
-    Nfs,
-}
 
 /// Reserves, fills the file system, and writes into what was reserved
 #[derive(Parser)]

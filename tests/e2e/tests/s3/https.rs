@@ -1,7 +1,7 @@
 //! HTTPS: the cluster's own certificate, one that was given, and another one while running.
 
 use crate::Scene;
-use std::net::TcpListener;
+use e2e::free_port;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -33,13 +33,9 @@ fn certificate(folder: &Path, name: &str) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn clients_trust_the_certificate_of_the_cluster() {
-    let port = free_port();
+    let port = free_port("127.0.0.1").unwrap();
     let mut scene = Scene::with(&format!(
         "s3.tls_listen = \"127.0.0.1:{port}\"\ns3.domains = [\"localhost\", \"s3.example.org\"]"
     ));
@@ -86,7 +82,7 @@ fn a_given_certificate_is_read_again() {
     let folder = tempfile::TempDir::new().unwrap();
     certificate(folder.path(), "first");
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let (own, key, port) = (file("certificate.pem"), file("key.pem"), free_port());
+    let (own, key, port) = (file("certificate.pem"), file("key.pem"), free_port("127.0.0.1").unwrap());
     let scene = Scene::with(&format!(
         "s3.tls_listen = \"127.0.0.1:{port}\"\ns3.tls_certificate = \"{own}\"\ns3.tls_key = \"{key}\""
     ));
