@@ -7,6 +7,7 @@ use crate::{Home, MetadataError, ShardConfig};
 use bytes::{Buf, BufMut, Bytes};
 use drive::log::{LogError, LogRecord, LogWrite, Mark, ShardLog};
 use std::sync::Arc;
+use types::ShardId;
 
 /// Bytes of entries copied to a home at once.
 const COPY_BYTES: usize = 4 << 20;
@@ -77,58 +78,130 @@ fn find(home: &Home) -> Result<Found, MetadataError> {
     Ok(Found { counts, ballot, last })
 }
 
-/// Opens the log of the voter: afterwards all reachable homes are equal and whole. From then on `needed` of them
-/// make a write durable.
+/// Why the first home that does not count does not.
+struct Failed {
+    shard: ShardId,
+    first: Option<MetadataError>,
+}
+
+impl Failed {
+    fn note(&mut self, error: impl Into<MetadataError>) {
+        let error = error.into();
+        tracing::error!(shard = self.shard.0, %error, "a home of the log does not count");
+        self.first.get_or_insert(error);
+    }
+
+    fn or(self, too_few: MetadataError) -> MetadataError {
+        self.first.unwrap_or(too_few)
+    }
+}
+
+/// Opens the log of the voter: afterwards all homes that can be read and written are equal and whole. From then on
+/// `needed` of them make a write durable.
 pub(crate) async fn recover(
     config: &ShardConfig,
     needed: usize,
     roll: Arc<Roll>,
 ) -> Result<Homes, MetadataError> {
-    let mut homes: Vec<&Home> = Vec::new();
-    let mut found = Vec::new();
-    let mut first_error = None;
-    for home in &config.homes {
-        match find(home) {
-            Ok(state) => {
-                homes.push(home);
-                found.push(state);
+    let mut homes: Vec<&Home> = config.homes.iter().collect();
+    let mut failed = Failed { shard: config.id, first: None };
+    loop {
+        let mut found = Vec::new();
+        homes.retain(|home| {
+            let state = find(home).map_err(|e| failed.note(e));
+            found.extend(state.as_ref().ok());
+            state.is_ok()
+        });
+        let decided = match plan(config.home_count, &found) {
+            Ok(decided) => decided,
+            Err(too_few) => return Err(failed.or(too_few)),
+        };
+        let equal = match decided {
+            Plan::Create => begun(&homes, &mut failed).await,
+            Plan::Recover { source, ballot } => {
+                let Some(equal) = equalized(&homes, &found, (source, ballot), &mut failed).await else {
+                    homes.remove(source);
+                    continue;
+                };
+                equal
             }
-            Err(e) => {
-                tracing::error!(shard = config.id.0, error = %e, "a home of the log does not count");
-                first_error = first_error.or(Some(e));
+        };
+        if equal.len() < needed {
+            return Err(failed.or(MetadataError::TooFewHomes { found: equal.len(), needed }));
+        }
+        return Ok(Homes::new(&equal, needed, roll));
+    }
+}
+
+/// Marks empty homes as whole; those that took it.
+async fn begun<'a>(homes: &[&'a Home], failed: &mut Failed) -> Vec<&'a Home> {
+    let mut begun = Vec::new();
+    for home in homes {
+        let marks = vec![home_mark(home.incarnation, WHOLE)];
+        match home.log.write_durably(LogWrite { marks, ..LogWrite::default() }).await {
+            Ok(()) => begun.push(*home),
+            Err(e) => failed.note(e),
+        }
+    }
+    begun
+}
+
+/// Makes all homes what `source` is, with the vote; those that took it, or nothing if the source cannot be read.
+async fn equalized<'a>(
+    homes: &[&'a Home],
+    found: &[Found],
+    (source, ballot): (usize, Option<Ballot>),
+    failed: &mut Failed,
+) -> Option<Vec<&'a Home>> {
+    let mut equal = Vec::new();
+    for (home, state) in homes.iter().zip(found) {
+        let same = state.counts && state.last == found[source].last;
+        let filled = if same { Ok(()) } else { fill(&homes[source].log, home, *state).await };
+        let written = match filled {
+            Ok(()) if same && state.ballot == ballot => Ok(()),
+            Ok(()) => {
+                let marks = ballot.map(vote).into_iter().chain([home_mark(home.incarnation, WHOLE)]);
+                let marks = marks.collect();
+                home.log
+                    .write_durably(LogWrite { marks, ..LogWrite::default() })
+                    .await
+                    .map_err(Broken::target)
+            }
+            Err(e) => Err(e),
+        };
+        match written {
+            Ok(()) => equal.push(*home),
+            Err(Broken::Target(e)) => failed.note(e),
+            Err(Broken::Source(e)) => {
+                failed.note(e);
+                return None;
             }
         }
     }
-    let decided = plan(config.home_count, &found);
-    match decided.map_err(|too_few| first_error.unwrap_or(too_few))? {
-        Plan::Create => {
-            for home in &homes {
-                let marks = vec![home_mark(home.incarnation, WHOLE)];
-                home.log.write_durably(LogWrite { marks, ..LogWrite::default() }).await?;
-            }
-        }
-        Plan::Recover { source, ballot } => {
-            for at in 0..homes.len() {
-                let same = found[at].counts && found[at].last == found[source].last;
-                if !same {
-                    fill(&homes[source].log, homes[at], found[at]).await?;
-                }
-                if !same || found[at].ballot != ballot {
-                    let marks = ballot.map(vote).into_iter().chain([home_mark(homes[at].incarnation, WHOLE)]);
-                    let write = LogWrite { marks: marks.collect(), ..LogWrite::default() };
-                    homes[at].log.write_durably(write).await?;
-                }
-            }
-        }
+    Some(equal)
+}
+
+/// Which end of a copy failed.
+enum Broken {
+    Source(MetadataError),
+    Target(MetadataError),
+}
+
+impl Broken {
+    fn source(e: impl Into<MetadataError>) -> Broken {
+        Broken::Source(e.into())
     }
-    Ok(Homes::new(&homes, needed, roll))
+
+    fn target(e: impl Into<MetadataError>) -> Broken {
+        Broken::Target(e.into())
+    }
 }
 
 /// Makes the entries of `target` those of `source`. Of a home that counts, only what `source`
 /// has not is taken away, so it goes on counting if this is cut short.
-async fn fill(source: &ShardLog, target: &Home, found: Found) -> Result<(), MetadataError> {
-    let purged = source.mark(Mark::Purged)?;
-    let purged_to = purged.clone().map(place).transpose()?;
+async fn fill(source: &ShardLog, target: &Home, found: Found) -> Result<(), Broken> {
+    let purged = source.mark(Mark::Purged).map_err(Broken::source)?;
+    let purged_to = purged.clone().map(place).transpose().map_err(Broken::source)?;
     let Some(bounds) = source.bounds() else {
         return replace(target, found, purged).await;
     };
@@ -138,7 +211,7 @@ async fn fill(source: &ShardLog, target: &Home, found: Found) -> Result<(), Meta
         Some(common) => {
             if log.bounds().is_some_and(|b| b.last > common) {
                 let cut = LogWrite { cut_from: Some(common + 1), ..LogWrite::default() };
-                log.write_durably(cut).await?;
+                log.write_durably(cut).await.map_err(Broken::target)?;
             }
             common + 1
         }
@@ -148,32 +221,33 @@ async fn fill(source: &ShardLog, target: &Home, found: Found) -> Result<(), Meta
         }
     };
     while next <= bounds.last {
-        let entries = source.read(next, bounds.last + 1, COPY_BYTES)?;
+        let entries = source.read(next, bounds.last + 1, COPY_BYTES).map_err(Broken::source)?;
         next = entries.last().map_or(bounds.last, |e| e.index) + 1;
-        log.write_durably(LogWrite { entries, ..LogWrite::default() }).await?;
+        log.write_durably(LogWrite { entries, ..LogWrite::default() }).await.map_err(Broken::target)?;
     }
     Ok(())
 }
 
 /// Empties `target` up to where the source's log begins.
-async fn replace(target: &Home, found: Found, purged: Option<Bytes>) -> Result<(), MetadataError> {
+async fn replace(target: &Home, found: Found, purged: Option<Bytes>) -> Result<(), Broken> {
     let mut marks: Vec<(Mark, Bytes)> = purged.map(|p| (Mark::Purged, p)).into_iter().collect();
     if !found.counts {
         marks.push(home_mark(target.incarnation, FILLING));
     }
     let purge_to = target.log.bounds().map(|b| b.last);
-    target.log.write_durably(LogWrite { marks, purge_to, ..LogWrite::default() }).await?;
-    Ok(())
+    let write = LogWrite { marks, purge_to, ..LogWrite::default() };
+    target.log.write_durably(write).await.map_err(Broken::target)
 }
 
 /// The last entry that both logs have: where index and term are equal, all before is equal.
-fn matched(a: &ShardLog, b: &ShardLog) -> Result<Option<u64>, LogError> {
-    let (Some(in_a), Some(in_b)) = (a.bounds(), b.bounds()) else { return Ok(None) };
+fn matched(source: &ShardLog, target: &ShardLog) -> Result<Option<u64>, Broken> {
+    let (Some(in_a), Some(in_b)) = (source.bounds(), target.bounds()) else { return Ok(None) };
     let first = in_a.first.max(in_b.first);
     let mut end = in_a.last.min(in_b.last) + 1;
     while first < end {
         let from = first.max(end.saturating_sub(MATCH_ENTRIES));
-        let (left, right) = (span(a, from, end)?, span(b, from, end)?);
+        let left = span(source, from, end).map_err(Broken::source)?;
+        let right = span(target, from, end).map_err(Broken::target)?;
         let same = left.iter().zip(&right).rev().find(|(l, r)| l.index == r.index && l.term == r.term);
         if let Some((l, _)) = same {
             return Ok(Some(l.index));

@@ -30,6 +30,68 @@ async fn too_few_homes_are_refused_and_an_empty_one_never_counts() {
     }
 }
 
+/// What a drive is that dies while the shard is opened.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Dying {
+    New,
+    Behind,
+    Blank,
+}
+
+/// Opens a shard `present`, has three more commands, and closes it.
+async fn run(cluster: &Cluster, present: &[usize]) {
+    let (logs, _maps, shard) = cluster.open(present).await;
+    let shard = shard.unwrap();
+    for _ in 0..3 {
+        shard.submit(command(b'#', 1, b"")).await.unwrap();
+    }
+    shard.close().await.unwrap();
+    close(logs).await;
+}
+
+/// Opens a shard whose drive 2 dies at `step`; whether it outlived the opening.
+async fn outlives(dying: Dying, step: u64) -> bool {
+    let mut cluster = Cluster::new(3, 100_000);
+    let done = match dying {
+        Dying::New => 0,
+        Dying::Behind | Dying::Blank => {
+            run(&cluster, &[0, 1, 2]).await;
+            run(&cluster, &[0, 1]).await;
+            6
+        }
+    };
+    if dying == Dying::Blank {
+        cluster.drives[2] = cluster.blank(2, 2);
+    }
+    let files = cluster.drives[2].files.clone();
+    files.crash_at(files.steps() + step);
+    let (logs, _maps, shard) = cluster.open(&[0, 1, 2]).await;
+    // A shard is made only where all are there to begin with.
+    if dying == Dying::New && logs.len() == 2 {
+        assert!(matches!(shard.err(), Some(MetadataError::TooFewHomes { .. })));
+        close(logs).await;
+        return false;
+    }
+    let shard = shard.unwrap_or_else(|e| panic!("{dying:?}, step {step}: {e}"));
+    assert_eq!(total(&shard.view().unwrap(), b"done"), done);
+    let outlived = shard.standing().borrow().homes_in() == 3;
+    shard.submit(command(b'#', 1, b"")).await.unwrap();
+    shard.close().await.unwrap();
+    close(logs).await;
+    outlived
+}
+
+#[tokio::test]
+async fn a_drive_that_dies_while_the_shard_is_opened_is_out_and_the_others_open_it() {
+    for dying in [Dying::New, Dying::Behind, Dying::Blank] {
+        let mut step = 0;
+        while !outlives(dying, step).await {
+            step += 1;
+        }
+        assert!(step > 2, "{dying:?}: died too late");
+    }
+}
+
 #[tokio::test]
 async fn losing_more_than_parity_stops_the_shard() {
     let cluster = Cluster::new(3, 100_000);
