@@ -25,8 +25,9 @@ pub(super) async fn write(
     let shared = shared.clone();
     // A task of its own: what has begun ends, also when the asker gives up.
     let task = tokio::spawn(async move {
-        let mut buffer = AlignedBuf::zeroed(BLOCK_BYTES + write.data.len());
-        header.encode(&mut buffer);
+        let mut buffer = AlignedBuf::used(BLOCK_BYTES + write.data.len());
+        buffer[..BLOCK_BYTES].fill(0);
+        header.encode(&mut buffer[..BLOCK_BYTES]);
         buffer[BLOCK_BYTES..].copy_from_slice(&write.data);
         let change = Change::Put { header: header.clone(), replace: write.replace, fence };
         if let Err(error) = shared.file.write_at(header.unit * BLOCK_BYTES as u64, buffer).await {
