@@ -43,9 +43,18 @@ struct Arguments {
     /// Connections at a time; large objects take a quarter of them
     #[arg(long, default_value_t = 8)]
     clients: u64,
+    /// Only these sizes, such as "1 MiB", or "list"
+    #[arg(long)]
+    only: Vec<String>,
     /// Keys that are put into our own bucket and listed as a whole, besides
     #[arg(long, default_value_t = 0)]
     keys: u64,
+}
+
+impl Arguments {
+    fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == row)
+    }
 }
 
 /// A server under test, gone when dropped.
@@ -245,6 +254,9 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
     let mut rows = Vec::new();
     server.ask(S3Request::new("PUT", "/speed"))?;
     for (size, name) in [(4 << 10, "4 KiB"), (1 << 20, "1 MiB"), (64 << 20, "64 MiB")] {
+        if !arguments.wants(name) {
+            continue;
+        }
         let clients = if size > 1 << 20 { (arguments.clients / 4).max(1) } else { arguments.clients };
         // Large objects in few names, so that drives are not filled.
         let names = if size > 1 << 20 { 8 } else { NAMES.min((4 << 30) / size) };
@@ -264,6 +276,9 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
             if got.len() == body.len() { Ok(()) } else { Err("an object came back short".into()) }
         })?;
         rows.push((format!("GET {name}, objects/s"), get));
+    }
+    if !arguments.wants("list") {
+        return Ok(rows);
     }
     server.ask(S3Request::new("PUT", "/listed"))?;
     let one =
