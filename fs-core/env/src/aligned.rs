@@ -1,12 +1,12 @@
 //! Owned memory that direct I/O accepts, and that becomes `Bytes` without a copy.
 
 use bytes::Bytes;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use types::limits::BLOCK_BYTES;
 
-/// Zeroed bytes that start on a 4 KiB boundary. The length is fixed at creation.
+/// Bytes that start on a 4 KiB boundary. The length is fixed at creation.
 pub struct AlignedBuf {
     start: NonNull<u8>,
     length: usize,
@@ -33,12 +33,29 @@ impl AlignedBuf {
         }
     }
 
+    /// A copy of `bytes` behind `head` zero bytes, and in front of `tail` more.
+    #[must_use]
+    pub fn copied(head: usize, bytes: &[u8], tail: usize) -> AlignedBuf {
+        let length = head + bytes.len() + tail;
+        if bytes.is_empty() {
+            return AlignedBuf::zeroed(length);
+        }
+        let layout = Self::layout(length);
+        // SAFETY: the layout has a size above zero.
+        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        // SAFETY: the three parts fill the new memory exactly, which nobody else has.
+        unsafe {
+            start.as_ptr().write_bytes(0, head);
+            start.as_ptr().add(head).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            start.as_ptr().add(head + bytes.len()).write_bytes(0, tail);
+        }
+        AlignedBuf { start, length }
+    }
+
     /// A copy of `bytes`, padded with zeros to whole blocks.
     #[must_use]
     pub fn padded_copy(bytes: &[u8]) -> AlignedBuf {
-        let mut buffer = AlignedBuf::zeroed(bytes.len().next_multiple_of(BLOCK_BYTES));
-        buffer[..bytes.len()].copy_from_slice(bytes);
-        buffer
+        AlignedBuf::copied(0, bytes, bytes.len().next_multiple_of(BLOCK_BYTES) - bytes.len())
     }
 
     /// The same memory as shared bytes; freed with the last of them.
@@ -59,7 +76,7 @@ impl AlignedBuf {
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
         if self.length > 0 {
-            // SAFETY: allocated in `zeroed` with this very layout, and freed once.
+            // SAFETY: allocated in `zeroed` or `copied` with this very layout, and freed once.
             unsafe { dealloc(self.start.as_ptr(), Self::layout(self.length)) }
         }
     }
@@ -106,6 +123,10 @@ mod tests {
         }
         let buffer = AlignedBuf::padded_copy(b"abc");
         assert_eq!((buffer.len(), &buffer[..4]), (4096, &b"abc\0"[..]));
+        assert!(AlignedBuf::padded_copy(b"").is_empty());
+        let copied = AlignedBuf::copied(3, b"abc", 2);
+        assert_eq!((&copied[..], copied.as_ptr().align_offset(BLOCK_BYTES)), (&b"\0\0\0abc\0\0"[..], 0));
+        assert_eq!(&AlignedBuf::copied(2, b"", 1)[..], b"\0\0\0");
         let at = buffer.as_ptr();
         let bytes = buffer.freeze();
         assert_eq!(bytes.as_ptr(), at);

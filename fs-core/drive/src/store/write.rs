@@ -25,9 +25,8 @@ pub(super) async fn write(
     let shared = shared.clone();
     // A task of its own: what has begun ends, also when the asker gives up.
     let task = tokio::spawn(async move {
-        let mut buffer = AlignedBuf::zeroed(BLOCK_BYTES + write.data.len());
+        let mut buffer = AlignedBuf::copied(BLOCK_BYTES, &write.data, 0);
         header.encode(&mut buffer);
-        buffer[BLOCK_BYTES..].copy_from_slice(&write.data);
         let change = Change::Put { header: header.clone(), replace: write.replace, fence };
         if let Err(error) = shared.file.write_at(header.unit * BLOCK_BYTES as u64, buffer).await {
             shared.state.lock().undo(&change);
