@@ -5,18 +5,22 @@ use crate::run::Failure;
 use env::{Random, SystemRandom};
 use fuse::{Mount, MountOptions, Session};
 use remote::{Address, RemoteOptions, RemoteVfs};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use types::Cred;
 use vfs::{Ctx, Filesystem, Vfs};
 
 /// Where messages of a mount in the background go that nobody asked for: whoever started it has gone.
 const NOWHERE: &str = "/dev/null";
+
+/// How often a mount that has ended looks whether there is still a daemon to wait for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What to mount, and how.
 pub(crate) struct Request {
@@ -59,20 +63,56 @@ pub(crate) async fn mount(request: &Request) -> Result<(), Failure> {
     if let Some(log) = &request.log {
         telemetry::into_file(log)?;
     }
-    let ended = until_unmounted(&session).await;
-    vfs.flush().await.map_err(|error| Failure::Mount(format!("data were not written: {error}")))?;
-    ended
+    let mut signals = Signals::new()?;
+    until_unmounted(&session, &mut signals).await;
+    let unwritten = |why: &str| Failure::Mount(format!("data were not written: {why}"));
+    let written = async {
+        let ended = session.wait().await;
+        vfs.flush().await.map_err(|error| unwritten(&error.to_string()))?;
+        Ok(ended?)
+    };
+    tokio::select! {
+        written = written => written,
+        () = signals.next() => Err(unwritten("told to stop before the daemon had them")),
+        () = until_gone(data) => Err(unwritten("the daemon is gone, and its data folder with it")),
+    }
+}
+
+/// Those that ask for an end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// No daemon will come back where there is no folder any more.
+async fn until_gone(data: &Path) {
+    while !matches!(std::fs::metadata(data), Err(error) if error.kind() == ErrorKind::NotFound) {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Ends with the mount; a signal unmounts.
-async fn until_unmounted(session: &Session) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn until_unmounted(session: &Session, signals: &mut Signals) {
     loop {
         tokio::select! {
-            ended = session.wait() => return Ok(ended?),
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = session.unmounted() => return,
+            () = signals.next() => {}
         }
         // A busy mount stays; the next signal tries again.
         if let Err(error) = session.unmount() {

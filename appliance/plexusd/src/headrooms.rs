@@ -27,6 +27,8 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// How old a look may be before a question brings about the next, at least, and in times that it took.
 const FRESH: Duration = Duration::from_millis(1);
 const FRESH_TIMES: u32 = 50;
+/// Bytes in a millisecond: nothing fills a file system faster, so a look at one with much left is good for longer.
+const FILLS: u64 = 10 << 20;
 /// A drive that was not looked at for so long is left out.
 const LATE: Duration = Duration::from_secs(3);
 /// The time between two looks which drives there are.
@@ -50,6 +52,11 @@ pub(crate) struct Seen {
 impl Seen {
     /// A drive that is gone has nothing that could be full.
     const NOTHING: Seen = Seen { room: Room::Ample, left: u64::MAX };
+
+    /// For how long nothing can have changed that matters.
+    fn lasts(self) -> Duration {
+        Duration::from_millis(self.left / FILLS).min(PERIOD)
+    }
 
     fn and(self, other: Seen) -> Seen {
         Seen { room: self.room.min(other.room), left: self.left.min(other.left) }
@@ -92,7 +99,7 @@ impl Watch {
             while !here.over.load(Ordering::Relaxed) {
                 let begin = Instant::now();
                 let (seen, at) = (look(), Instant::now());
-                let until = at + FRESH.max((at - begin) * FRESH_TIMES);
+                let until = at + FRESH.max((at - begin) * FRESH_TIMES).max(seen.lasts());
                 *here.last.lock() = Some(Last { seen, at, until });
                 thread::park_timeout(PERIOD.max(until - at));
                 // Whoever asks meanwhile wakes it early.
@@ -353,6 +360,27 @@ mod tests {
         assert_eq!(headrooms.shares.all(DriveId(0), device), 64 * M);
         headrooms.update(BTreeMap::from([(DriveId(1), of[&DriveId(1)].clone())]));
         assert_eq!(headrooms.shares.all(DriveId(1), device), 32 * M);
+    }
+
+    #[test]
+    fn with_much_left_nobody_looks_at_every_question() {
+        let looks = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = looks.clone();
+        let left = Seen { room: Room::Ample, left: FILLS * 1000 };
+        let watch = Watch::start(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            left
+        })
+        .unwrap();
+        let begin = Instant::now();
+        while begin.elapsed() < PERIOD * 4 {
+            watch.seen(LATE);
+            thread::yield_now();
+        }
+        let most = begin.elapsed().as_nanos() / PERIOD.as_nanos() + 1;
+        assert!(u128::from(looks.load(Ordering::Relaxed)) <= most);
+        assert_eq!(Seen { left: 0, ..left }.lasts(), Duration::ZERO);
+        assert_eq!(Seen { left: FILLS * 7, ..left }.lasts(), Duration::from_millis(7));
     }
 
     /// As a device does that is about to die. Whoever asks does not wait for it, and in the end it does not count.

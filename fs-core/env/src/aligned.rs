@@ -123,13 +123,21 @@ impl AlignedBuf {
         (AlignedBuf { memory: Some(Memory::new(size)), length }, false)
     }
 
+    /// A copy of `bytes` behind `head` zero bytes, and in front of `tail` more.
+    #[must_use]
+    pub fn copied(head: usize, bytes: &[u8], tail: usize) -> AlignedBuf {
+        let end = head + bytes.len();
+        let mut buffer = AlignedBuf::used(end + tail);
+        buffer[..head].fill(0);
+        buffer[head..end].copy_from_slice(bytes);
+        buffer[end..].fill(0);
+        buffer
+    }
+
     /// A copy of `bytes`, padded with zeros to whole blocks.
     #[must_use]
     pub fn padded_copy(bytes: &[u8]) -> AlignedBuf {
-        let mut buffer = AlignedBuf::used(bytes.len().next_multiple_of(BLOCK_BYTES));
-        buffer[..bytes.len()].copy_from_slice(bytes);
-        buffer[bytes.len()..].fill(0);
-        buffer
+        AlignedBuf::copied(0, bytes, bytes.len().next_multiple_of(BLOCK_BYTES) - bytes.len())
     }
 
     /// The same memory as shared bytes; given up with the last of them.

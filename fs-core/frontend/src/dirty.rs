@@ -57,9 +57,10 @@ impl Dirty {
 
     /// Forgets the bytes of `range`.
     pub(crate) fn remove(&mut self, range: ByteRange) {
-        let first = self.runs.range(..range.offset).next_back().map(|(offset, _)| *offset);
-        let met =
-            first.into_iter().chain(self.runs.range(range.offset..range.end).map(|(offset, _)| *offset));
+        let before = self.runs.range(..range.offset).next_back();
+        let reaches = |(offset, data): &(&u64, &Bytes)| *offset + data.len() as u64 > range.offset;
+        let met = before.filter(reaches).into_iter().chain(self.runs.range(range.offset..range.end));
+        let met = met.map(|(offset, _)| *offset);
         for offset in met.collect::<Vec<_>>() {
             let Some(data) = self.runs.remove(&offset) else { continue };
             let own = ByteRange::new(offset, data.len() as u64);
@@ -137,6 +138,17 @@ pub(crate) fn position(offset: u64) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_write_behind_another_leaves_that_where_it_is() {
+        let (first, second) = (Bytes::from(vec![1; KEEP_BYTES_MIN]), Bytes::from(vec![2; KEEP_BYTES_MIN]));
+        let mut dirty = Dirty::default();
+        dirty.insert(0, first.clone());
+        dirty.insert(first.len() as u64, second.clone());
+        let stretches = dirty.stretches();
+        let places: Vec<_> = stretches[0].1.iter().map(|run| run.as_ptr()).collect();
+        assert_eq!(places, [first.as_ptr(), second.as_ptr()]);
+    }
 
     proptest! {
         #[test]

@@ -109,6 +109,7 @@ impl<V: Vfs> Mount<V> {
             .spawn(move || orders.carry_out(|file| notifier.inval_inode(numbers.ino(file), 0, 0)))
             .map_err(failed)?;
         let (ended, end) = watch::channel(None);
+        let (taken_away, gone) = watch::channel(false);
         let at = path.clone();
         thread::Builder::new()
             .name("fuse-session".to_owned())
@@ -117,6 +118,7 @@ impl<V: Vfs> Mount<V> {
                 if result.is_err() {
                     kernel::take_away(&at);
                 }
+                taken_away.send_replace(true);
                 runtime.block_on(say_farewell(&*vfs, client));
                 ended.send_replace(Some(result));
             })
@@ -124,7 +126,7 @@ impl<V: Vfs> Mount<V> {
         if readahead > 0 {
             set_readahead(&path, readahead);
         }
-        Ok(Session { path, unmounter, end })
+        Ok(Session { path, unmounter, gone, end })
     }
 }
 
@@ -182,6 +184,7 @@ fn escape(path: &str) -> String {
 pub struct Session {
     path: PathBuf,
     unmounter: Mutex<SessionUnmounter>,
+    gone: watch::Receiver<bool>,
     end: watch::Receiver<Option<Result<(), String>>>,
 }
 
@@ -192,7 +195,14 @@ impl Session {
         &self.path
     }
 
-    /// Waits until somebody has unmounted it.
+    /// Waits until the kernel has nothing of it any more. What was written may still be on its way.
+    pub async fn unmounted(&self) {
+        let mut gone = self.gone.clone();
+        // Without its thread it has no kernel either.
+        let _ = gone.wait_for(|gone| *gone).await;
+    }
+
+    /// Waits until somebody has unmounted it and the file system knows.
     ///
     /// # Errors
     /// [`FuseError::Session`] when it has ended in another way.

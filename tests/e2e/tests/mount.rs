@@ -6,7 +6,7 @@ use e2e::{Daemon, DaemonOptions, program};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -105,34 +105,69 @@ fn options_of_a_mount_are_the_kernels() {
     assert!(said(&output).contains("'sync'"), "{}", said(&output));
 }
 
-#[test]
-fn a_mount_whose_daemon_is_gone_ends_when_it_is_unmounted() {
-    let mut scene = Scene::new();
+/// A mount without its daemon, detached, with a file's data on its hands.
+fn orphaned(scene: &mut Scene, synced: bool) -> Child {
     let mut command = Command::new(program("plexus").unwrap());
     command.arg("--data").arg(scene.daemon.data()).args(["mount", "default"]).arg(&scene.at);
-    let mut mount = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let until = |told: &mut dyn FnMut() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !told() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    };
-    until(&mut || scene.mounted().is_some());
+    let mount = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    within(Duration::from_secs(30), || scene.mounted());
     fs::write(scene.at.join("file"), "durable").unwrap();
-    fs::File::open(scene.at.join("file")).unwrap().sync_all().unwrap();
+    if synced {
+        fs::File::open(scene.at.join("file")).unwrap().sync_all().unwrap();
+    }
     scene.daemon.kill().unwrap();
     // umount(8) would look at the mount first, and wait for the daemon.
     rustix::mount::unmount(&scene.at, rustix::mount::UnmountFlags::DETACH).unwrap();
-    let mut ended = None;
-    until(&mut || {
-        ended = mount.try_wait().unwrap();
-        ended.is_some()
-    });
+    mount
+}
+
+fn within<T>(time: Duration, mut told: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + time;
+    loop {
+        let now = told();
+        if now.is_some() || Instant::now() > deadline {
+            return now;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// How the mount ended, and what it said; it does not outlive the test.
+fn end(mut mount: Child) -> (Option<ExitStatus>, String) {
+    let ended = within(Duration::from_secs(30), || mount.try_wait().unwrap());
     if ended.is_none() {
         mount.kill().unwrap();
-        mount.wait().unwrap();
     }
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    (ended, said(&mount.wait_with_output().unwrap()))
+}
+
+#[test]
+fn a_mount_whose_daemon_is_gone_ends_when_it_is_unmounted() {
+    let mut scene = Scene::new();
+    let (ended, said) = end(orphaned(&mut scene, true));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?} {said}");
+}
+
+#[test]
+fn a_mount_with_data_on_its_hands_waits_for_the_daemon_until_it_is_told_not_to() {
+    let mut scene = Scene::new();
+    let mut mount = orphaned(&mut scene, false);
+    assert_eq!(within(Duration::from_millis(1500), || mount.try_wait().unwrap()), None);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&mount), rustix::process::Signal::TERM)
+        .unwrap();
+    let (ended, said) = end(mount);
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "{said}");
+    assert!(said.contains("data were not written"), "{said}");
+}
+
+#[test]
+fn a_mount_with_data_on_its_hands_does_not_wait_for_a_daemon_that_cannot_come_back() {
+    let mut scene = Scene::new();
+    let mount = orphaned(&mut scene, false);
+    fs::remove_dir_all(scene.daemon.data()).unwrap();
+    let (ended, said) = end(mount);
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "{said}");
+    assert!(said.contains("data were not written"), "{said}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use super::{DriveMap, MapOptions, ShardMap};
 use bytes::Bytes;
 use map::{MemoryMap, OrderedMap, OrderedMapMut, WriteSet};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 use types::ShardId;
 
 fn open(dir: &Path) -> (DriveMap, ShardMap) {
@@ -126,20 +128,46 @@ fn shards_of_a_drive_do_not_see_each_other() {
 }
 
 /// Copies what a drive's map has on disk: what another process, or this one after a crash, finds.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), &target).unwrap();
+            std::fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every file below `dir`: what a change in the background would make look different.
+fn files(dir: &Path) -> BTreeSet<(PathBuf, u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let mut all = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => all.extend(files(&path)),
+            Ok(found) => drop(all.insert((path, found.ino(), found.len()))),
+            Err(_) => {}
+        }
+    }
+    all
+}
+
+/// Copies what is in use as it is at one moment: a compaction in the background may end in the midst.
+fn copy_at_once(from: &Path) -> TempDir {
+    loop {
+        let (before, to) = (files(from), tempfile::tempdir().unwrap());
+        if copy(from, to.path()).is_ok() && files(from) == before {
+            return to;
         }
     }
 }
 
-fn journals(dir: &Path) -> Vec<std::path::PathBuf> {
+fn journals(dir: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     files.filter(|p| p.extension().is_some_and(|e| e == "jnl")).collect()
 }
@@ -171,8 +199,7 @@ fn what_was_persisted_survives_any_damage_to_the_journal() {
         ("cut off", |j| j.truncate(33_333)),
     ];
     for (name, damage) in damages {
-        let after = tempfile::tempdir().unwrap();
-        copy(dir.path(), after.path());
+        let after = copy_at_once(dir.path());
         for journal in journals(after.path()) {
             let mut bytes = std::fs::read(&journal).unwrap();
             damage(&mut bytes);
@@ -207,7 +234,7 @@ fn what_was_persisted_survives_any_damage_to_the_journal() {
 /// Whether the engine alone would not open what is in `dir`.
 fn refused(dir: &Path) -> bool {
     let trial = tempfile::tempdir().unwrap();
-    copy(dir, trial.path());
+    copy(dir, trial.path()).unwrap();
     fjall::Database::builder(trial.path()).open().is_err()
 }
 
@@ -254,8 +281,7 @@ fn a_later_generation_has_nothing_of_the_former_one_whatever_the_journal_has() {
     second.persist().unwrap();
     // What reads from a copy that is deleted goes on reading.
     assert_eq!(first.snapshot().mark().unwrap().unwrap(), Bytes::from_static(b"1"));
-    let after = tempfile::tempdir().unwrap();
-    copy(dir.path(), after.path());
+    let after = copy_at_once(dir.path());
     for _ in 0..2 {
         let (drive, map) = open(after.path());
         assert_eq!(map.generation(), 7);

@@ -25,10 +25,8 @@ pub(super) async fn write(
     let shared = shared.clone();
     // A task of its own: what has begun ends, also when the asker gives up.
     let task = tokio::spawn(async move {
-        let mut buffer = AlignedBuf::used(BLOCK_BYTES + write.data.len());
-        buffer[..BLOCK_BYTES].fill(0);
-        header.encode(&mut buffer[..BLOCK_BYTES]);
-        buffer[BLOCK_BYTES..].copy_from_slice(&write.data);
+        let mut buffer = AlignedBuf::copied(BLOCK_BYTES, &write.data, 0);
+        header.encode(&mut buffer);
         let change = Change::Put { header: header.clone(), replace: write.replace, fence };
         if let Err(error) = shared.file.write_at(header.unit * BLOCK_BYTES as u64, buffer).await {
             shared.state.lock().undo(&change);
