@@ -200,6 +200,10 @@ mod tests {
         }
         let buffer = AlignedBuf::padded_copy(b"abc");
         assert_eq!((buffer.len(), &buffer[..4]), (4096, &b"abc\0"[..]));
+        assert!(AlignedBuf::padded_copy(b"").is_empty());
+        let copied = AlignedBuf::copied(3, b"abc", 2);
+        assert_eq!((&copied[..], copied.as_ptr().align_offset(BLOCK_BYTES)), (&b"\0\0\0abc\0\0"[..], 0));
+        assert_eq!(&AlignedBuf::copied(2, b"", 1)[..], b"\0\0\0");
         let at = buffer.as_ptr();
         let bytes = buffer.freeze();
         assert_eq!(bytes.as_ptr(), at);

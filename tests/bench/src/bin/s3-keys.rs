@@ -33,6 +33,9 @@ struct Arguments {
     /// Keys a second that a listing must reach
     #[arg(long, default_value_t = 50_000)]
     least: u64,
+    /// Only this bucket: "one-prefix" or "many-prefixes"
+    #[arg(long)]
+    only: Option<String>,
     /// Another program in the place of plexusd
     #[arg(long)]
     program: Option<PathBuf>,
@@ -176,6 +179,9 @@ fn main() -> Result<(), Failed> {
     let many = Layout { bucket: "many-prefixes", each: (arguments.keys / arguments.prefixes.max(1)).max(1) };
     let mut slow = false;
     for layout in [one, many] {
+        if arguments.only.as_ref().is_some_and(|only| only != layout.bucket) {
+            continue;
+        }
         let made = make(&scene, &layout, &arguments)?;
         println!("{}: {} keys put in {:.0} s", layout.bucket, arguments.keys, made.as_secs_f64());
         // Once for the caches, which have a budget of their own.
