@@ -24,7 +24,7 @@ impl Hook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let status = Arc::new(AtomicU16::new(200));
-        let (hear, heard) = mpsc::channel();
+        let (hear, heard) = mpsc::sync_channel(1024);
         let answer = status.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -63,7 +63,7 @@ impl Hook {
     }
 }
 
-fn serve(stream: TcpStream, hear: &mpsc::Sender<(String, Value)>, status: &AtomicU16) {
+fn serve(stream: TcpStream, hear: &mpsc::SyncSender<(String, Value)>, status: &AtomicU16) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     loop {

@@ -36,7 +36,7 @@ fn more_slow_clients_than_are_held_hold_up_nobody() {
 }
 
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "takes a minute, run by the twelfth part of test-full"]
 fn ten_thousand_slow_clients_are_bounded_and_hold_up_nobody() {
     hold_up_nobody(Scene::new(), 10_000);
 }
