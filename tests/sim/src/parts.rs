@@ -487,6 +487,9 @@ impl Stripes for MemoryStripes {
 
     async fn list(&self, from: Option<ListFrom>, limit: usize) -> Result<StripePage, StripeError> {
         self.weather.wait().await;
+        if self.weather.strikes(Mishap::List) {
+            return Err(StripeError::Failed("a drive does not answer".into()));
+        }
         let table = self.stripes.lock();
         let mut all = table.stripes.range(from.map_or(StripeId(0), |from| from.stripe)..);
         let listed = |(&stripe, data): (&StripeId, &Bytes)| ListedStripe {

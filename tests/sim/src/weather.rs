@@ -16,6 +16,8 @@ pub enum Mishap {
     Write,
     /// A stripe is not freed.
     Free,
+    /// Stripes are not listed.
+    List,
     /// A shard cannot be read.
     Look,
 }

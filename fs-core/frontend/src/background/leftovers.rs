@@ -5,10 +5,16 @@ use crate::look::read;
 use crate::parts::{ListFrom, ListedStripe};
 use crate::{Frontend, Shards, ShardsView, Stripes};
 use namespace::queries::{accounts, inode, pending};
+use std::time::Duration;
+use tokio::time::Instant;
 use types::FsError;
 
 /// Stripes of one step.
 const PAGE: usize = 4096;
+/// How long what a former life left is looked for while a drive does not answer, and the time between two tries. Then
+/// it is found by who compares what drives have with the map.
+const PATIENCE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn take_over<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) -> Result<(), FsError> {
     let born = frontend.view_of_all().await?;
@@ -26,14 +32,18 @@ pub(super) async fn take_over<S: Shards, D: Stripes>(frontend: &Frontend<S, D>) 
 async fn uncommitted<S: Shards, D: Stripes>(frontend: Frontend<S, D>, born: S::View) {
     let weak = std::sync::Arc::downgrade(&frontend.0);
     drop(frontend);
-    let mut from = None;
+    let (mut from, begun) = (None, Instant::now());
     loop {
         let Some(inner) = weak.upgrade() else { return };
         match free_uncommitted(&Frontend(inner), &born, from).await {
             Ok(Some(next)) => from = Some(next),
             Ok(None) => break,
+            Err(error) if begun.elapsed() < PATIENCE => {
+                tracing::debug!(%error, "stripes that were never committed are looked for again");
+                tokio::time::sleep(AGAIN).await;
+            }
             Err(error) => {
-                tracing::warn!(%error, "stripes that were never committed stay until the next start");
+                tracing::warn!(%error, "stripes that were never committed stay until all drives answer");
                 return;
             }
         }
@@ -75,11 +85,8 @@ async fn free_uncommitted<S: Shards, D: Stripes>(
     born.forget();
     if !unknown.is_empty() {
         tracing::info!(stripes = unknown.len(), "freeing stripes that were never committed");
-        for result in frontend.0.stripes.free(&unknown).await {
-            if let Err(error) = result {
-                tracing::warn!(%error, "a stripe that was never committed is left until the next start");
-            }
-        }
+        let freed: Result<(), _> = frontend.0.stripes.free(&unknown).await.into_iter().collect();
+        freed.map_err(|error| error.to_string())?;
     }
     Ok(page.next)
 }

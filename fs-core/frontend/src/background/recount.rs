@@ -16,6 +16,8 @@ use types::{FsError, Slot};
 /// The first pass, and the time between two.
 const FIRST: Duration = Duration::from_secs(60);
 const PERIOD: Duration = Duration::from_secs(3600);
+/// The time between two tries to compare what drives have while one of them is away.
+const AWAY: Duration = Duration::from_secs(60);
 /// Records, slots or stripes of one step, and the pause after it.
 const STEP: usize = 512;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -51,6 +53,7 @@ pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
     loop {
         tokio::time::sleep(wait).await;
         wait = PERIOD;
+        let begun = Instant::now();
         match pass(&weak, PAUSE).await {
             Ok(Some(check)) => {
                 let Some(inner) = weak.upgrade() else { return };
@@ -59,11 +62,34 @@ pub(super) async fn run<S: Shards, D: Stripes>(weak: Weak<Inner<S, D>>) {
                 last.passes += 1;
                 last.differences += check.differences;
                 last.drives = check.drives;
+                if check.drives.is_some() {
+                    continue;
+                }
             }
             Ok(None) => return,
             Err(error) => tracing::warn!(%error, "not counted again; it is tried again"),
         }
+        let end = begun + PERIOD;
+        if compare_late(&weak, end).await.is_none() {
+            return;
+        }
+        wait = end.saturating_duration_since(Instant::now());
     }
+}
+
+/// Compares as soon as all drives answer, if that is before `end`; `None` when the frontend is gone.
+async fn compare_late<S: Shards, D: Stripes>(weak: &Weak<Inner<S, D>>, end: Instant) -> Option<()> {
+    while Instant::now() < end {
+        tokio::time::sleep(AWAY).await;
+        match compare(weak, PAUSE).await {
+            Ok(drives) => {
+                weak.upgrade()?.progress.check.lock().drives = drives;
+                break;
+            }
+            Err(error) => tracing::debug!(%error, "what drives have could not be compared yet"),
+        }
+    }
+    Some(())
 }
 
 impl<S: Shards, D: Stripes> Frontend<S, D> {

@@ -123,6 +123,35 @@ async fn what_drives_have_too_much_is_counted_and_goes() {
     rig.must_be_empty().await;
 }
 
+/// A write that a crash has cut, and a drive that is away when the next life begins.
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_has_left_goes_as_soon_as_all_drives_are_there() {
+    for (away, then) in [(5, 2), (600, 100)] {
+        let weather = Weather::delaying(1, 0);
+        let mut rig = Rig::in_weather(STRIPE, &weather);
+        let (real, top) = rig.start().await;
+        let one = file(&real, top, "one").await;
+        write(&real, one, 0, &[1; 50_000]).await.unwrap();
+        commit(&real, one).await.unwrap();
+        let known: Vec<StripeId> = rig.stripes.ids().into_keys().collect();
+        drop(real);
+        rig.stripes.plant(StripeId(known.last().unwrap().0 + 1), vec![0; STRIPE].into());
+        for mishap in [Mishap::List, Mishap::Free] {
+            weather.set(mishap, 100);
+        }
+        let (real, _) = rig.start().await;
+        tokio::time::sleep(Duration::from_secs(away)).await;
+        assert_eq!(rig.stripes.count(), known.len() + 1);
+        weather.set(Mishap::List, 0);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        weather.set(Mishap::Free, 0);
+        tokio::time::sleep(Duration::from_secs(then)).await;
+        assert_eq!(rig.stripes.count(), known.len(), "away for {away} s");
+        clear(&real, top).await;
+        rig.must_be_empty().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_freed_is_tried_again_and_stands_in_nobodys_way() {
     let weather = Weather::delaying(1, 0);
