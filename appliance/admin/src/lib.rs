@@ -22,7 +22,7 @@ pub use report::{
     Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, CreateS3Key, Damage, DeleteFilesystem,
     Drive, DriveState, Drives, ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport,
     Filesystems, FsckReport, Health, Integrity, Job, Recounted, Removal, S3KeyReport, S3Keys, Scrubbed,
-    SetExport, Status,
+    SetExport, Status, Webhook,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

@@ -136,8 +136,26 @@ pub struct Status {
     /// Where the S3 head listens; absent without one.
     #[serde(default)]
     pub s3: Option<String>,
+    /// Where events of buckets are sent to.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
     /// Seconds since the daemon was ready.
     pub uptime_seconds: u64,
+}
+
+/// A target of bucket notifications.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Its name.
+    pub name: String,
+    /// Events that it has not taken yet.
+    pub waiting: u64,
+    /// Events that it has taken since the start.
+    pub delivered: u64,
+    /// Attempts that failed since the start.
+    pub failed: u64,
+    /// Events that were given up since the start.
+    pub dropped: u64,
 }
 
 /// What a drive does.

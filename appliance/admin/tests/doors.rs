@@ -32,6 +32,7 @@ impl Control for Small {
             version: "test".to_owned(),
             nfs: None,
             s3: None,
+            webhooks: Vec::new(),
             uptime_seconds: 1,
         })
     }

@@ -12,6 +12,12 @@ pub(crate) fn is_filesystem_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
+/// Whether a webhook can have this name, which stands in ARNs.
+pub(crate) fn is_webhook_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 /// Whether `path` can be a mount path: absolute, not the root, no `.`, `..`, empty or overlong part.
 pub(crate) fn is_mount_path(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };

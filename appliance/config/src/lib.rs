@@ -17,6 +17,7 @@ mod reference;
 mod size;
 mod transport;
 mod value;
+mod webhooks;
 
 pub use export_option::EXPORT_OPTIONS;
 pub use exports::{Given, change_export, read_exports, write_exports};
@@ -27,6 +28,7 @@ pub use protection::Protection;
 pub use reference::{describe, reference_page};
 pub use size::Size;
 pub use transport::Transport;
+pub use webhooks::{WEBHOOK_OPTIONS, Webhook};
 
 use serve::Export;
 use std::net::SocketAddr;
@@ -66,10 +68,16 @@ pub struct Config {
     pub s3_tls_certificate: Option<PathBuf>,
     /// The key.
     pub s3_tls_key: Option<PathBuf>,
+    /// Connections of the S3 head at a time.
+    pub s3_connections: u32,
+    /// How long an S3 client may take for a step.
+    pub s3_patience: Duration,
     /// Between two passes over lifecycle rules.
     pub s3_lifecycle_period: Duration,
     /// How long a day of lifecycle rules is.
     pub s3_lifecycle_day: Duration,
+    /// Where events of buckets can be sent to.
+    pub s3_webhooks: Vec<Webhook>,
     /// Where the administration interface listens.
     pub admin_listen: SocketAddr,
     /// Bytes for cached data and metadata.

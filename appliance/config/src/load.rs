@@ -71,6 +71,10 @@ impl Config {
         if let Some(exports) = table.get_ref().get("export") {
             config.exports = with_default(source.exports(exports.get_ref(), exports.span())?);
         }
+        let s3 = table.get_ref().get("s3").and_then(|s3| s3.get_ref().as_table());
+        if let Some(webhooks) = s3.and_then(|s3| s3.get("webhook")) {
+            config.s3_webhooks = source.webhooks(webhooks.get_ref(), webhooks.span())?;
+        }
         for (flag, text) in &overrides.0 {
             let place = format!("--{flag}");
             let spec = OPTIONS.iter().find(|spec| spec.flag == Some(flag));
@@ -189,7 +193,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn place(&self, span: Option<Range<usize>>) -> String {
+    pub(crate) fn place(&self, span: Option<Range<usize>>) -> String {
         match (span, self.name) {
             (_, "") => "configuration".to_owned(),
             (None, name) => name.to_owned(),
@@ -204,7 +208,7 @@ impl<'a> Source<'a> {
         ConfigError { place: self.place(span), problem }
     }
 
-    /// All keys of the file but `export`, with the table before the dot, in the order of the file.
+    /// All keys of the file but `export` and `s3.webhook`, with the table before the dot, in the order of the file.
     fn options(&self, table: &DeTable<'_>) -> Result<Vec<(String, Value, Range<usize>)>, ConfigError> {
         let mut found = Vec::new();
         for (key, value) in table {
@@ -218,6 +222,9 @@ impl<'a> Source<'a> {
                         return Err(self.unknown(OPTIONS, key.get_ref(), key.span()));
                     }
                     for (inner_key, inner_value) in inner {
+                        if group == "s3." && inner_key.get_ref() == "webhook" {
+                            continue;
+                        }
                         let name = format!("{group}{}", inner_key.get_ref());
                         found.push((name, value_of(inner_value.get_ref()), inner_key.span()));
                     }
@@ -229,7 +236,7 @@ impl<'a> Source<'a> {
         Ok(found)
     }
 
-    fn spec_of<T>(
+    pub(crate) fn spec_of<T>(
         &self,
         specs: &'static [OptionSpec<T>],
         key: &str,

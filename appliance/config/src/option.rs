@@ -93,8 +93,11 @@ impl Default for Config {
             s3_tls_listen: None,
             s3_tls_certificate: None,
             s3_tls_key: None,
+            s3_connections: 4096,
+            s3_patience: Duration::from_secs(60),
             s3_lifecycle_period: Duration::from_secs(3600),
             s3_lifecycle_day: Duration::from_secs(DAY_SECONDS),
+            s3_webhooks: Vec::new(),
             admin_listen: listen(8420),
             memory_cache: Size(256 << 20),
             memory_dirty: Size(64 << 20),
@@ -106,7 +109,7 @@ impl Default for Config {
     }
 }
 
-/// All options of the daemon but `[[export]]`, in the order of the reference page.
+/// All options of the daemon but `[[export]]` and `[[s3.webhook]]`, in the order of the reference page.
 pub const OPTIONS: &[OptionSpec<Config>] = &[
     OptionSpec {
         key: "data",
@@ -335,6 +338,36 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| show_file_or_own(config.s3_tls_key.as_ref()),
+    },
+    OptionSpec {
+        key: "s3.connections",
+        flag: None,
+        default: "4096",
+        unit: "",
+        meaning: "Connections of S3 at a time, as far as the limit of open files allows; when there are more, the one \
+                  that was of no use for longest is closed.",
+        fits: "a number from 16 to 65536",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_connections = value.number(16..=65536)?;
+            Some(())
+        },
+        show: |config| config.s3_connections.to_string(),
+    },
+    OptionSpec {
+        key: "s3.patience",
+        flag: None,
+        default: "60",
+        unit: "seconds",
+        meaning: "How long a client of S3 may take for the head of a request, and for each step of its body and of \
+                  the answer, before its connection is closed.",
+        fits: "a number from 1 to 3600",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.s3_patience = Duration::from_secs(value.number(1..=3600)?);
+            Some(())
+        },
+        show: |config| config.s3_patience.as_secs().to_string(),
     },
     OptionSpec {
         key: "s3.lifecycle_period",

@@ -3,6 +3,7 @@
 use crate::Config;
 use crate::export_option::EXPORT_OPTIONS;
 use crate::option::{OPTIONS, OptionSpec};
+use crate::webhooks::WEBHOOK_OPTIONS;
 use std::fmt::Write as _;
 
 /// What is in force, as a configuration file that would say the same, each option with its meaning.
@@ -20,20 +21,26 @@ pub fn describe(config: &Config) -> String {
         let _ = writeln!(text, "# {}", details(spec));
         let _ = writeln!(text, "{key} = {}\n", (spec.show)(config));
     }
-    for (at, export) in config.exports.iter().enumerate() {
-        text.push_str("[[export]]\n");
-        for spec in EXPORT_OPTIONS {
+    each(&mut text, "s3.webhook", WEBHOOK_OPTIONS, &config.s3_webhooks);
+    each(&mut text, "export", EXPORT_OPTIONS, &config.exports);
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// Tables of one name, the first with the meaning of its options.
+fn each<T>(text: &mut String, name: &str, specs: &[OptionSpec<T>], all: &[T]) {
+    for (at, one) in all.iter().enumerate() {
+        let _ = writeln!(text, "[[{name}]]");
+        for spec in specs {
             if at == 0 {
                 let _ = writeln!(text, "# {}", spec.meaning);
                 let _ = writeln!(text, "# {}", details(spec));
             }
-            let _ = writeln!(text, "{} = {}", spec.key, (spec.show)(export));
+            let _ = writeln!(text, "{} = {}", spec.key, (spec.show)(one));
         }
         text.push('\n');
     }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
 }
 
 fn details<T>(spec: &OptionSpec<T>) -> String {
@@ -63,6 +70,11 @@ pub fn reference_page() -> String {
          and one line that names the file, the line and what fits.\n\n",
     );
     table(&mut page, OPTIONS);
+    page.push_str(
+        "\n## Webhooks\n\n\
+         Each `[[s3.webhook]]` is a target of bucket notifications ([S3](s3.md#notifications)).\n\n",
+    );
+    table(&mut page, WEBHOOK_OPTIONS);
     page.push_str(
         "\n## Exports\n\n\
          Each `[[export]]` is a path that NFS clients may mount. Without one for `/default`, the filesystem\n\

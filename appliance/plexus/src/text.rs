@@ -1,6 +1,8 @@
 //! Reports for people.
 
-use admin::{ChunkPlaces, Drives, Exports, Filesystems, FsckReport, Removal, S3KeyReport, S3Keys, Status};
+use admin::{
+    ChunkPlaces, Drives, Exports, Filesystems, FsckReport, Removal, S3KeyReport, S3Keys, Status, Webhook,
+};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -97,6 +99,12 @@ pub(crate) fn status(status: &Status) -> String {
     let integrity = &status.integrity;
     let _ = writeln!(text, "damage     {} blocks found, {} repaired", integrity.found, integrity.repaired);
     let _ = writeln!(text, "nfs        {}", status.nfs.as_deref().unwrap_or("not served"));
+    for Webhook { name, waiting, delivered, failed, dropped } in &status.webhooks {
+        let _ = writeln!(
+            text,
+            "webhook    {name}: {delivered} events delivered, {waiting} waiting, {failed} attempts failed, {dropped} given up"
+        );
+    }
     let _ = writeln!(text, "version    {}, ready for {} s", status.version, status.uptime_seconds);
     text
 }

@@ -55,6 +55,7 @@ impl Control for Damaged {
             version: "v".to_owned(),
             nfs: None,
             s3: None,
+            webhooks: Vec::new(),
             uptime_seconds: 0,
         })
     }

@@ -48,6 +48,8 @@ pub(crate) struct Doors {
     pub(crate) nfs: String,
     /// Where the S3 head listens.
     pub(crate) s3: Option<String>,
+    /// The S3 head.
+    pub(crate) s3_server: s3::Server<Shared>,
 }
 
 impl Daemon {
@@ -62,6 +64,18 @@ impl Daemon {
             checker: Checker::new(core.drives.clone()),
             rebuilt: core.rebuilt.clone(),
         }
+    }
+
+    /// Where events of buckets are sent to.
+    fn webhooks(&self) -> Vec<admin::Webhook> {
+        let report = |own: s3::WebhookState| admin::Webhook {
+            name: own.name,
+            waiting: own.waiting,
+            delivered: own.delivered,
+            failed: own.failed,
+            dropped: own.dropped,
+        };
+        self.doors.s3_server.webhooks().into_iter().map(report).collect()
     }
 
     async fn capacity(&self, now: &Now, degraded: bool) -> Result<Capacity, ControlError> {
@@ -200,6 +214,7 @@ impl Control for Daemon {
             removing: self.removing().await?,
             nfs: Some(self.doors.nfs.clone()),
             s3: self.doors.s3.clone(),
+            webhooks: self.webhooks(),
             uptime_seconds: self.started.elapsed().as_secs(),
         })
     }

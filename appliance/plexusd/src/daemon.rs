@@ -75,12 +75,14 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let exports = Arc::new(exports.served(server.clone(), shared.clone()));
     let s3_tls_address = s3_tls.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?;
     let s3_address = s3_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let s3_server = s3_server(&config, shared.clone(), &keys, random.clone());
     let doors_of = Doors {
         exports: exports.clone(),
         shared: shared.clone(),
         keys: keys.clone(),
         nfs: address.to_string(),
         s3: s3_address.map(|address| address.to_string()),
+        s3_server: s3_server.clone(),
     };
     let control = Arc::new(Daemon::new(&core, doors_of, random.clone()));
     let doors = AdminDoors::open(&config.data, config.admin_listen).await?;
@@ -93,14 +95,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
         serve_mounts(&config.data, &wires, shared.clone(), options_of_mounts, mounts_stopped).await?;
 
     let (stop_s3, s3_stopped) = serve::shutdown();
-    let s3 = tokio::spawn(serve_s3(
-        (s3_listener, s3_tls),
-        &config,
-        shared.clone(),
-        &keys,
-        random.clone(),
-        s3_stopped,
-    ));
+    let s3 = tokio::spawn(serve_s3((s3_listener, s3_tls), s3_server, s3_stopped));
 
     announce(&config, &paths, address, (s3_address, s3_tls_address));
     loop {
@@ -137,38 +132,50 @@ async fn listen_s3(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn
         .map_err(|error| format!("s3.listen = {address}: {error}; another program may have the port").into())
 }
 
-/// Serves S3, if there is a door for it, until told to stop.
-fn serve_s3<V: vfs::Vfs>(
-    (listener, tls): (Option<TcpListener>, Option<(TcpListener, S3Certificate)>),
+fn s3_server<V: vfs::Vfs>(
     config: &Config,
     files: Arc<V>,
     keys: &S3Keys,
     random: Arc<dyn Random>,
-    stopped: serve::Shutdown,
-) -> impl Future<Output = ()> + Send + 'static {
+) -> s3::Server<V> {
+    let webhook = |own: &config::Webhook| s3::Webhook {
+        name: own.name.clone(),
+        url: own.url.clone(),
+        token: own.token.clone(),
+    };
     let mut s3 = S3Config {
         root: config.s3_root.clone(),
         region: config.s3_region.clone(),
         domains: config.s3_domains.clone(),
+        connections: usize::try_from(config.s3_connections).unwrap_or(usize::MAX),
+        patience: config.s3_patience,
+        webhooks: config.s3_webhooks.iter().map(webhook).collect(),
         lifecycle_period: config.s3_lifecycle_period,
         lifecycle_day: i64::try_from(config.s3_lifecycle_day.as_secs()).unwrap_or(86_400),
         ..S3Config::default()
     };
     s3.connections = descriptors::connections(s3.connections, descriptors::raise());
-    let server = s3::Server::new(files, s3, keys.accounts(), Arc::new(SystemClock::new()), random);
-    async move {
-        let mut doors = tokio::task::JoinSet::new();
-        if listener.is_some() || tls.is_some() {
-            doors.spawn(server.clone().keep_house(stopped.clone()));
-        }
-        if let Some((listener, certificate)) = tls {
-            doors.spawn(server.clone().serve_tls(listener, certificate.in_force, stopped.clone()));
-        }
-        if let Some(listener) = listener {
-            doors.spawn(server.serve(listener, stopped));
-        }
-        while doors.join_next().await.is_some() {}
+    s3::Server::new(files, s3, keys.accounts(), Arc::new(SystemClock::new()), random)
+}
+
+/// Serves S3, if there is a door for it, until told to stop.
+async fn serve_s3<V: vfs::Vfs>(
+    (listener, tls): (Option<TcpListener>, Option<(TcpListener, S3Certificate)>),
+    server: s3::Server<V>,
+    stopped: serve::Shutdown,
+) {
+    let mut doors = tokio::task::JoinSet::new();
+    if listener.is_some() || tls.is_some() {
+        doors.spawn(server.clone().keep_house(stopped.clone()));
+        doors.spawn(server.clone().send_events(stopped.clone()));
     }
+    if let Some((listener, certificate)) = tls {
+        doors.spawn(server.clone().serve_tls(listener, certificate.in_force, stopped.clone()));
+    }
+    if let Some(listener) = listener {
+        doors.spawn(server.serve(listener, stopped));
+    }
+    while doors.join_next().await.is_some() {}
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {

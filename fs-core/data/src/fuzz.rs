@@ -48,7 +48,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let (data, crcs) = (Bytes::new(), block_crcs(info.key.chunk, 0, &[0; BLOCK_BYTES]));
     let tells: [Tell; 5] = [
         Ok(DriveReply::Done),
-        Ok(DriveReply::Data(ChunkData { info, data, crcs })),
+        Ok(DriveReply::Data(ChunkData { info, data, crcs, verified: false })),
         Ok(DriveReply::Chunks(vec![info])),
         Ok(DriveReply::Stat(DriveStat { total: 9, free: 3, longest: 2, ..DriveStat::default() })),
         Ok(DriveReply::Whole(info)),

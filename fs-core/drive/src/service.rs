@@ -105,7 +105,7 @@ pub enum DriveReply {
     Whole(ChunkInfo),
 }
 
-/// Blocks as stored; whoever uses them verifies them.
+/// Blocks as stored; whoever uses them verifies them, unless it was done on this way.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ChunkData {
     /// The chunk they belong to.
@@ -114,6 +114,9 @@ pub struct ChunkData {
     pub data: Bytes,
     /// One CRC a block.
     pub crcs: Vec<u32>,
+    /// They were verified in this process since the device gave them. It is not sent: blocks that come from elsewhere are not.
+    #[serde(skip)]
+    pub verified: bool,
 }
 
 /// Space and health of a drive; bytes.
@@ -214,7 +217,7 @@ mod tests {
         }
         let replies = [
             Ok(DriveReply::Done),
-            Ok(DriveReply::Data(ChunkData { info, data, crcs })),
+            Ok(DriveReply::Data(ChunkData { info, data, crcs, verified: false })),
             Ok(DriveReply::Chunks(vec![info])),
             Ok(DriveReply::Stat(DriveStat { total: 1, ..DriveStat::default() })),
             Ok(DriveReply::Whole(info)),

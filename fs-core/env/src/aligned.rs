@@ -1,67 +1,52 @@
 //! Owned memory that direct I/O accepts, and that becomes `Bytes` without a copy.
 
 use bytes::Bytes;
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use parking_lot::Mutex;
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use types::limits::BLOCK_BYTES;
 
-/// Bytes that start on a 4 KiB boundary. The length is fixed at creation.
-pub struct AlignedBuf {
+/// Buffers from here on are kept for others when they are given up: getting pages from the kernel and zeroing them costs
+/// more than reading them from a drive's memory.
+const KEPT_FROM: usize = 128 << 10;
+/// The step of the sizes of such buffers.
+const STEP: usize = 128 << 10;
+/// Sizes there are: a chunk with its header, and half as much again.
+const SIZES: usize = 12;
+/// Bytes that are kept in all.
+const KEPT_BYTES_MAX: usize = 32 << 20;
+
+/// Memory that is kept, by its size.
+static SHELF: Mutex<Shelf> = Mutex::new(Shelf { by_size: [const { Vec::new() }; SIZES], bytes: 0 });
+
+struct Shelf {
+    by_size: [Vec<Memory>; SIZES],
+    bytes: usize,
+}
+
+/// Initialised memory on a 4 KiB boundary.
+struct Memory {
     start: NonNull<u8>,
+    /// More than 0.
     length: usize,
 }
 
-// SAFETY: the buffer owns its memory alone, as a Box<[u8]> does.
-unsafe impl Send for AlignedBuf {}
+// SAFETY: it owns its memory alone, as a Box<[u8]> does.
+unsafe impl Send for Memory {}
 // SAFETY: shared access only reads.
-unsafe impl Sync for AlignedBuf {}
+unsafe impl Sync for Memory {}
 
-impl AlignedBuf {
-    /// `length` zero bytes; `length` need not be a multiple of the block, though direct I/O wants it.
-    #[must_use]
-    pub fn zeroed(length: usize) -> AlignedBuf {
-        if length == 0 {
-            return AlignedBuf { start: NonNull::dangling(), length: 0 };
-        }
-        let layout = Self::layout(length);
+impl Memory {
+    /// Zeros from the allocator.
+    fn new(length: usize) -> Memory {
+        let layout = Memory::layout(length);
         // SAFETY: the layout has a size above zero.
         let start = unsafe { alloc_zeroed(layout) };
         match NonNull::new(start) {
-            Some(start) => AlignedBuf { start, length },
+            Some(start) => Memory { start, length },
             None => handle_alloc_error(layout),
         }
-    }
-
-    /// A copy of `bytes` behind `head` zero bytes, and in front of `tail` more.
-    #[must_use]
-    pub fn copied(head: usize, bytes: &[u8], tail: usize) -> AlignedBuf {
-        let length = head + bytes.len() + tail;
-        if bytes.is_empty() {
-            return AlignedBuf::zeroed(length);
-        }
-        let layout = Self::layout(length);
-        // SAFETY: the layout has a size above zero.
-        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-        // SAFETY: the three parts fill the new memory exactly, which nobody else has.
-        unsafe {
-            start.as_ptr().write_bytes(0, head);
-            start.as_ptr().add(head).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            start.as_ptr().add(head + bytes.len()).write_bytes(0, tail);
-        }
-        AlignedBuf { start, length }
-    }
-
-    /// A copy of `bytes`, padded with zeros to whole blocks.
-    #[must_use]
-    pub fn padded_copy(bytes: &[u8]) -> AlignedBuf {
-        AlignedBuf::copied(0, bytes, bytes.len().next_multiple_of(BLOCK_BYTES) - bytes.len())
-    }
-
-    /// The same memory as shared bytes; freed with the last of them.
-    #[must_use]
-    pub fn freeze(self) -> Bytes {
-        Bytes::from_owner(self)
     }
 
     #[expect(
@@ -71,13 +56,105 @@ impl AlignedBuf {
     fn layout(length: usize) -> Layout {
         Layout::from_size_align(length, BLOCK_BYTES).expect("a length that memory can hold")
     }
+
+    /// Memory for this length that was used before, or none is there.
+    fn from_shelf(length: usize) -> Option<Memory> {
+        let mut shelf = SHELF.lock();
+        let memory = shelf.by_size.get_mut(place(length)?)?.pop()?;
+        shelf.bytes -= memory.length;
+        Some(memory)
+    }
+
+    fn give_up(self) {
+        let Some(at) = place(self.length) else { return };
+        let mut shelf = SHELF.lock();
+        if shelf.bytes + self.length <= KEPT_BYTES_MAX {
+            shelf.bytes += self.length;
+            shelf.by_size[at].push(self);
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this very layout, and freed once.
+        unsafe { dealloc(self.start.as_ptr(), Memory::layout(self.length)) }
+    }
+}
+
+/// Where memory for this length is kept, if it is.
+fn place(length: usize) -> Option<usize> {
+    (length >= KEPT_FROM).then(|| length.div_ceil(STEP) - 1).filter(|at| *at < SIZES)
+}
+
+/// Bytes that start on a 4 KiB boundary. The length is fixed at creation.
+pub struct AlignedBuf {
+    /// None for no bytes at all.
+    memory: Option<Memory>,
+    length: usize,
+}
+
+impl AlignedBuf {
+    /// `length` zero bytes; `length` need not be a multiple of the block, though direct I/O wants it.
+    #[must_use]
+    pub fn zeroed(length: usize) -> AlignedBuf {
+        let (mut buffer, used) = AlignedBuf::get(length);
+        if used {
+            buffer.fill(0);
+        }
+        buffer
+    }
+
+    /// `length` bytes that have any values, for who writes all of them before anybody else sees them.
+    #[must_use]
+    pub fn used(length: usize) -> AlignedBuf {
+        AlignedBuf::get(length).0
+    }
+
+    /// And whether they have been used before.
+    fn get(length: usize) -> (AlignedBuf, bool) {
+        if length == 0 {
+            return (AlignedBuf { memory: None, length }, false);
+        }
+        if let Some(memory) = Memory::from_shelf(length) {
+            return (AlignedBuf { memory: Some(memory), length }, true);
+        }
+        let size = place(length).map_or(length, |at| (at + 1) * STEP);
+        (AlignedBuf { memory: Some(Memory::new(size)), length }, false)
+    }
+
+    /// A copy of `bytes` behind `head` zero bytes, and in front of `tail` more.
+    #[must_use]
+    pub fn copied(head: usize, bytes: &[u8], tail: usize) -> AlignedBuf {
+        let end = head + bytes.len();
+        let mut buffer = AlignedBuf::used(end + tail);
+        buffer[..head].fill(0);
+        buffer[head..end].copy_from_slice(bytes);
+        buffer[end..].fill(0);
+        buffer
+    }
+
+    /// A copy of `bytes`, padded with zeros to whole blocks.
+    #[must_use]
+    pub fn padded_copy(bytes: &[u8]) -> AlignedBuf {
+        AlignedBuf::copied(0, bytes, bytes.len().next_multiple_of(BLOCK_BYTES) - bytes.len())
+    }
+
+    /// The same memory as shared bytes; given up with the last of them.
+    #[must_use]
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+
+    fn start(&self) -> NonNull<u8> {
+        self.memory.as_ref().map_or(NonNull::dangling(), |memory| memory.start)
+    }
 }
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
-        if self.length > 0 {
-            // SAFETY: allocated in `zeroed` or `copied` with this very layout, and freed once.
-            unsafe { dealloc(self.start.as_ptr(), Self::layout(self.length)) }
+        if let Some(memory) = self.memory.take() {
+            memory.give_up();
         }
     }
 }
@@ -85,15 +162,15 @@ impl Drop for AlignedBuf {
 impl Deref for AlignedBuf {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        // SAFETY: `length` initialised bytes are owned; for zero the pointer is dangling but aligned.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+        // SAFETY: the memory has at least `length` initialised bytes; for zero any pointer that is not null does.
+        unsafe { std::slice::from_raw_parts(self.start().as_ptr(), self.length) }
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`, and `&mut self` is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+        unsafe { std::slice::from_raw_parts_mut(self.start().as_ptr(), self.length) }
     }
 }
 
@@ -131,5 +208,30 @@ mod tests {
         let bytes = buffer.freeze();
         assert_eq!(bytes.as_ptr(), at);
         assert!(AlignedBuf::zeroed(0).freeze().is_empty());
+    }
+
+    #[test]
+    fn memory_that_was_used_comes_back_within_bounds_and_zeros_are_zeros() {
+        // Nobody else here asks for this size.
+        let length = 5 * STEP - 1;
+        let mut buffer = AlignedBuf::zeroed(length);
+        buffer.fill(7);
+        let at = buffer.as_ptr();
+        let bytes = buffer.freeze();
+        let part = bytes.slice(1..2);
+        drop(bytes);
+        assert_ne!(AlignedBuf::used(length).as_ptr(), at, "a part of it is still in use");
+        drop(part);
+        let again: Vec<AlignedBuf> = (0..2).map(|_| AlignedBuf::used(length - BLOCK_BYTES)).collect();
+        assert!(again.iter().any(|buffer| buffer.as_ptr() == at && buffer.iter().all(|byte| *byte == 7)));
+        drop(again);
+        assert!(AlignedBuf::zeroed(length).iter().all(|byte| *byte == 0));
+
+        let many: Vec<AlignedBuf> = (0..100).map(|_| AlignedBuf::used(8 * STEP)).collect();
+        drop(many);
+        let shelf = SHELF.lock();
+        let kept: usize = shelf.by_size.iter().flatten().map(|memory| memory.length).sum();
+        assert_eq!(kept, shelf.bytes);
+        assert!(kept <= KEPT_BYTES_MAX);
     }
 }

@@ -76,7 +76,8 @@ impl<V: Vfs> Server<V> {
 
     /// Serves connections of `listener` until `shutdown`, then ends the running requests and returns.
     pub async fn serve(&self, listener: TcpListener, shutdown: Shutdown) {
-        let limits = Limits { connections: self.shared.config.connections, drain: DRAIN };
+        let limits =
+            Limits { connections: self.shared.config.connections, drain: DRAIN, ..Limits::default() };
         let shared = &self.shared;
         let connections = serve::run(listener, limits, shutdown.clone(), |stream, peer| {
             connection::run(Arc::clone(shared), stream, peer, shutdown.clone())

@@ -3,10 +3,10 @@
 use crate::object::seconds;
 use crate::server::XML_BYTES_MAX;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::{Body, S3Error, s3_error};
 
@@ -14,20 +14,26 @@ use s3s::{Body, S3Error, s3_error};
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the attributes of an object, with a page of parts.
 const ATTRIBUTES_BYTES: usize = 4 * 1024 * 1024;
+/// How the type of a form begins.
+const FORM: &[u8] = b"multipart/form-data";
 /// What is asked with a document.
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 13] = [
     "acl",
     "cors",
     "delete",
     "legal-hold",
     "lifecycle",
+    "notification",
     "object-lock",
+    "ownershipControls",
     "policy",
     "publicAccessBlock",
     "retention",
     "tagging",
     "versioning",
 ];
+/// How headers of encryption begin.
+const ENCRYPTION: [&str; 2] = ["x-amz-server-side-encryption", "x-amz-copy-source-server-side-encryption"];
 /// Seconds that the clock of a client may be off.
 const SKEW_MAX: i64 = 900;
 /// Seconds that a presigned request may be good for: a week.
@@ -51,14 +57,17 @@ pub(crate) fn said(error: S3Error) -> Response<Body> {
     error.to_http_response().unwrap_or_else(|_| Response::new(Body::empty()))
 }
 
-/// What is wrong with a request before anybody looks at what it asks for: a path that is no text, a document that is too
-/// long, or a signature of the second version that is not of now.
-pub(crate) fn refused(request: &Request<Incoming>, now: i64) -> Option<S3Error> {
+/// What is wrong with a request before anybody looks at what it asks for: a path that is no text, encryption, a document
+/// that is too long, or a signature of the second version that is not of now.
+pub(crate) fn refused(request: &Request<Incoming>, by_host: bool, now: i64) -> Option<S3Error> {
     if !is_text(request.uri().path()) {
         return Some(s3_error!(InvalidURI, "Couldn't parse the specified URI."));
     }
-    if is_document_too_long(request) {
-        return Some(s3_error!(MalformedXML, "The document is longer than this server reads."));
+    if asks_for_encryption(request) {
+        return Some(no_encryption());
+    }
+    if let Some(error) = of_document(request, by_host) {
+        return Some(error);
     }
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     if text("authorization").is_none_or(|own| !own.starts_with("AWS ")) {
@@ -75,13 +84,49 @@ pub(crate) fn refused(request: &Request<Incoming>, now: i64) -> Option<S3Error> 
     }
 }
 
-/// Whether the body is a document that is read as a whole, and longer than is read.
-fn is_document_too_long(request: &Request<Incoming>) -> bool {
-    let mut asked = request.uri().query().unwrap_or_default().split('&');
-    let asks = asked.any(|pair| pair.split('=').next().is_some_and(|key| DOCUMENTS.contains(&key)));
+/// Whether data at rest are to be encrypted, or are said to be, by a header or, of a presigned request, by a parameter.
+fn asks_for_encryption(request: &Request<Incoming>) -> bool {
+    let is_encryption = |name: &str| ENCRYPTION.iter().any(|prefix| name.starts_with(prefix));
+    let pairs = request.uri().query().unwrap_or_default().split('&');
+    let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default().to_ascii_lowercase());
+    request.headers().keys().any(|name| is_encryption(name.as_str()))
+        || names.any(|name| is_encryption(&name))
+}
+
+/// What is asked for and not there is refused, not left out.
+pub(crate) fn no_encryption() -> S3Error {
+    s3_error!(
+        NotImplemented,
+        "A header you provided implies functionality that is not implemented: server-side encryption"
+    )
+}
+
+/// What is wrong with a body that is a document, which is read as a whole: it does not say how long it is, or is longer than
+/// is read.
+fn of_document(request: &Request<Incoming>, by_host: bool) -> Option<S3Error> {
+    if request.body().is_end_stream() || !is_document(request, by_host) {
+        return None;
+    }
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let length = length.and_then(|length| length.parse::<u64>().ok());
-    asks && length.is_some_and(|length| length > XML_BYTES_MAX as u64)
+    match length.and_then(|length| length.parse::<u64>().ok()) {
+        None => Some(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header.")),
+        Some(length) if length > XML_BYTES_MAX as u64 => {
+            Some(s3_error!(MaxMessageLengthExceeded, "Your request was too big."))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Whether the body is a document: no object, no part and no form. `by_host`: the host names the bucket.
+fn is_document(request: &Request<Incoming>, by_host: bool) -> bool {
+    let is_form = request.headers().get(CONTENT_TYPE).is_some_and(|form| form.as_bytes().starts_with(FORM));
+    let path = request.uri().path().trim_matches('/');
+    let of_bucket = if by_host { path.is_empty() } else { !path.contains('/') };
+    let query = request.uri().query().unwrap_or_default().split('&');
+    let asks = query
+        .filter_map(|pair| pair.split('=').next())
+        .any(|key| DOCUMENTS.contains(&key) || request.method() == Method::POST && key == "uploadId");
+    asks || of_bucket && !is_form
 }
 
 /// Whether a path is UTF-8 once its escapes are read.

@@ -1,5 +1,6 @@
 //! Bytes on their way: from a client into a file, and from a file to a client. Never an object as a whole.
 
+use crate::budget::{Budget, Room, SMALL_STEP};
 use crate::error::{custom, from_fs};
 use crate::files::{FILE_MODE, Files, Held};
 use crate::sums::{Claimed, Hashing, Sum, decode, encode};
@@ -31,6 +32,7 @@ pub(crate) struct Expected {
     pub(crate) algorithm: Option<crate::sums::Algorithm>,
     pub(crate) trailers: Option<TrailingHeaders>,
     pub(crate) patience: Duration,
+    pub(crate) budget: Budget,
 }
 
 /// What has come: durable, but nowhere to be seen.
@@ -103,7 +105,15 @@ pub(crate) async fn receive<V: Vfs>(
     }
     let wanted = expected.claimed.0.iter().map(|(algorithm, _)| *algorithm);
     let mut hashing = Hashing::new(wanted.chain(expected.algorithm));
-    let mut intake = Intake { files, near, waiting: BytesMut::new(), staged: None, size: 0 };
+    let mut intake = Intake {
+        files,
+        near,
+        budget: expected.budget,
+        room: None,
+        waiting: BytesMut::new(),
+        staged: None,
+        size: 0,
+    };
     if let Some(mut body) = body {
         loop {
             let next = tokio::time::timeout(expected.patience, body.next()).await;
@@ -171,6 +181,9 @@ fn of_body(error: &StdError) -> S3Error {
 struct Intake<'a, V: Vfs> {
     files: &'a Files<V>,
     near: FileId,
+    budget: Budget,
+    /// For a large step in `waiting`.
+    room: Option<Room>,
     waiting: BytesMut,
     staged: Option<Held<V>>,
     size: u64,
@@ -190,14 +203,23 @@ impl<V: Vfs> Intake<'_, V> {
                 self.write(end - step.len() as u64, step).await?;
                 continue;
             }
-            let room = IO_BYTES_MAX - self.waiting.len();
-            let part = data.split_to(room.min(data.len()));
+            let step = if self.room.is_some() { IO_BYTES_MAX } else { SMALL_STEP };
+            let part = data.split_to((step - self.waiting.len()).min(data.len()));
             self.waiting.extend_from_slice(&part);
-            if self.waiting.len() == IO_BYTES_MAX {
-                let end = self.size - data.len() as u64;
-                let step = self.waiting.split().freeze();
-                self.write(end - step.len() as u64, step).await?;
+            if self.waiting.len() < step {
+                continue;
             }
+            if self.room.is_none()
+                && let (step, Some(room)) = self.budget.step()
+            {
+                self.waiting.reserve(step - self.waiting.len());
+                self.room = Some(room);
+                continue;
+            }
+            let end = self.size - data.len() as u64;
+            let step = self.waiting.split().freeze();
+            self.write(end - step.len() as u64, step).await?;
+            self.room = None;
         }
         Ok(())
     }
@@ -268,24 +290,23 @@ pub(crate) async fn send<V: Vfs>(
     held: Held<V>,
     mut offset: u64,
     mut length: u64,
+    budget: Budget,
 ) -> S3Result<StreamingBlob> {
     let left = length;
-    let step = |length: u64| u32::try_from(length.min(IO_BYTES_MAX as u64)).unwrap_or(u32::MAX);
     // The first step tells of what cannot be read while there is an answer to tell it with.
-    let first = if length == 0 {
-        Bytes::new()
-    } else {
-        files.read(&held, offset, step(length)).await.map_err(from_fs)?.data
+    let first = match length {
+        0 => Bytes::new(),
+        _ => step(&files, &held, offset, length, &budget).await.map_err(from_fs)?,
     };
     (offset, length) = (offset + first.len() as u64, length.saturating_sub(first.len() as u64));
     let (sender, receiver) = mpsc::channel(AHEAD);
     if length > 0 {
         tokio::spawn(async move {
             while length > 0 {
-                let read = files.read(&held, offset, step(length)).await;
+                let read = step(&files, &held, offset, length, &budget).await;
                 let data: Result<Bytes, StdError> = match read {
-                    Ok(reply) if reply.data.is_empty() => Err("the file was cut meanwhile".into()),
-                    Ok(reply) => Ok(reply.data),
+                    Ok(data) if data.is_empty() => Err("the file was cut meanwhile".into()),
+                    Ok(data) => Ok(data),
                     Err(error) => Err(Box::new(error)),
                 };
                 let (done, failed) = (data.as_ref().map_or(0, |data| data.len() as u64), data.is_err());
@@ -298,6 +319,35 @@ pub(crate) async fn send<V: Vfs>(
     }
     let first = Some(first).filter(|first| !first.is_empty());
     Ok(StreamingBlob::new(Download { first, receiver, left }))
+}
+
+/// Bytes of a file, with the room that they take.
+struct Taken {
+    data: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Taken {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+/// The next step of what is left of a file.
+async fn step<V: Vfs>(
+    files: &Files<V>,
+    held: &Held<V>,
+    offset: u64,
+    left: u64,
+    budget: &Budget,
+) -> Result<Bytes, FsError> {
+    let (most, room) = if left > SMALL_STEP as u64 { budget.step() } else { (SMALL_STEP, None) };
+    let step = u32::try_from(left.min(most as u64)).unwrap_or(u32::MAX);
+    let data = files.read(held, offset, step).await?.data;
+    Ok(match room {
+        Some(room) => Bytes::from_owner(Taken { data, _room: room }),
+        None => data,
+    })
 }
 
 /// A body that is read while it is sent.

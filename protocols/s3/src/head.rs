@@ -1,6 +1,8 @@
 //! The head: what all requests share.
 
 use crate::account::{Account, Accounts};
+use crate::budget::Budget;
+use crate::events::{Events, Webhook};
 use crate::files::Files;
 use crate::key::ObjectPath;
 use env::{Clock, Random};
@@ -30,6 +32,8 @@ pub struct S3Config {
     pub connections: usize,
     /// How long a client may take for the head of a request, and for each step of its body.
     pub patience: Duration,
+    /// Where events can be sent to.
+    pub webhooks: Vec<Webhook>,
     /// Between two passes over what lifecycle rules say.
     pub lifecycle_period: Duration,
     /// The length of a day of these rules, in seconds; another than that of a day is for trials.
@@ -45,6 +49,7 @@ impl Default for S3Config {
             domains: vec!["localhost".to_owned()],
             connections: 4096,
             patience: Duration::from_secs(60),
+            webhooks: Vec::new(),
             lifecycle_period: Duration::from_secs(3600),
             lifecycle_day: 86_400,
         }
@@ -57,6 +62,9 @@ pub(crate) struct Inner<V> {
     pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) events: Events,
+    /// For bodies on their way.
+    pub(crate) budget: Budget,
     /// The way from the root to the directory that buckets are in, once it was found.
     pub(crate) buckets: Mutex<Vec<FileId>>,
     /// Guards that directories are known to have at least.
@@ -82,6 +90,8 @@ impl<V> Clone for Head<V> {
 pub(crate) struct Origin {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) uri: http::Uri,
+    /// The request's id.
+    pub(crate) id: String,
     /// Through HTTPS.
     pub(crate) secure: bool,
 }

@@ -11,7 +11,6 @@ use crate::public_access::PublicAccess;
 use crate::records::{Headers, LockRecord, Ownership, encode, name, of_object};
 use crate::tags::{self, Tags};
 use bytes::Bytes;
-use http::HeaderMap;
 use s3s::dto::{
     GrantFullControl, Metadata, ObjectCannedACL, ObjectLockLegalHoldStatus, ObjectLockMode, Timestamp,
     TimestampFormat,
@@ -22,18 +21,6 @@ use vfs::Vfs;
 
 /// Bytes of user metadata, names and values (AWS: 2 KiB).
 const METADATA_BYTES_MAX: usize = 2 * 1024;
-
-/// What is asked for and not there is refused, not left out.
-pub(crate) fn refuse_encryption(headers: &HeaderMap) -> S3Result<()> {
-    let asks = |name: &http::HeaderName| {
-        name.as_str().starts_with("x-amz-server-side-encryption")
-            || name.as_str().starts_with("x-amz-copy-source-server-side-encryption")
-    };
-    if headers.keys().any(asks) {
-        return Err(s3_error!(NotImplemented, "Server-side encryption is not implemented."));
-    }
-    Ok(())
-}
 
 /// User metadata in the order of names.
 pub(crate) fn metadata(metadata: Option<Metadata>) -> S3Result<Vec<(String, String)>> {

@@ -9,6 +9,7 @@ pub(crate) mod get_object;
 pub(crate) mod lifecycle;
 pub(crate) mod list_objects;
 pub(crate) mod list_versions;
+pub(crate) mod notification;
 pub(crate) mod object_lock;
 pub(crate) mod policy;
 pub(crate) mod post_object;

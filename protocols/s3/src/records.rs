@@ -17,6 +17,7 @@ pub(crate) mod of_bucket {
     pub(crate) const CORS: &str = "s3.cors";
     pub(crate) const TAGS: &str = "s3.tags";
     pub(crate) const LIFECYCLE: &str = "s3.lifecycle";
+    pub(crate) const EVENTS: &str = "s3.events";
     pub(crate) const LOCK: &str = "s3.lock";
     pub(crate) const PUBLIC_ACCESS: &str = "s3.public";
 }
@@ -34,6 +35,11 @@ pub(crate) mod of_object {
 /// Attributes of parts of uploads.
 pub(crate) mod of_upload {
     pub(crate) const PART: &str = "s3.part";
+}
+
+/// Attributes of events that wait for their targets.
+pub(crate) mod of_event {
+    pub(crate) const RECORD: &str = "s3.event";
 }
 
 /// One of the names above.

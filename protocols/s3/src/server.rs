@@ -2,7 +2,10 @@
 
 use crate::account::Accounts;
 use crate::answers;
+use crate::budget::Budget;
 use crate::cors;
+use crate::crowd::{Crowd, Use, Watched};
+use crate::events::{self, Events, WebhookState};
 use crate::forms;
 use crate::head::{Head, Inner, KEY_LOCKS, Origin, S3Config};
 use crate::tls::Certificates;
@@ -19,6 +22,7 @@ use s3s::{Body, HttpError, S3Error, S3Result, s3_error};
 use serve::{Limits, Shutdown};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use vfs::Vfs;
@@ -29,6 +33,9 @@ pub(crate) const XML_BYTES_MAX: usize = 4 << 20;
 const FORM_BYTES_MAX: u64 = 16 << 20;
 /// Bytes of the head of a request.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a connection waits for one to end that has to make way for it.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Serves a file system as S3.
 pub struct Server<V> {
@@ -53,12 +60,15 @@ impl<V: Vfs> Server<V> {
         random: Arc<dyn Random>,
     ) -> Server<V> {
         let domains = config.domains.clone();
+        let events = Events::new(config.webhooks.clone());
         let inner = Inner {
             vfs,
             config,
             accounts: accounts.clone(),
             clock,
             random,
+            events,
+            budget: Budget::default(),
             buckets: parking_lot::Mutex::default(),
             guards: parking_lot::Mutex::default(),
             keys: (0..KEY_LOCKS).map(|_| tokio::sync::Mutex::default()).collect(),
@@ -81,6 +91,17 @@ impl<V: Vfs> Server<V> {
         crate::lifecycle::run(self.head, shutdown).await;
     }
 
+    /// Sends events to their targets, until `shutdown`.
+    pub async fn send_events(self, shutdown: Shutdown) {
+        events::run(self.head, shutdown).await;
+    }
+
+    /// How the targets of events are doing.
+    #[must_use]
+    pub fn webhooks(&self) -> Vec<WebhookState> {
+        self.head.0.events.states()
+    }
+
     /// Serves HTTP until `shutdown`; requests under way come to their end.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) {
         self.listen(listener, None, shutdown).await;
@@ -92,14 +113,27 @@ impl<V: Vfs> Server<V> {
     }
 
     async fn listen(self, listener: TcpListener, tls: Option<Certificates>, shutdown: Shutdown) {
-        let limits = Limits { connections: self.head.0.config.connections, ..Limits::default() };
+        let most = self.head.0.config.connections;
+        // Who is asked to go is still there for a moment.
+        let connections = most + (most / 8).max(16);
+        let limits = Limits { connections, wait: WAIT, ..Limits::default() };
+        let crowd = Crowd::new(most);
         let signal = shutdown.clone();
         serve::run(listener, limits, shutdown, move |stream, peer| {
             let (this, tls, signal) = (self.clone(), tls.clone(), signal.clone());
+            let member = crowd.enter();
             async move {
-                match tls {
-                    None => this.connection(stream, (peer, false), signal).await,
-                    Some(tls) => this.handshake(stream, &tls, peer, signal).await,
+                let of = member.use_of();
+                let stream = Watched::new(stream, of.clone(), this.head.0.config.patience);
+                let serving = async {
+                    match tls {
+                        None => this.connection(stream, (peer, false), of, signal).await,
+                        Some(tls) => this.handshake(stream, &tls, peer, of, signal).await,
+                    }
+                };
+                tokio::select! {
+                    () = serving => {}
+                    () = member.asked_to_go() => tracing::debug!(%peer, "a connection made way for another"),
                 }
             }
         })
@@ -108,9 +142,10 @@ impl<V: Vfs> Server<V> {
 
     async fn handshake(
         self,
-        stream: TcpStream,
+        stream: Watched<TcpStream>,
         tls: &Certificates,
         peer: SocketAddr,
+        of: Use,
         mut shutdown: Shutdown,
     ) {
         let accepting = tokio::time::timeout(self.head.0.config.patience, tls.acceptor().accept(stream));
@@ -119,18 +154,26 @@ impl<V: Vfs> Server<V> {
             () = shutdown.fired() => return,
         };
         match accepted {
-            Ok(Ok(stream)) => self.connection(stream, (peer, true), shutdown).await,
+            Ok(Ok(stream)) => self.connection(stream, (peer, true), of, shutdown).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
             Err(_) => tracing::debug!(%peer, "a client took too long to begin with TLS"),
         }
     }
 
-    async fn connection<T>(self, stream: T, (peer, secure): (SocketAddr, bool), mut shutdown: Shutdown)
-    where
+    async fn connection<T>(
+        self,
+        stream: T,
+        (peer, secure): (SocketAddr, bool),
+        of: Use,
+        mut shutdown: Shutdown,
+    ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let patience = self.head.0.config.patience;
-        let service = hyper::service::service_fn(move |request| self.clone().answer(request, peer, secure));
+        let service = hyper::service::service_fn(move |request| {
+            of.asked();
+            self.clone().answer(request, peer, secure)
+        });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(patience)
@@ -156,7 +199,8 @@ impl<V: Vfs> Server<V> {
         secure: bool,
     ) -> Result<Response<Body>, HttpError> {
         let uri = request.uri().clone();
-        request.extensions_mut().insert(Origin { address: peer, uri: uri.clone(), secure });
+        let id = format!("{:016X}", self.head.random());
+        request.extensions_mut().insert(Origin { address: peer, uri: uri.clone(), id: id.clone(), secure });
         let asks = cors::Asked::of(&request);
         let method = request.method().clone();
         let form = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -164,8 +208,9 @@ impl<V: Vfs> Server<V> {
             method == Method::POST && form.is_some_and(|form| form.starts_with("multipart/form-data"));
         let waits = request.headers().contains_key(http::header::EXPECT);
         let is_empty = request.body().is_end_stream();
-        let id = format!("{:016X}", self.head.random());
-        let refused = answers::refused(&request, self.head.now().seconds);
+        let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let by_host = host.and_then(|host| bucket_in(&self.head.0.config.domains, host)).is_some();
+        let refused = answers::refused(&request, by_host, self.head.now().seconds);
         let mut response = match (&asks, refused) {
             (Some(asks), _) if method == Method::OPTIONS => cors::preflight(&self.head, asks, &request).await,
             (_, Some(error)) => answers::said(error),

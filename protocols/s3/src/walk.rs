@@ -8,6 +8,10 @@ use types::limits::READDIR_ENTRIES_MAX;
 use types::{FileId, FileKind, FsError, Name};
 use vfs::{List, ListEntry, Vfs};
 
+/// Entries of a directory that are looked at together first. Each time after it is twice as many: where a page of keys is in
+/// many directories, few of those are needed, and each is in another shard.
+const FIRST: u32 = 32;
+
 /// Levels below a bucket: a key has 1024 bytes.
 const DEPTH_MAX: usize = 512;
 
@@ -42,6 +46,8 @@ struct Frame {
     path: Vec<u8>,
     from: Vec<u8>,
     past: bool,
+    /// Entries to be looked at next.
+    step: u32,
     entries: VecDeque<ListEntry>,
     end: bool,
     /// Where to begin in the directory of this name.
@@ -59,12 +65,13 @@ impl Frame {
             }
             None => (bound.to_vec(), None),
         };
-        Frame { dir, path, from, past: false, entries: VecDeque::new(), end: false, into }
+        Frame { dir, path, from, past: false, step: FIRST, entries: VecDeque::new(), end: false, into }
     }
 }
 
 impl<V: Vfs> Walk<V> {
-    /// Of all below `top`, from the first path on that is not less than `bound`; `page` entries are looked at together.
+    /// Of all below `top`, from the first path on that is not less than `bound`; at most `page` entries of a directory are
+    /// looked at together.
     pub(crate) fn new(
         files: Files<V>,
         top: FileId,
@@ -131,9 +138,10 @@ async fn fill<V: Vfs>(files: &Files<V>, value: Option<&Name>, page: u32, frame: 
         dir: frame.dir,
         from: frame.from.clone().into(),
         past: frame.past,
-        limit: page,
+        limit: frame.step.min(page),
         value: value.cloned(),
     };
+    frame.step = frame.step.saturating_mul(2);
     match files.list(request).await {
         Ok(reply) => {
             frame.end = reply.end;

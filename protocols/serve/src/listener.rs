@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 /// Pause after a failure of accept, which is of the machine (no descriptors left) and not of a client.
@@ -15,15 +15,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a listener may take up.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at a time; further ones are closed at once.
+    /// Connections at a time; further ones are closed.
     pub connections: usize,
+    /// How long a further one, and who comes after it, first waits for another to end.
+    pub wait: Duration,
     /// How long connections may take to come to an end after the shutdown.
     pub drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 4096, drain: Duration::from_secs(10) }
+        Limits { connections: 4096, wait: Duration::ZERO, drain: Duration::from_secs(10) }
     }
 }
 
@@ -43,8 +45,8 @@ where
             () = shutdown.fired() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => match Arc::clone(&budget).try_acquire_owned() {
-                    Ok(permit) => {
+                Ok((stream, peer)) => match place(&budget, limits.wait).await {
+                    Some(permit) => {
                         // Replies go out whole; waiting for more to send would only delay them.
                         if let Err(error) = stream.set_nodelay(true) {
                             tracing::debug!(%peer, %error, "no TCP_NODELAY");
@@ -55,7 +57,7 @@ where
                             drop(permit);
                         });
                     }
-                    Err(_) => {
+                    None => {
                         refused += 1;
                         if refused.is_power_of_two() {
                             tracing::warn!(%peer, refused, limit = limits.connections, "connection budget is used up");
@@ -76,6 +78,17 @@ where
         tracing::warn!(left = connections.len(), "connections cut off after the drain time");
         connections.shutdown().await;
     }
+}
+
+/// Room for a connection.
+async fn place(budget: &Arc<Semaphore>, wait: Duration) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(budget).try_acquire_owned() {
+        return Some(permit);
+    }
+    if wait.is_zero() {
+        return None;
+    }
+    tokio::time::timeout(wait, Arc::clone(budget).acquire_owned()).await.ok()?.ok()
 }
 
 #[cfg(test)]
@@ -107,7 +120,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, signal) = crate::shutdown();
-        let limits = Limits { connections: 1, drain: Duration::from_secs(60) };
+        let limits = Limits { connections: 1, drain: Duration::from_secs(60), ..Limits::default() };
         let handlers = signal.clone();
         let server =
             tokio::spawn(run(listener, limits, signal, move |stream, _| echo(stream, handlers.clone())));
@@ -120,5 +133,26 @@ mod tests {
         trigger.fire();
         server.await.unwrap();
         assert!(!ask(&mut first).await);
+    }
+
+    #[tokio::test]
+    async fn where_connections_may_wait_one_is_served_as_soon_as_another_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, signal) = crate::shutdown();
+        let limits = Limits { connections: 1, wait: Duration::from_secs(60), ..Limits::default() };
+        let handlers = signal.clone();
+        let server =
+            tokio::spawn(run(listener, limits, signal, move |stream, _| echo(stream, handlers.clone())));
+
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut first).await);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let waiting = tokio::spawn(async move { ask(&mut second).await });
+        assert!(ask(&mut first).await, "whoever is served goes on");
+        drop(first);
+        assert!(waiting.await.unwrap());
+        trigger.fire();
+        server.await.unwrap();
     }
 }

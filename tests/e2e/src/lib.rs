@@ -19,6 +19,7 @@ mod mount;
 mod power;
 mod programs;
 mod pynfs;
+pub mod s3_listing;
 pub mod s3_request;
 mod s3_tests;
 mod steady;

@@ -16,6 +16,10 @@ use types::ShardId;
 /// The LSM's floor for all its journals together.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
+/// Threads that flush and compact. The engine leaves compaction to all but one of them, and that one asks again and again,
+/// without a pause, as long as all others are at it: with two threads it takes a processor during every compaction.
+const WORKERS: usize = 4;
+
 /// The maps of all shards of one drive. Clones are handles of the same.
 #[derive(Clone)]
 pub struct DriveMap {
@@ -132,6 +136,7 @@ fn attempt(dir: &Path, options: &MapOptions) -> Result<Database, Failure> {
             .cache_size(options.cache_bytes)
             .max_cached_files(Some(options.open_files))
             .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(WORKERS)
             .manual_journal_persist(true)
             .open()
     }));

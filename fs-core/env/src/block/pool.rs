@@ -49,7 +49,7 @@ impl BlockFile for PoolFile {
 
     fn read_at(&self, offset: u64, length: usize) -> IoFuture<AlignedBuf> {
         self.run(check_transfer(self.length, offset, length), move |file| {
-            let mut data = AlignedBuf::zeroed(length);
+            let mut data = AlignedBuf::used(length);
             file.read_exact_at(&mut data, offset).map_err(|e| BlockError::io("read", &e))?;
             Ok(data)
         })

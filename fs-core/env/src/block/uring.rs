@@ -142,7 +142,7 @@ impl BlockFile for UringFile {
     fn read_at(&self, offset: u64, length: usize) -> IoFuture<AlignedBuf> {
         let read = self.submit(check_transfer(self.length, offset, length), move || Work::Read {
             offset,
-            data: AlignedBuf::zeroed(length),
+            data: AlignedBuf::used(length),
         });
         Box::pin(async move { read.await?.ok_or(BlockError::Gone) })
     }

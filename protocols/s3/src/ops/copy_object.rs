@@ -4,9 +4,10 @@ use crate::acl::Permission;
 use crate::body::Received;
 use crate::bucket::Bucket;
 use crate::error::{from_fs, precondition_failed};
+use crate::events::{Kind, Told};
 use crate::files::{FILE_MODE, Files};
 use crate::head::{Caller, Head};
-use crate::incoming::{headers_of, refuse_encryption, wishes_of};
+use crate::incoming::{headers_of, wishes_of};
 use crate::key::ObjectPath;
 use crate::object::{Object, etag_of, timestamp};
 use crate::ops::get_object::{Conditions as Reading, find, version_shown};
@@ -104,7 +105,6 @@ pub(crate) async fn copy_object<V: Vfs>(
         if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
     };
     let (from_bucket, from, object) = open_source(head, &parts, &caller, &source, &reading).await?;
-    refuse_encryption(&parts.headers)?;
     let replaces = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         None | Some(MetadataDirective::COPY) => false,
         Some(MetadataDirective::REPLACE) => true,
@@ -188,12 +188,19 @@ pub(crate) async fn copy_object<V: Vfs>(
     };
     let new = New { record: record.clone(), values };
     let done = head.put_at(&files, &bucket, &path, received.source(), new, &Conditions::default()).await?;
+    let etag = etag_of(&done.attr, Some(&record));
+    let told = Told {
+        kind: Kind::Copy,
+        key: &input.key,
+        size: object.size(),
+        etag: &etag,
+        version: done.version.as_deref(),
+        at: done.attr.ctime,
+    };
+    head.tell(&bucket, &parts, told).await;
     let result = summed!(
         dto(&sums),
-        CopyObjectResult {
-            e_tag: Some(ETag::Strong(etag_of(&done.attr, Some(&record)))),
-            last_modified: Some(timestamp(done.attr.mtime)),
-        }
+        CopyObjectResult { e_tag: Some(ETag::Strong(etag)), last_modified: Some(timestamp(done.attr.mtime)) }
     );
     let output = CopyObjectOutput {
         copy_object_result: Some(result),

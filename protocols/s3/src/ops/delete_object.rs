@@ -3,6 +3,7 @@
 use crate::acl::Permission;
 use crate::bucket::Bucket;
 use crate::error::{access_denied, from_fs};
+use crate::events::{Kind, Told};
 use crate::head::{Caller, Head};
 use crate::key::ObjectPath;
 use crate::object::Object;
@@ -23,6 +24,8 @@ const OBJECTS_MAX: usize = 1000;
 /// What a removal has left.
 #[derive(Default)]
 pub(crate) struct Removed {
+    /// Something has changed.
+    changed: bool,
     /// A marker was made, or was what was removed.
     pub(crate) marker: bool,
     /// The version of either, or of what was removed.
@@ -130,8 +133,27 @@ pub(crate) async fn delete_objects<V: Vfs>(
     })
 }
 
-/// Removes an object or a version for whoever may.
+/// Removes an object or a version for whoever may, and tells of it.
 async fn remove<V: Vfs>(
+    head: &Head<V>,
+    parts: &Parts,
+    caller: &Caller,
+    bucket: &Bucket,
+    at: (&str, Option<&str>),
+    only: &Only,
+    bypass: bool,
+) -> S3Result<Removed> {
+    let removed = remove_one(head, parts, caller, bucket, at, only, bypass).await?;
+    if removed.changed {
+        let kind = if removed.marker && at.1.is_none() { Kind::DeleteMarker } else { Kind::Delete };
+        let version = removed.version.as_deref();
+        let told = Told { kind, key: at.0, size: 0, etag: "", version, at: head.now() };
+        head.tell(bucket, parts, told).await;
+    }
+    Ok(removed)
+}
+
+async fn remove_one<V: Vfs>(
     head: &Head<V>,
     parts: &Parts,
     caller: &Caller,
@@ -168,7 +190,7 @@ async fn remove<V: Vfs>(
                 }
                 release(head, there.as_ref(), bypass).await?;
                 head.remove_at(&files, bucket, &path).await?;
-                return Ok(Removed::default());
+                return Ok(Removed { changed: there.is_some(), ..Removed::default() });
             }
             mark(head, bucket, &path, there).await
         }
@@ -233,7 +255,11 @@ pub(crate) async fn mark<V: Vfs>(
     if let Some(there) = there.filter(|there| !(suspended && there.version() == "null")) {
         head.set_aside(bucket, path, &there, &newer).await?;
     }
-    Ok(Removed { marker: true, version: Some(if suspended { "null".to_owned() } else { newer }) })
+    Ok(Removed {
+        changed: true,
+        marker: true,
+        version: Some(if suspended { "null".to_owned() } else { newer }),
+    })
 }
 
 /// Removes one version for good; what is newest then takes its place.
@@ -245,7 +271,7 @@ async fn remove_version<V: Vfs>(
     only: &Only,
     bypass: bool,
 ) -> S3Result<Removed> {
-    let gone = |marker| Removed { marker, version: Some(version.to_owned()) };
+    let gone = |changed, marker| Removed { changed, marker, version: Some(version.to_owned()) };
     let now = head.now().seconds;
     if let Some(there) = &there
         && there.version() == version
@@ -258,14 +284,14 @@ async fn remove_version<V: Vfs>(
         let files = head.acting(bucket)?;
         head.remove_at(&files, bucket, path).await?;
         head.bring_back(bucket, path).await?;
-        return Ok(gone(false));
+        return Ok(gone(true, false));
     }
     if bucket.record.versioning == Versioning::Never {
-        return Ok(gone(false));
+        return Ok(gone(false, false));
     }
     let Some((old, object)) = head.old_version(bucket, path, version).await? else {
         only.check(None)?;
-        return Ok(gone(false));
+        return Ok(gone(false, false));
     };
     only.check(Some(&object))?;
     if object.lock().holds(now, bypass) {
@@ -276,5 +302,5 @@ async fn remove_version<V: Vfs>(
     if there.is_none() {
         head.bring_back(bucket, path).await?;
     }
-    Ok(gone(object.is_marker()))
+    Ok(gone(true, object.is_marker()))
 }

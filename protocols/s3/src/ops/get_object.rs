@@ -233,7 +233,6 @@ pub(crate) async fn get_object<V: Vfs>(
     let at = (&bucket, input.key.as_str(), input.version_id.as_deref());
     let actions = ("s3:GetObject", "s3:GetObjectVersion");
     let (files, object) = find(head, &parts, &caller, at, actions, Permission::Read).await?;
-    crate::incoming::refuse_encryption(&parts.headers)?;
     let conditions = Conditions {
         if_match: input.if_match.as_ref(),
         if_none_match: input.if_none_match.as_ref(),
@@ -256,7 +255,7 @@ pub(crate) async fn get_object<V: Vfs>(
         // An old version is in a directory of the head's.
         let files = if object.attr.uid == files.ctx.cred.uid { files } else { files.clone() };
         let held = files.open(object.attr.file).await.map_err(from_fs)?;
-        Some(send(files, held, slice.offset, slice.length).await?)
+        Some(send(files, held, slice.offset, slice.length, head.0.budget.clone()).await?)
     };
     let whole = slice.range.is_none() || slice.length == object.size();
     let wants_sums = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
@@ -296,7 +295,6 @@ pub(crate) async fn head_object<V: Vfs>(
     let at = (&bucket, input.key.as_str(), input.version_id.as_deref());
     let actions = ("s3:GetObject", "s3:GetObjectVersion");
     let (_, object) = find(head, &parts, &caller, at, actions, Permission::Read).await?;
-    crate::incoming::refuse_encryption(&parts.headers)?;
     let conditions = Conditions {
         if_match: input.if_match.as_ref(),
         if_none_match: input.if_none_match.as_ref(),

@@ -1,9 +1,11 @@
 //! PostObject: a form of a browser.
 
+use crate::answers::no_encryption;
+use crate::events::Kind;
 use crate::forms::Seen;
 use crate::head::Head;
 use crate::ops::Request;
-use crate::ops::put_object::put_object;
+use crate::ops::put_object::put;
 use crate::tags::header_of_form;
 use s3s::dto::{PostObjectInput, PostObjectOutput, PutObjectInput};
 use s3s::{S3Response, S3Result};
@@ -14,6 +16,17 @@ pub(crate) async fn post_object<V: Vfs>(
     head: &Head<V>,
     mut request: Request<PostObjectInput>,
 ) -> S3Result<S3Response<PostObjectOutput>> {
+    let form = &request.input;
+    let asks = form.server_side_encryption.is_some()
+        || form.sse_customer_algorithm.is_some()
+        || form.sse_customer_key.is_some()
+        || form.sse_customer_key_md5.is_some()
+        || form.ssekms_key_id.is_some()
+        || form.ssekms_encryption_context.is_some()
+        || form.bucket_key_enabled.is_some();
+    if asks {
+        return Err(no_encryption());
+    }
     let seen = request.extensions.get::<Seen>();
     let tagging = seen.map(Seen::tagging).transpose()?.flatten();
     request.input.tagging = tagging.as_deref().map(header_of_form).transpose()?;
@@ -45,7 +58,7 @@ pub(crate) async fn post_object<V: Vfs>(
         website_redirect_location: form.website_redirect_location,
         ..PutObjectInput::default()
     });
-    let put = put_object(head, request).await?;
+    let put = put(head, request, Kind::Post).await?;
     Ok(put.map_output(|output| PostObjectOutput {
         e_tag: output.e_tag,
         version_id: output.version_id,

@@ -1,8 +1,9 @@
 //! PutObject.
 
 use crate::body::{Expected, receive};
+use crate::events::{Kind, Told};
 use crate::head::Head;
-use crate::incoming::{headers_of, refuse_encryption, wishes_of};
+use crate::incoming::{headers_of, wishes_of};
 use crate::key::ObjectPath;
 use crate::object::etag_of;
 use crate::ops::{Request, parts, reply};
@@ -18,10 +19,18 @@ pub(crate) async fn put_object<V: Vfs>(
     head: &Head<V>,
     request: Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
+    put(head, request, Kind::Put).await
+}
+
+/// Puts an object, in one of the ways that there are.
+pub(crate) async fn put<V: Vfs>(
+    head: &Head<V>,
+    request: Request<PutObjectInput>,
+    kind: Kind,
+) -> S3Result<S3Response<PutObjectOutput>> {
     let (parts, mut input) = parts!(request);
     let at = (input.bucket.as_str(), input.key.as_str());
     let (caller, bucket, tags) = head.may_put(&parts, at, input.tagging.as_deref()).await?;
-    refuse_encryption(&parts.headers)?;
     if parts.headers.get("content-md5").is_some_and(http::HeaderValue::is_empty) {
         return Err(s3_error!(InvalidDigest, "The Content-MD5 you specified is not valid."));
     }
@@ -51,6 +60,7 @@ pub(crate) async fn put_object<V: Vfs>(
         algorithm: algorithm_of(input.checksum_algorithm.as_ref().map(|name| name.as_str()), &parts.headers)?,
         trailers: parts.trailing_headers.clone(),
         patience: head.0.config.patience,
+        budget: head.0.budget.clone(),
     };
     let received = receive(&files, bucket.dir, input.body.take(), expected).await?;
     let content = if path.file.is_none() { received.of_directory()? } else { Vec::new() };
@@ -64,12 +74,13 @@ pub(crate) async fn put_object<V: Vfs>(
     };
     let new = New { record: record.clone(), values };
     let done = head.put_at(&files, &bucket, &path, received.source(), new, &conditions).await?;
+    let etag = etag_of(&done.attr, Some(&record));
+    let (key, version, at) = (input.key.as_str(), done.version.as_deref(), done.attr.ctime);
+    let told = Told { kind, key, size: received.size, etag: &etag, version, at };
+    head.tell(&bucket, &parts, told).await;
     reply(summed!(
         dto(&received.sums),
-        PutObjectOutput {
-            e_tag: Some(ETag::Strong(etag_of(&done.attr, Some(&record)))),
-            version_id: done.version,
-        }
+        PutObjectOutput { e_tag: Some(ETag::Strong(etag)), version_id: done.version }
     ))
 }
 

@@ -5,7 +5,7 @@ use crate::body::{Expected, Received, copy, receive};
 use crate::error::{from_fs, precondition_failed};
 use crate::files::{FILE_MODE, Files};
 use crate::head::Head;
-use crate::incoming::{headers_of, refuse_encryption, wishes_of};
+use crate::incoming::{headers_of, wishes_of};
 use crate::key::ObjectPath;
 use crate::object::Object;
 use crate::ops::copy_object::open_source;
@@ -30,7 +30,6 @@ pub(crate) async fn create<V: Vfs>(
     let (parts, mut input) = parts!(request);
     let at = (input.bucket.as_str(), input.key.as_str());
     let (caller, bucket, tags) = head.may_put(&parts, at, input.tagging.as_deref()).await?;
-    refuse_encryption(&parts.headers)?;
     let path = ObjectPath::of(&input.key)?;
     if path.file.is_none() {
         return Err(s3_error!(
@@ -106,7 +105,6 @@ pub(crate) async fn upload_part<V: Vfs>(
     let (parts, mut input) = parts!(request);
     let at = (input.bucket.as_str(), input.key.as_str());
     let (_, bucket, _) = head.may_put(&parts, at, None).await?;
-    refuse_encryption(&parts.headers)?;
     part_name(input.part_number)?;
     let upload = head.upload(&bucket, &input.key, &input.upload_id).await?;
     let asked = algorithm_of(input.checksum_algorithm.as_ref().map(|name| name.as_str()), &parts.headers)?;
@@ -123,6 +121,7 @@ pub(crate) async fn upload_part<V: Vfs>(
         algorithm: upload.record.algorithm.or(asked),
         trailers: parts.trailing_headers.clone(),
         patience: head.0.config.patience,
+        budget: head.0.budget.clone(),
     };
     let root = head.files(Cred::root());
     let received = receive(&root, bucket.dir, input.body.take(), expected).await?;
@@ -180,7 +179,6 @@ pub(crate) async fn upload_part_copy<V: Vfs>(
     };
     let (from_bucket, from, object) =
         open_source(head, &parts, &caller, &input.copy_source, &reading).await?;
-    refuse_encryption(&parts.headers)?;
     let upload = head.upload(&bucket, &input.key, &input.upload_id).await?;
     let (offset, length) = range_of(&object, input.copy_source_range.as_deref())?;
     let root = head.files(Cred::root());

@@ -3,6 +3,7 @@
 use crate::body::copy;
 use crate::bucket::Bucket;
 use crate::error::from_fs;
+use crate::events::{Kind, Told};
 use crate::files::{FILE_MODE, Files, Held};
 use crate::head::Head;
 use crate::key::ObjectPath;
@@ -90,6 +91,8 @@ pub(crate) async fn complete<V: Vfs>(
     let path = ObjectPath::of(&input.key)?;
     let done = head.put_at(&files, &bucket, &path, PutSource::Staged(whole.file), new, &conditions).await?;
     let etag = etag_of(&done.attr, Some(&record));
+    let (key, version, at) = (input.key.as_str(), done.version.as_deref(), done.attr.ctime);
+    head.tell(&bucket, &parts, Told { kind: Kind::Complete, key, size, etag: &etag, version, at }).await;
     let done = DoneRecord { etag, version: done.version, sums, at: head.now().seconds };
     head.finish_upload(&upload, done.clone()).await?;
     reply(output(&input.bucket, &input.key, done))

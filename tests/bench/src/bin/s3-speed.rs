@@ -8,6 +8,7 @@
 use admin::S3KeyReport;
 use bench::processes::{self, Program};
 use clap::Parser;
+use e2e::s3_listing::list_all;
 use e2e::s3_request::{S3Request, exchange, now};
 use e2e::{Daemon, DaemonOptions, free_port};
 use std::io::Write;
@@ -43,9 +44,15 @@ struct Arguments {
     /// Connections at a time; large objects take a quarter of them
     #[arg(long, default_value_t = 8)]
     clients: u64,
-    /// Keys that are put into our own bucket and listed as a whole, besides
-    #[arg(long, default_value_t = 0)]
-    keys: u64,
+    /// Only these sizes, such as "1 MiB", or "list"
+    #[arg(long)]
+    only: Vec<String>,
+}
+
+impl Arguments {
+    fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == row)
+    }
 }
 
 /// A server under test, gone when dropped.
@@ -55,7 +62,7 @@ struct Server {
     key: S3KeyReport,
     // Dropped in this order: what runs before what it runs on.
     _running: Option<Program>,
-    daemon: Option<Daemon>,
+    _daemon: Option<Daemon>,
     folder: tempfile::TempDir,
 }
 
@@ -88,7 +95,7 @@ fn ours(arguments: &Arguments) -> Result<Server, Failed> {
     let daemon = Daemon::start(folder.path(), &options)?;
     let key = daemon.s3_key("bench", &["--user", "0"])?;
     let address = daemon.s3();
-    Ok(Server { name: "plexus", address, key, _running: None, daemon: Some(daemon), folder })
+    Ok(Server { name: "plexus", address, key, _running: None, _daemon: Some(daemon), folder })
 }
 
 fn seaweed(arguments: &Arguments) -> Result<Server, Failed> {
@@ -160,7 +167,7 @@ fn running(
     folder: tempfile::TempDir,
 ) -> Result<Server, Failed> {
     let mut program = Program::start(command, &folder.path().join("log"))?;
-    let server = Server { name, address, key, _running: None, daemon: None, folder };
+    let server = Server { name, address, key, _running: None, _daemon: None, folder };
     program.wait_until("an answer", READY, || server.ask(S3Request::new("GET", "/")).is_ok())?;
     Ok(Server { _running: Some(program), ..server })
 }
@@ -219,22 +226,8 @@ impl Server {
     /// Lists a bucket as a whole; how many keys, and in which time.
     fn list(&self, bucket: &str) -> Result<(u64, Duration), Failed> {
         let (mut found, begun) = (0, Instant::now());
-        let mut token = String::new();
-        loop {
-            let body = self.ask(S3Request::new("GET", &format!("/{bucket}?{token}list-type=2")))?;
-            let text = String::from_utf8_lossy(&body);
-            found += text.matches("<Key>").count() as u64;
-            let next = text.split_once("<NextContinuationToken>").and_then(|(_, rest)| rest.split_once("</"));
-            let Some((next, _)) = next else { return Ok((found, begun.elapsed())) };
-            token = format!("continuation-token={}&", next.bytes().map(escaped).collect::<String>());
-        }
-    }
-}
-
-fn escaped(byte: u8) -> String {
-    match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
+        list_all(self.address, &self.key, bucket, |_| found += 1)?;
+        Ok((found, begun.elapsed()))
     }
 }
 
@@ -245,6 +238,9 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
     let mut rows = Vec::new();
     server.ask(S3Request::new("PUT", "/speed"))?;
     for (size, name) in [(4 << 10, "4 KiB"), (1 << 20, "1 MiB"), (64 << 20, "64 MiB")] {
+        if !arguments.wants(name) {
+            continue;
+        }
         let clients = if size > 1 << 20 { (arguments.clients / 4).max(1) } else { arguments.clients };
         // Large objects in few names, so that drives are not filled.
         let names = if size > 1 << 20 { 8 } else { NAMES.min((4 << 30) / size) };
@@ -265,6 +261,9 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
         })?;
         rows.push((format!("GET {name}, objects/s"), get));
     }
+    if !arguments.wants("list") {
+        return Ok(rows);
+    }
     server.ask(S3Request::new("PUT", "/listed"))?;
     let one =
         |number: u64| server.ask(S3Request::new("PUT", &format!("/listed/{number:07}")).body("x")).map(drop);
@@ -275,20 +274,6 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
     }
     rows.push(("list 10,000, keys/s".to_owned(), found as f64 / took.as_secs_f64()));
     Ok(rows)
-}
-
-/// Puts many keys into a bucket of ours and lists it.
-fn large_listing(server: &Server, arguments: &Arguments) -> Result<(), Failed> {
-    server.ask(S3Request::new("PUT", "/many"))?;
-    let one = |number: u64| server.ask(S3Request::new("PUT", &format!("/many/{number:08}"))).map(drop);
-    let (_, took) = server.many(arguments.clients, |number, _| number >= arguments.keys, one)?;
-    let put = arguments.keys as f64 / took.as_secs_f64();
-    let (found, took) = server.list("many")?;
-    if found != arguments.keys {
-        return Err(format!("{found} keys of {} were listed", arguments.keys).into());
-    }
-    println!("{found} keys: put {put:.0} a second, listed {:.0} a second", found as f64 / took.as_secs_f64());
-    Ok(())
 }
 
 fn main() -> Result<(), Failed> {
@@ -303,9 +288,6 @@ fn main() -> Result<(), Failed> {
             }
         };
         all.push((server.name, rows(&server, &arguments)?));
-        if arguments.keys > 0 && server.daemon.is_some() {
-            large_listing(&server, &arguments)?;
-        }
     }
     let Some((_, own)) = all.first() else { return Err("nothing was measured".into()) };
     for (at, (row, value)) in own.iter().enumerate() {

@@ -148,6 +148,20 @@ urllib.request.urlopen(urllib.request.Request(form["url"], lines.encode(), heade
 assert s3.get_object(Bucket="bucket", Key="form")["Body"].read() == b"content"
 assert s3.get_object_tagging(Bucket="bucket", Key="form")["TagSet"] == [{"Key": "from", "Value": "a form"}]
 
+# A form that asks for encryption.
+fields = {"x-amz-server-side-encryption": "AES256"}
+form = s3.generate_presigned_post("bucket", "encrypted", Fields=fields, Conditions=[fields])
+lines = "".join(
+    f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+    for name, value in form["fields"].items()
+)
+lines += f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\ncontent\r\n--{mark}--\r\n'
+try:
+    urllib.request.urlopen(urllib.request.Request(form["url"], lines.encode(), headers))
+    raise AssertionError("encryption was not refused")
+except urllib.error.HTTPError as error:
+    assert error.code == 501 and b"<Code>NotImplemented</Code>" in error.read(), error.code
+
 # Versions.
 s3.create_bucket(Bucket="versions")
 s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})

@@ -1,10 +1,10 @@
 //! Requests of strangers and of broken clients: AWS's own codes, bounded memory, nobody held up.
 
 use crate::Scene;
-use e2e::s3_request::{S3Request, answer, at, exchange, now};
+use e2e::s3_request::{S3Request, answer, at, exchange, hex, hmac, now};
+use s3s::crypto::{Checksum as _, Sha256};
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 #[test]
 fn signatures_that_are_wrong_old_or_of_another_body_are_refused_with_their_codes() {
@@ -116,28 +116,171 @@ fn keys_that_no_file_can_have_are_told_so() {
 }
 
 #[test]
-fn slow_clients_are_bounded_and_hold_up_nobody() {
+fn chunks_with_wrong_signatures_and_lying_lengths_are_refused() {
     let scene = Scene::new();
     let host = scene.daemon.s3();
     scene.put("/bucket", "");
-    // They say little and wait.
-    let slow: Vec<TcpStream> = (0..1000)
-        .map(|number| {
+    let put = |payload: &str, body: &str, length: &str| {
+        let put = S3Request::new("PUT", "/bucket/key").body(body).payload(payload);
+        let put = put.header("x-amz-decoded-content-length", length);
+        let put = put.header("content-encoding", "aws-chunked");
+        let answer = exchange(host, &put.signed(host, &scene.key, &now())).unwrap();
+        (answer.status, answer.code())
+    };
+    let none = "0".repeat(64);
+    let signed = format!("5;chunk-signature={none}\r\n12345\r\n0;chunk-signature={none}\r\n\r\n");
+    let is = |status: u16, code: &str| (status, code.to_owned());
+    assert_eq!(put("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", &signed, "5"), is(403, "SignatureDoesNotMatch"));
+    for length in ["4", "6", "5000000"] {
+        let plain = "5\r\n12345\r\n0\r\n\r\n";
+        let said = put("STREAMING-UNSIGNED-PAYLOAD-TRAILER", plain, length);
+        assert_eq!(said, is(400, "InvalidRequest"), "{length}");
+    }
+    assert_eq!(scene.get("/bucket/key").code(), "NoSuchKey");
+}
+
+#[test]
+fn presigned_requests_are_good_for_their_time_and_method_only() {
+    let scene = Scene::new();
+    let host = scene.daemon.s3();
+    scene.put("/bucket", "");
+    scene.put("/bucket/key", "content");
+    let ask = |method: &str, url: &str| {
+        let answer = exchange(host, &S3Request::new(method, url).unsigned(host)).unwrap();
+        (answer.status, answer.code())
+    };
+    let good = presigned(&scene, "GET", "/bucket/key", -10, 60);
+    assert_eq!(ask("GET", &good).0, 200);
+    let denied = (403, "AccessDenied".to_owned());
+    assert_eq!(ask("GET", &presigned(&scene, "GET", "/bucket/key", -100, 60)), denied);
+    let mismatch = (403, "SignatureDoesNotMatch".to_owned());
+    assert_eq!(ask("DELETE", &good), mismatch);
+    assert_eq!(ask("GET", &good.replace("/key?", "/other?")), mismatch);
+    assert_eq!(ask("GET", &good.replace("Expires=60", "Expires=6000")), mismatch);
+    assert_eq!(scene.get("/bucket/key").body, b"content");
+}
+
+/// A URL that is good from some seconds from now on, for a time.
+fn presigned(scene: &Scene, method: &str, path: &str, from: i64, seconds: u32) -> String {
+    let (at, host) = (at(from), scene.daemon.s3());
+    let scope = format!("{}/us-east-1/s3/aws4_request", &at[..8]);
+    let query = format!(
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}%2F{}&X-Amz-Date={at}&X-Amz-Expires={seconds}\
+         &X-Amz-SignedHeaders=host",
+        scene.key.access_key,
+        scope.replace('/', "%2F")
+    );
+    let canonical = format!("{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
+    let to_sign = format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hex(Sha256::checksum(canonical.as_bytes())));
+    let secret = format!("AWS4{}", scene.key.secret_key.as_deref().unwrap());
+    let mut signing = secret.into_bytes();
+    for part in scope.split('/') {
+        signing = hmac(&signing, part.as_bytes());
+    }
+    format!("{path}?{query}&X-Amz-Signature={}", hex(hmac(&signing, to_sign.as_bytes())))
+}
+
+/// KiB of memory that the daemon has.
+pub(crate) fn resident(scene: &Scene) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", scene.daemon.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn documents_of_a_hundred_megabytes_are_refused_wherever_a_document_is_expected() {
+    let scene = Scene::new();
+    let host = scene.daemon.s3();
+    scene.put("/bucket", "");
+    scene.put("/bucket/key", "x");
+    let before = resident(&scene);
+    let part = [b"10000\r\n".as_slice(), &[b'<'; 0x10000], b"\r\n"].concat();
+    for (method, target) in [
+        ("PUT", "/new-bucket"),
+        ("PUT", "/bucket?acl"),
+        ("PUT", "/bucket?cors"),
+        ("PUT", "/bucket?lifecycle"),
+        ("PUT", "/bucket?notification"),
+        ("PUT", "/bucket?object-lock"),
+        ("PUT", "/bucket?ownershipControls"),
+        ("PUT", "/bucket?policy"),
+        ("PUT", "/bucket?publicAccessBlock"),
+        ("PUT", "/bucket?tagging"),
+        ("PUT", "/bucket?versioning"),
+        ("PUT", "/bucket/key?acl"),
+        ("PUT", "/bucket/key?legal-hold"),
+        ("PUT", "/bucket/key?retention"),
+        ("PUT", "/bucket/key?tagging"),
+        ("POST", "/bucket?delete"),
+        ("POST", "/bucket/key?uploadId=x"),
+    ] {
+        for length in [true, false] {
+            let request = S3Request::new(method, target).payload("UNSIGNED-PAYLOAD");
+            let head = match length {
+                true => request.header("content-length", "104857600"),
+                // It does not say how long it is.
+                false => request.header("transfer-encoding", "chunked").header("content-length", ""),
+            };
+            let head = String::from_utf8(head.signed(host, &scene.key, &now())).unwrap();
             let mut stream = TcpStream::connect(host).unwrap();
-            let put = S3Request::new("PUT", &format!("/bucket/slow-{number}")).payload("UNSIGNED-PAYLOAD");
-            let bytes = put.header("content-length", "5000000").signed(host, &scene.key, &now());
-            let cut = if number % 2 == 0 { bytes.len() } else { bytes.len() / 2 };
-            stream.write_all(&bytes[..cut]).unwrap();
-            stream
-        })
-        .collect();
-    let begin = Instant::now();
-    scene.put("/bucket/quick", "x");
-    assert_eq!(scene.get("/bucket/quick").body, b"x");
-    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
-    drop(slow);
-    let listed = scene.must(S3Request::new("GET", "/bucket?list-type=2&prefix=slow"));
-    assert!(!String::from_utf8_lossy(&listed.body).contains("<Key>"));
+            stream.write_all(head.replace("content-length: \r\n", "").as_bytes()).unwrap();
+            let sent = (0..1600).take_while(|_| stream.write_all(&part).is_ok()).count();
+            assert!(sent < 1600, "{method} {target}: all was taken");
+            // Who is refused early may not hear why.
+            if let Ok(answer) = answer(&mut stream) {
+                let code = if length { "MaxMessageLengthExceeded" } else { "MissingContentLength" };
+                assert_eq!(answer.code(), code, "{method} {target}");
+            }
+        }
+    }
+    let more = resident(&scene).saturating_sub(before);
+    assert!(more < 64 << 10, "{more} KiB more");
+    assert_eq!(scene.get("/bucket/key").body, b"x");
+}
+
+#[test]
+fn encryption_that_there_is_not_is_refused_wherever_it_is_asked_for() {
+    let scene = Scene::new();
+    scene.put("/bucket", "");
+    scene.put("/bucket/key", "x");
+    let begun = scene.must(S3Request::new("POST", "/bucket/parts?uploads"));
+    let begun = String::from_utf8(begun.body).unwrap();
+    let id = begun.split_once("<UploadId>").unwrap().1.split_once("</").unwrap().0.to_owned();
+    let put = || S3Request::new("PUT", "/bucket/new").body("x");
+    let copy = || S3Request::new("PUT", "/bucket/new").header("x-amz-copy-source", "/bucket/key");
+    let part = || S3Request::new("PUT", &format!("/bucket/parts?partNumber=1&uploadId={id}")).body("x");
+    let get = |method: &str| S3Request::new(method, "/bucket/key");
+    let own = ("x-amz-server-side-encryption", "AES256");
+    let kms = ("x-amz-server-side-encryption-aws-kms-key-id", "key");
+    let customer = ("x-amz-server-side-encryption-customer-algorithm", "AES256");
+    let of_source = ("x-amz-copy-source-server-side-encryption-customer-algorithm", "AES256");
+    for (request, (name, value)) in [
+        (put(), own),
+        (put(), kms),
+        (put(), customer),
+        (put(), ("x-amz-server-side-encryption-bucket-key-enabled", "true")),
+        (copy(), own),
+        (copy(), customer),
+        (copy(), of_source),
+        (S3Request::new("POST", "/bucket/new?uploads"), own),
+        (S3Request::new("POST", "/bucket/new?uploads"), customer),
+        (part(), customer),
+        (get("GET"), customer),
+        (S3Request::new("GET", "/bucket/key?attributes").header("x-amz-object-attributes", "ETag"), customer),
+    ] {
+        let answer = scene.ask(request.clone().header(name, value));
+        assert_eq!((answer.status, answer.code().as_str()), (501, "NotImplemented"), "{request:?} {name}");
+    }
+    // An answer to HEAD has no document.
+    assert_eq!(scene.ask(get("HEAD").header(customer.0, customer.1)).status, 501);
+    let by_query = S3Request::new("PUT", "/bucket/new?x-amz-server-side-encryption=AES256").body("x");
+    assert_eq!(scene.ask(by_query).code(), "NotImplemented");
+    let rule = "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+                <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>\
+                </ServerSideEncryptionConfiguration>";
+    let of_bucket = S3Request::new("PUT", "/bucket?encryption").body(rule);
+    assert_eq!(scene.ask(of_bucket).code(), "NotImplemented");
+    assert_eq!(scene.get("/bucket/new").code(), "NoSuchKey", "nothing of all that is there");
 }
 
 #[test]

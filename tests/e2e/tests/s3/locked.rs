@@ -2,6 +2,7 @@
 
 use crate::Scene;
 use crate::one_data_set::Mounted;
+use e2e::Guest;
 use e2e::s3_request::{S3Answer, S3Request};
 use std::fs;
 use std::io;
@@ -57,6 +58,42 @@ fn new_scene() -> (Scene, Mounted) {
     scene.must(S3Request::new("PUT", "/bucket").header("x-amz-bucket-object-lock-enabled", "true"));
     let mounted = Mounted::new(&scene);
     (scene, mounted)
+}
+
+/// Each line that is printed is something that was not refused.
+const THROUGH_NFS: &str = r#"#!/bin/bash
+modprobe nfsv4
+mkdir -p /tmp/nfs
+mount -t nfs4 -o vers=4.2,port=$1 $HOST:/default /tmp/nfs || exit 3
+cd /tmp/nfs/buckets/bucket || exit 4
+refused() { "$@" 2>/tmp/said && echo "done: $*"; grep -q "Operation not permitted" /tmp/said || echo "$*: $(cat /tmp/said)"; }
+for file in governance compliance hold; do
+  refused bash -c "echo x >$file"
+  refused bash -c "echo x >>$file"
+  refused truncate -s 0 $file
+  refused rm -f $file
+  refused mv $file elsewhere
+  refused bash -c "echo x >other && mv -f other $file"
+  refused chmod 600 $file
+  refused chown 1:1 $file
+  refused touch -d 2001-01-01 $file
+  refused setfattr -n user.a -v b $file
+  [ "$(cat $file)" = "as it is" ] || echo "$file has changed"
+done
+refused mv /tmp/nfs/buckets/bucket /tmp/nfs/buckets/other
+cd / && umount /tmp/nfs
+"#;
+
+#[test]
+fn a_locked_object_is_locked_for_a_kernel_s_nfs_client() {
+    let scene = Scene::new();
+    scene.must(S3Request::new("PUT", "/bucket").header("x-amz-bucket-object-lock-enabled", "true"));
+    locked_put(&scene, "governance", "GOVERNANCE");
+    locked_put(&scene, "compliance", "COMPLIANCE");
+    let held = S3Request::new("PUT", "/bucket/hold").header("x-amz-object-lock-legal-hold", "ON");
+    scene.must(held.body("as it is"));
+    let done = Guest::uml().run(THROUGH_NFS, &[&scene.daemon.nfs().port().to_string()]).unwrap();
+    assert_eq!((done.status, done.output.as_str()), (0, ""), "{}", scene.daemon.log());
 }
 
 #[test]

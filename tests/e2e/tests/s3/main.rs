@@ -6,9 +6,12 @@ mod crashes;
 mod hostile;
 mod house;
 mod https;
+mod listing;
 mod locked;
+mod notified;
 mod one_data_set;
 mod programs;
+mod slow;
 
 use admin::S3KeyReport;
 use e2e::s3_request::{S3Answer, S3Request, exchange, now};
