@@ -142,10 +142,12 @@ fn when_metadata_left(daemon: &Daemon, left: u8) {
     }
 }
 
-/// Two drives are not there, and nothing else is wrong.
-fn only_drives_are_damaged(daemon: &Daemon) {
+/// Two drives are not there, and nothing else is wrong. What a write that was `cut` has left stays as long as they are away:
+/// nothing is freed by an incomplete list.
+fn only_drives_are_damaged(daemon: &Daemon, cut: bool) {
     let said = plexus(daemon, &["fsck"]).unwrap_err();
-    let lines: Vec<&str> = said.lines().collect();
+    let left = |line: &&str| cut && line.starts_with("orphan-chunk: ");
+    let lines: Vec<&str> = said.lines().filter(|line| !left(line)).collect();
     assert_eq!(lines.len(), 3, "{said}");
     assert!(
         lines[..2].iter().all(|line| line.starts_with("drive: ") && line.contains("is not there")),
@@ -200,7 +202,7 @@ fn two_and_two_others(first: [u16; 2], then: [u16; 2]) {
     let daemon = daemon.restart().unwrap();
     assert_eq!(daemon.status().unwrap().health, Health::Degraded);
     must_read(&daemon, 0..13);
-    only_drives_are_damaged(&daemon);
+    only_drives_are_damaged(&daemon, false);
 }
 
 #[test]
@@ -333,5 +335,5 @@ fn a_map_that_fails_under_load_moves_to_another_drive_and_no_client_notices() {
     lose(folder.path(), [1, 2]);
     let daemon = daemon.restart().unwrap();
     must_read(&daemon, 0..3);
-    only_drives_are_damaged(&daemon);
+    only_drives_are_damaged(&daemon, true);
 }
