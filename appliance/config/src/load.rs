@@ -179,6 +179,20 @@ pub(crate) fn read_into<T>(
     })
 }
 
+/// A list of tables, each with options of its own.
+pub(crate) struct Entries<T: 'static> {
+    /// Its name in the file; of more than one of them, an `s` follows.
+    pub(crate) name: &'static str,
+    pub(crate) most: usize,
+    pub(crate) options: &'static [OptionSpec<T>],
+    /// One of which nothing is said yet.
+    pub(crate) begun: fn() -> T,
+    /// Options that must be given, and whether they are.
+    pub(crate) given: fn(&T) -> [(&'static str, bool); 2],
+    /// What is wrong with two that may not both be there.
+    pub(crate) same: fn(&T, &T) -> Option<String>,
+}
+
 /// A file's name and text, for places.
 pub(crate) struct Source<'a> {
     pub(crate) name: &'a str,
@@ -262,42 +276,53 @@ impl<'a> Source<'a> {
         value: &DeValue<'_>,
         span: Range<usize>,
     ) -> Result<Vec<Export>, ConfigError> {
-        let DeValue::Array(entries) = value else {
-            return Err(self.error(Some(span), "`export` must be written as [[export]]".to_owned()));
+        let list = Entries {
+            name: "export",
+            most: EXPORTS_MAX,
+            options: EXPORT_OPTIONS,
+            begun: || Export::new("", ""),
+            given: |export| {
+                [("path", !export.path.is_empty()), ("filesystem", !export.filesystem.is_empty())]
+            },
+            same: |a, b| (a.path == b.path).then(|| format!("{} is exported twice", b.path)),
         };
-        if entries.len() > EXPORTS_MAX {
-            return Err(self.error(Some(span), format!("there are over {EXPORTS_MAX} exports")));
-        }
-        let mut exports: Vec<Export> = Vec::new();
-        for entry in entries {
-            let DeValue::Table(table) = entry.get_ref() else {
-                return Err(
-                    self.error(Some(entry.span()), "`export` must be written as [[export]]".to_owned())
-                );
-            };
-            let export = self.export(table, entry.span())?;
-            if exports.iter().any(|other| other.path == export.path) {
-                return Err(self.error(Some(entry.span()), format!("{} is exported twice", export.path)));
-            }
-            exports.push(export);
-        }
-        Ok(exports)
+        self.entries(&list, value, span)
     }
 
-    fn export(&self, table: &DeTable<'_>, span: Range<usize>) -> Result<Export, ConfigError> {
-        let mut export = Export::new("", "");
-        let mut keys: Vec<_> = table.iter().collect();
-        keys.sort_by_key(|(key, _)| key.span().start);
-        for (key, value) in keys {
-            let spec = self.spec_of(EXPORT_OPTIONS, key.get_ref(), key.span())?;
-            read_into(&mut export, spec, &value_of(value.get_ref()), &self.place(Some(key.span())))?;
+    /// The entries of a list, with what is wrong with the first that is.
+    pub(crate) fn entries<T>(
+        &self,
+        list: &Entries<T>,
+        value: &DeValue<'_>,
+        span: Range<usize>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let Entries { name, most, .. } = list;
+        let own = name.rsplit('.').next().unwrap_or(name);
+        let form = |span| self.error(Some(span), format!("`{own}` must be written as [[{name}]]"));
+        let DeValue::Array(entries) = value else { return Err(form(span)) };
+        if entries.len() > *most {
+            return Err(self.error(Some(span), format!("there are over {most} {own}s")));
         }
-        for (key, text) in [("path", &export.path), ("filesystem", &export.filesystem)] {
-            if text.is_empty() {
-                return Err(self.error(Some(span), format!("an [[export]] must have `{key}`")));
+        let mut read: Vec<T> = Vec::new();
+        for entry in entries {
+            let DeValue::Table(table) = entry.get_ref() else { return Err(form(entry.span())) };
+            let wrong = |problem| Err(self.error(Some(entry.span()), problem));
+            let mut new = (list.begun)();
+            let mut keys: Vec<_> = table.iter().collect();
+            keys.sort_by_key(|(key, _)| key.span().start);
+            for (key, value) in keys {
+                let spec = self.spec_of(list.options, key.get_ref(), key.span())?;
+                read_into(&mut new, spec, &value_of(value.get_ref()), &self.place(Some(key.span())))?;
             }
+            if let Some((key, _)) = (list.given)(&new).into_iter().find(|(_, given)| !given) {
+                return wrong(format!("an [[{name}]] must have `{key}`"));
+            }
+            if let Some(problem) = read.iter().find_map(|other| (list.same)(other, &new)) {
+                return wrong(problem);
+            }
+            read.push(new);
         }
-        Ok(export)
+        Ok(read)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where events of S3 can be sent to: `[[s3.webhook]]`.
 
 use crate::fits::is_webhook_name;
-use crate::load::{ConfigError, Source, read_into, value_of};
+use crate::load::{ConfigError, Entries, Source};
 use crate::option::{OptionSpec, Reload};
 use http::Uri;
 use std::ops::Range;
@@ -76,34 +76,14 @@ impl Source<'_> {
         value: &DeValue<'_>,
         span: Range<usize>,
     ) -> Result<Vec<Webhook>, ConfigError> {
-        let form = |span| self.error(Some(span), "`webhook` must be written as [[s3.webhook]]".to_owned());
-        let DeValue::Array(entries) = value else { return Err(form(span)) };
-        if entries.len() > WEBHOOKS_MAX {
-            return Err(self.error(Some(span), format!("there are over {WEBHOOKS_MAX} webhooks")));
-        }
-        let mut webhooks: Vec<Webhook> = Vec::new();
-        for entry in entries {
-            let DeValue::Table(table) = entry.get_ref() else { return Err(form(entry.span())) };
-            let mut webhook = Webhook::default();
-            let mut keys: Vec<_> = table.iter().collect();
-            keys.sort_by_key(|(key, _)| key.span().start);
-            for (key, value) in keys {
-                let spec = self.spec_of(WEBHOOK_OPTIONS, key.get_ref(), key.span())?;
-                let place = self.place(Some(key.span()));
-                read_into(&mut webhook, spec, &value_of(value.get_ref()), &place)?;
-            }
-            for (key, given) in [("name", !webhook.name.is_empty()), ("url", webhook.url.host().is_some())] {
-                if !given {
-                    let problem = format!("an [[s3.webhook]] must have `{key}`");
-                    return Err(self.error(Some(entry.span()), problem));
-                }
-            }
-            if webhooks.iter().any(|other| other.name == webhook.name) {
-                let problem = format!("there are two webhooks named {}", webhook.name);
-                return Err(self.error(Some(entry.span()), problem));
-            }
-            webhooks.push(webhook);
-        }
-        Ok(webhooks)
+        let list = Entries {
+            name: "s3.webhook",
+            most: WEBHOOKS_MAX,
+            options: WEBHOOK_OPTIONS,
+            begun: Webhook::default,
+            given: |webhook| [("name", !webhook.name.is_empty()), ("url", webhook.url.host().is_some())],
+            same: |a, b| (a.name == b.name).then(|| format!("there are two webhooks named {}", b.name)),
+        };
+        self.entries(&list, value, span)
     }
 }
