@@ -108,8 +108,7 @@ impl<V: Vfs> Mount<V> {
             .name("fuse-pages".to_owned())
             .spawn(move || orders.carry_out(|file| notifier.inval_inode(numbers.ino(file), 0, 0)))
             .map_err(failed)?;
-        let (ended, end) = watch::channel(None);
-        let (taken_away, gone) = watch::channel(false);
+        let (now, life) = watch::channel(Life::Mounted);
         let at = path.clone();
         thread::Builder::new()
             .name("fuse-session".to_owned())
@@ -118,15 +117,15 @@ impl<V: Vfs> Mount<V> {
                 if result.is_err() {
                     kernel::take_away(&at);
                 }
-                taken_away.send_replace(true);
+                now.send_replace(Life::Unmounted);
                 runtime.block_on(say_farewell(&*vfs, client));
-                ended.send_replace(Some(result));
+                now.send_replace(Life::Ended(result));
             })
             .map_err(failed)?;
         if readahead > 0 {
             set_readahead(&path, readahead);
         }
-        Ok(Session { path, unmounter, gone, end })
+        Ok(Session { path, unmounter, life })
     }
 }
 
@@ -180,12 +179,20 @@ fn escape(path: &str) -> String {
     path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
 }
 
+/// How far a mount is.
+enum Life {
+    Mounted,
+    /// The kernel has nothing of it any more.
+    Unmounted,
+    /// The file system knows.
+    Ended(Result<(), String>),
+}
+
 /// A mounted file system. Dropping it leaves the mount; end it with [`Session::unmount`].
 pub struct Session {
     path: PathBuf,
     unmounter: Mutex<SessionUnmounter>,
-    gone: watch::Receiver<bool>,
-    end: watch::Receiver<Option<Result<(), String>>>,
+    life: watch::Receiver<Life>,
 }
 
 impl Session {
@@ -197,9 +204,9 @@ impl Session {
 
     /// Waits until the kernel has nothing of it any more. What was written may still be on its way.
     pub async fn unmounted(&self) {
-        let mut gone = self.gone.clone();
+        let mut life = self.life.clone();
         // Without its thread it has no kernel either.
-        let _ = gone.wait_for(|gone| *gone).await;
+        let _ = life.wait_for(|life| !matches!(life, Life::Mounted)).await;
     }
 
     /// Waits until somebody has unmounted it and the file system knows.
@@ -207,12 +214,11 @@ impl Session {
     /// # Errors
     /// [`FuseError::Session`] when it has ended in another way.
     pub async fn wait(&self) -> Result<(), FuseError> {
-        let mut end = self.end.clone();
+        let mut life = self.life.clone();
         let gone = |reason| FuseError::Session { path: self.path.clone(), reason };
-        let result =
-            end.wait_for(Option::is_some).await.map_err(|_| gone("its thread is gone".to_owned()))?;
-        match &*result {
-            Some(Err(reason)) => Err(gone(reason.clone())),
+        let ended = life.wait_for(|life| matches!(life, Life::Ended(_))).await;
+        match &*ended.map_err(|_| gone("its thread is gone".to_owned()))? {
+            Life::Ended(Err(reason)) => Err(gone(reason.clone())),
             _ => Ok(()),
         }
     }

@@ -119,24 +119,18 @@ impl<V: Vfs> Head<V> {
 
     async fn put_event(&self, rule: &Rule, event: EventRecord) {
         let Some(target) = self.0.events.target(&rule.target) else { return };
-        let waiting = target.waiting.fetch_add(1, Ordering::Relaxed);
-        let kept =
-            if waiting < WAITING_MAX { self.keep_event(&rule.target, &event).await } else { Ok(false) };
-        match kept {
-            Ok(true) => {
-                target.news.notify_one();
-                return;
-            }
-            Ok(false) => tracing::warn!(target = rule.target, "too many events wait; one is given up"),
-            Err(error) => {
-                tracing::error!(target = rule.target, %error, "an event cannot be kept, and is given up");
-            }
+        if target.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+            tracing::warn!(target = rule.target, "too many events wait; one is given up");
+        } else if let Err(error) = self.keep_event(&rule.target, &event).await {
+            tracing::error!(target = rule.target, %error, "an event cannot be kept, and is given up");
+        } else {
+            return target.news.notify_one();
         }
         target.waiting.fetch_sub(1, Ordering::Relaxed);
         target.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn keep_event(&self, target: &str, event: &EventRecord) -> S3Result<bool> {
+    async fn keep_event(&self, target: &str, event: &EventRecord) -> S3Result<()> {
         let root = self.files(Cred::root());
         let nanoseconds = u64::try_from(event.seconds).unwrap_or(0).saturating_mul(1_000_000_000);
         let order = nanoseconds.saturating_add(u64::from(event.nanoseconds));
@@ -152,7 +146,7 @@ impl<V: Vfs> Head<V> {
             retention: Retention::default(),
         };
         root.put(put).await.map_err(from_fs)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Where the events of a target wait.
