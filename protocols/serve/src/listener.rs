@@ -110,6 +110,15 @@ mod tests {
         }
     }
 
+    async fn served(limits: Limits) -> (SocketAddr, crate::Trigger, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, signal) = crate::shutdown();
+        let handlers = signal.clone();
+        let server = run(listener, limits, signal, move |stream, _| echo(stream, handlers.clone()));
+        (address, trigger, tokio::spawn(server))
+    }
+
     async fn ask(stream: &mut TcpStream) -> bool {
         let mut byte = [0];
         stream.write_all(b"x").await.is_ok() && matches!(stream.read(&mut byte).await, Ok(1))
@@ -117,13 +126,8 @@ mod tests {
 
     #[tokio::test]
     async fn connections_over_the_budget_are_closed_and_the_others_drained() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (trigger, signal) = crate::shutdown();
         let limits = Limits { connections: 1, drain: Duration::from_secs(60), ..Limits::default() };
-        let handlers = signal.clone();
-        let server =
-            tokio::spawn(run(listener, limits, signal, move |stream, _| echo(stream, handlers.clone())));
+        let (address, trigger, server) = served(limits).await;
 
         let mut first = TcpStream::connect(address).await.unwrap();
         assert!(ask(&mut first).await);
@@ -137,13 +141,8 @@ mod tests {
 
     #[tokio::test]
     async fn where_connections_may_wait_one_is_served_as_soon_as_another_ends() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (trigger, signal) = crate::shutdown();
         let limits = Limits { connections: 1, wait: Duration::from_secs(60), ..Limits::default() };
-        let handlers = signal.clone();
-        let server =
-            tokio::spawn(run(listener, limits, signal, move |stream, _| echo(stream, handlers.clone())));
+        let (address, trigger, server) = served(limits).await;
 
         let mut first = TcpStream::connect(address).await.unwrap();
         assert!(ask(&mut first).await);

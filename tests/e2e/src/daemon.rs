@@ -182,6 +182,17 @@ impl Daemon {
         self.child.id()
     }
 
+    /// KiB of memory that it has.
+    ///
+    /// # Errors
+    /// What the system says of who is gone.
+    pub fn resident(&self) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| io::Error::other("no VmRSS"))
+    }
+
     /// Its data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {

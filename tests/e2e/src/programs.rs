@@ -1,5 +1,6 @@
 //! Where built programs and guests are.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,15 @@ pub fn build_folder() -> io::Result<PathBuf> {
 /// When there is no such address, or no port left.
 pub fn free_port(address: &str) -> io::Result<u16> {
     Ok(TcpListener::bind((address, 0))?.local_addr()?.port())
+}
+
+/// Has this process open as many files as the system lets it.
+///
+/// # Errors
+/// What the system says.
+pub fn raise_descriptors() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// A program of the workspace, built beside this one.

@@ -103,16 +103,7 @@ impl S3Request {
             .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
             .collect();
         let canonical = format!("{}\n{path}\n{}\n{lines}\n{names}\n{payload}", self.method, query.join("&"));
-        let day = at.get(..8).unwrap_or_default();
-        let scope = format!("{day}/{REGION}/s3/aws4_request");
-        let to_sign =
-            format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hex(Sha256::checksum(canonical.as_bytes())));
-        let secret = format!("AWS4{}", key.secret_key.as_deref().unwrap_or_default());
-        let mut signing = hmac(secret.as_bytes(), day.as_bytes());
-        for part in [REGION, "s3", "aws4_request"] {
-            signing = hmac(&signing, part.as_bytes());
-        }
-        let signature = hex(hmac(&signing, to_sign.as_bytes()));
+        let (scope, signature) = (scope(at), signature(key, at, &canonical));
         let access = &key.access_key;
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}"
@@ -139,6 +130,23 @@ impl S3Request {
         text.push_str("\r\n");
         [text.as_bytes(), &self.body].concat()
     }
+}
+
+/// What a signature as of a time is good for.
+#[must_use]
+pub fn scope(at: &str) -> String {
+    format!("{}/{REGION}/s3/aws4_request", at.get(..8).unwrap_or_default())
+}
+
+/// The signature of a canonical request with a key as of a time.
+#[must_use]
+pub fn signature(key: &S3KeyReport, at: &str, canonical: &str) -> String {
+    let scope = scope(at);
+    let to_sign = format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hex(Sha256::checksum(canonical.as_bytes())));
+    let secret = format!("AWS4{}", key.secret_key.as_deref().unwrap_or_default());
+    let of_part = |key: Vec<u8>, part: &str| hmac(&key, part.as_bytes());
+    let signing = scope.split('/').fold(secret.into_bytes(), of_part);
+    hex(hmac(&signing, to_sign.as_bytes()))
 }
 
 /// Sends bytes and reads the answer, to the end of the connection.
@@ -225,7 +233,7 @@ pub fn at(seconds: i64) -> String {
 
 /// HMAC-SHA-256 (RFC 2104).
 #[must_use]
-pub fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut block = [0; 64];
     if key.len() > 64 {
         block[..32].copy_from_slice(Sha256::checksum(key).as_ref());
@@ -243,7 +251,7 @@ pub fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
 
 /// Hexadecimal digits.
 #[must_use]
-pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

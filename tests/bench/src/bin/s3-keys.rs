@@ -56,14 +56,6 @@ impl Scene {
             status => Err(format!("{method} {target}: {status} {}", answer.code()).into()),
         }
     }
-
-    /// KiB of memory that the daemon has.
-    fn resident(&self) -> Result<u64, Failed> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        Ok(number.ok_or("no VmRSS")?.parse()?)
-    }
 }
 
 /// One way in which keys are laid out.
@@ -104,11 +96,11 @@ fn make(scene: &Scene, layout: &Layout, arguments: &Arguments) -> Result<Duratio
 
 /// Lists all; what was found, in which time, and the most memory meanwhile.
 fn list(scene: &Scene, layout: &Layout) -> Result<(Tally, Duration, u64), Failed> {
-    let (done, most) = (AtomicBool::new(false), AtomicU64::new(scene.resident()?));
+    let (done, most) = (AtomicBool::new(false), AtomicU64::new(scene.daemon.resident()?));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                most.fetch_max(scene.resident().unwrap_or(0), Ordering::Relaxed);
+                most.fetch_max(scene.daemon.resident().unwrap_or(0), Ordering::Relaxed);
                 std::thread::sleep(LOOK);
             }
         });
@@ -186,7 +178,7 @@ fn main() -> Result<(), Failed> {
         println!("{}: {} keys put in {:.0} s", layout.bucket, arguments.keys, made.as_secs_f64());
         // Once for the caches, which have a budget of their own.
         list(&scene, &layout)?;
-        let before = scene.resident()?;
+        let before = scene.daemon.resident()?;
         let (tally, took, most) = list(&scene, &layout)?;
         check(&tally, arguments.keys)?;
         let rate = tally.found as f64 / took.as_secs_f64();

@@ -54,22 +54,13 @@ fn daemon(folder: &std::path::Path, configuration: &str, program: Option<std::pa
     Daemon::start(folder, &DaemonOptions { flags, configuration, program, log: None }).unwrap()
 }
 
-/// KiB of memory that a process has.
-fn resident(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_idle_connections_are_held_and_cost_little() {
     const CONNECTIONS: usize = 10_000;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    e2e::raise_descriptors().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path(), "", None);
-    let before = resident(&daemon);
+    let before = daemon.resident().unwrap();
     let mut idle = Vec::new();
     for number in 0..CONNECTIONS {
         let mut client = Client::connect(daemon.nfs()).await;
@@ -81,7 +72,7 @@ async fn ten_thousand_idle_connections_are_held_and_cost_little() {
     }
     let mut client = Client::new(daemon.nfs(), "a").await;
     assert!(client.at(&[], vec![mkdir("d")]).await.is_ok());
-    let each = (resident(&daemon) - before) * 1024 / CONNECTIONS as u64;
+    let each = (daemon.resident().unwrap() - before) * 1024 / CONNECTIONS as u64;
     assert!(each < 32 * 1024, "{each} bytes for an idle connection");
     for client in idle.iter_mut().step_by(1000) {
         assert!(client.exchange_id("still here", 1).await.is_ok());

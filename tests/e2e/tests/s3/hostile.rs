@@ -1,8 +1,7 @@
 //! Requests of strangers and of broken clients: AWS's own codes, bounded memory, nobody held up.
 
 use crate::Scene;
-use e2e::s3_request::{S3Request, answer, at, exchange, hex, hmac, now};
-use s3s::crypto::{Checksum as _, Sha256};
+use e2e::s3_request::{S3Request, answer, at, exchange, now, scope, signature};
 use std::io::Write;
 use std::net::TcpStream;
 
@@ -163,7 +162,7 @@ fn presigned_requests_are_good_for_their_time_and_method_only() {
 /// A URL that is good from some seconds from now on, for a time.
 fn presigned(scene: &Scene, method: &str, path: &str, from: i64, seconds: u32) -> String {
     let (at, host) = (at(from), scene.daemon.s3());
-    let scope = format!("{}/us-east-1/s3/aws4_request", &at[..8]);
+    let scope = scope(&at);
     let query = format!(
         "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}%2F{}&X-Amz-Date={at}&X-Amz-Expires={seconds}\
          &X-Amz-SignedHeaders=host",
@@ -171,20 +170,7 @@ fn presigned(scene: &Scene, method: &str, path: &str, from: i64, seconds: u32) -
         scope.replace('/', "%2F")
     );
     let canonical = format!("{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
-    let to_sign = format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hex(Sha256::checksum(canonical.as_bytes())));
-    let secret = format!("AWS4{}", scene.key.secret_key.as_deref().unwrap());
-    let mut signing = secret.into_bytes();
-    for part in scope.split('/') {
-        signing = hmac(&signing, part.as_bytes());
-    }
-    format!("{path}?{query}&X-Amz-Signature={}", hex(hmac(&signing, to_sign.as_bytes())))
-}
-
-/// KiB of memory that the daemon has.
-pub(crate) fn resident(scene: &Scene) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", scene.daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    format!("{path}?{query}&X-Amz-Signature={}", signature(&scene.key, &at, &canonical))
 }
 
 #[test]
@@ -193,7 +179,7 @@ fn documents_of_a_hundred_megabytes_are_refused_wherever_a_document_is_expected(
     let host = scene.daemon.s3();
     scene.put("/bucket", "");
     scene.put("/bucket/key", "x");
-    let before = resident(&scene);
+    let before = scene.daemon.resident().unwrap();
     let part = [b"10000\r\n".as_slice(), &[b'<'; 0x10000], b"\r\n"].concat();
     for (method, target) in [
         ("PUT", "/new-bucket"),
@@ -233,7 +219,7 @@ fn documents_of_a_hundred_megabytes_are_refused_wherever_a_document_is_expected(
             }
         }
     }
-    let more = resident(&scene).saturating_sub(before);
+    let more = scene.daemon.resident().unwrap().saturating_sub(before);
     assert!(more < 64 << 10, "{more} KiB more");
     assert_eq!(scene.get("/bucket/key").body, b"x");
 }

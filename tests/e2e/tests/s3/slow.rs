@@ -1,7 +1,6 @@
 //! Clients that take their time, by the thousand: bounded memory, and everybody else goes on being served.
 
 use crate::Scene;
-use crate::hostile::resident;
 use e2e::s3_request::{S3Request, answer, now};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,12 +8,6 @@ use std::time::{Duration, Instant};
 
 /// How long the others may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn many_descriptors() {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
-}
 
 fn serves_others(scene: &Scene) {
     let begin = Instant::now();
@@ -42,11 +35,11 @@ fn ten_thousand_slow_clients_are_bounded_and_hold_up_nobody() {
 }
 
 fn hold_up_nobody(scene: Scene, clients: usize) {
-    many_descriptors();
+    e2e::raise_descriptors().unwrap();
     let host = scene.daemon.s3();
     scene.put("/bucket", "");
     scene.put("/bucket/large", vec![7; 16 << 20]);
-    let before = resident(&scene);
+    let before = scene.daemon.resident().unwrap();
     let put = |number: usize| {
         let put = S3Request::new("PUT", &format!("/bucket/slow-{number}")).payload("UNSIGNED-PAYLOAD");
         put.header("content-length", "5000000").signed(host, &scene.key, &now())
@@ -73,7 +66,7 @@ fn hold_up_nobody(scene: Scene, clients: usize) {
             stream
         })
         .collect();
-    let more = resident(&scene).saturating_sub(before) / 1024;
+    let more = scene.daemon.resident().unwrap().saturating_sub(before) / 1024;
     println!("{more} MiB more for {clients} clients");
     // Large steps of 256 bodies, small ones of the others, and what a connection takes.
     assert!(more < 640, "{more} MiB more");
