@@ -3,6 +3,7 @@
 use clap::Parser;
 use e2e::{Door, PowerCut, PowerCutReport};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs plexusd with clients at both doors in a guest, cuts its power again and again, and checks
 /// that everything acknowledged is there
@@ -31,7 +32,8 @@ fn main() -> ExitCode {
     if let Some(check) = check {
         cuts.check = check;
     }
-    match cuts.run() {
+    let tell = |round, took: Duration| eprintln!("round {round}: at work after {:.1} s", took.as_secs_f64());
+    match cuts.run_telling(tell) {
         Ok(report) => {
             let PowerCutReport { rounds, acknowledged, repairs } = report;
             println!(
