@@ -23,7 +23,7 @@ const ELECTION: Duration = Duration::from_secs(60);
 
 /// The part of what may be applied before the maps are made durable that an opening may have to apply again: beyond it
 /// they are made durable then, so that short lives do not each take longer than the one before.
-const AGAIN: u64 = 8;
+const AGAIN: u64 = 64;
 
 type Reply = oneshot::Sender<Result<Bytes, MetadataError>>;
 
