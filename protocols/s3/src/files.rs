@@ -112,8 +112,17 @@ impl<V: Vfs> Files<V> {
     }
 
     pub(crate) async fn read(&self, held: &Held<V>, offset: u64, length: u32) -> FsResult<ReadReply> {
-        let request = Read { file: held.file, open: Some(held.open), offset, length };
-        self.vfs.read(&self.ctx, request).await
+        self.read_open((held.file, Some(held.open)), offset, length).await
+    }
+
+    /// Reads a file, through an open or by the right to read it.
+    pub(crate) async fn read_open(
+        &self,
+        (file, open): (FileId, Option<OpenId>),
+        offset: u64,
+        length: u32,
+    ) -> FsResult<ReadReply> {
+        self.vfs.read(&self.ctx, Read { file, open, offset, length }).await
     }
 
     pub(crate) async fn commit(&self, file: FileId) -> FsResult<()> {
