@@ -48,4 +48,4 @@ pub use account::{AccessKey, Account, Accounts, canonical_id};
 pub use events::{Webhook, WebhookState};
 pub use head::S3Config;
 pub use server::Server;
-pub use tls::{CertificateError, Certificates};
+pub use tls::{Authorities, CertificateError, Certificates};
