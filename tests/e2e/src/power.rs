@@ -8,10 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Rounds whose trees each boot checks; the last boot checks all.
+/// Rounds whose trees each boot checks. Then they are removed, but of each [`KEPT`]th round, which the last boot
+/// checks again: what is read again all the time would grow with the rounds, and the time of a round with it.
 const CHECKED_EACH_BOOT: u32 = 4;
+const KEPT: u32 = 10;
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
-/// For the last boot, which checks all rounds and waits for what is being rebuilt.
+/// For the last boot, which checks all that is left and waits for what is being rebuilt.
 const LAST_LIMIT: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -85,7 +87,8 @@ pub struct PowerCutReport {
     pub repairs: u64,
 }
 
-/// Fails one drive after the other and puts a new one in its place, so that something is always being rebuilt.
+/// Replaces what the last life left failed; while there is work it fails one drive after the other and puts a new one
+/// in its place, so that something is always being rebuilt.
 const BESIDE: &str = r#"
 drive() { PLEXUS_DATA=/mnt/data /host/plexus drive "$@"; }
 found=$(drive list)
@@ -93,6 +96,7 @@ found=$(drive list)
 for id in $(awk '$2 == "failed" { print $1 }' <<<"$found"); do drive replace $id; done
 count=$(grep -c drive- <<<"$found")
 RANDOM=$ROUND
+[ -n "$last" ] || until [ -e /tmp/checked ]; do sleep 0.2; done
 # It is refused while too few would be left.
 [ -n "$last" ] || while :; do
   id=$((RANDOM % count))
@@ -192,8 +196,7 @@ TREES=
         if done.status != 0 {
             return Err(self.failed(self.rounds, done.status, done.output));
         }
-        let verified = done.output.lines().filter_map(|line| line.strip_prefix("verified "));
-        let acknowledged = verified.filter_map(|steps| steps.trim().parse::<u64>().ok()).sum();
+        let acknowledged = acknowledged(&logs)?;
         let repairs = std::fs::read_to_string(logs.join("repairs")).unwrap_or_default();
         Ok(PowerCutReport { rounds: self.rounds, acknowledged, repairs: repairs.lines().count() as u64 })
     }
@@ -208,7 +211,13 @@ TREES=
         Ok(Guest::uml().alone().disk(disk).host(&folder).limit(BOOT_LIMIT))
     }
 
-    fn round(&self, round: u32, disk: &Path, logs: &Path, after: Duration) -> Result<Duration, PowerCutError> {
+    fn round(
+        &self,
+        round: u32,
+        disk: &Path,
+        logs: &Path,
+        after: Duration,
+    ) -> Result<Duration, PowerCutError> {
         let of_guest = |source| PowerCutError::Guest { round, source };
         let mut guest = self.guest(disk)?.start(&self.script(round, logs, false), &[]).map_err(of_guest)?;
         let started = Instant::now();
@@ -234,7 +243,9 @@ TREES=
     }
 
     fn script(&self, round: u32, logs: &Path, last: bool) -> String {
-        let first_checked = if last { 0 } else { round.saturating_sub(CHECKED_EACH_BOOT) };
+        let first = round.saturating_sub(CHECKED_EACH_BOOT);
+        let kept = (0..if last { first } else { 0 }).step_by(KEPT as usize);
+        let checked: Vec<String> = kept.chain(first..round).map(|old| old.to_string()).collect();
         let sync = if self.sync_names { "--sync-names" } else { "" };
         // From before the trees are checked, so that it is under way when the work begins.
         let beside = match &self.beside {
@@ -251,15 +262,30 @@ TREES=
             "#!/bin/bash\nset -e\nROUND={round}\nmkdir -p /tmp/logs\n\
              mount -t hostfs none /tmp/logs -o {logs}\n{setup}\n{beside}\
              [ -z \"$(ls /dev/ubda 2>/dev/null)\" ] && exit 5\n\
-             for old in $(seq {first_checked} $((ROUND - 1))); do\n  worker=0\n  for tree in $TREES; do\n    \
+             for old in {checked}; do\n  worker=0\n  for tree in $TREES; do\n    \
              worker=$((worker + 1))\n    [ ! -e /tmp/logs/$old-$worker ] ||\n      \
              /host/cut-workload verify $tree/round-$old /tmp/logs/$old-$worker || exit 6\n  done\ndone\n\
-             worker=0\n{end}",
+             for tree in $TREES; do\n  for old in $tree/round-*; do\n    number=${{old##*-}}\n    \
+             [ \"$number\" = '*' ] || [ $number -ge {first} ] || [ $((number % {KEPT})) = 0 ] || rm -rf $old\n  \
+             done\ndone\ntouch /tmp/checked\nworker=0\n{end}",
             logs = logs.display(),
+            checked = checked.join(" "),
             setup = self.setup,
             end = if last { self.check.clone() + "\n" } else { work },
         )
     }
+}
+
+/// Steps that were acknowledged, by the logs of all rounds.
+fn acknowledged(logs: &Path) -> io::Result<u64> {
+    let mut steps = 0;
+    for entry in std::fs::read_dir(logs)? {
+        let log = std::fs::read(entry?.path())?;
+        // A line without an end was cut while it was written.
+        let whole = log.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        steps += whole.filter(|line| line.starts_with(b"A")).count() as u64;
+    }
+    Ok(steps)
 }
 
 /// Whether some worker of the round has had a step acknowledged.

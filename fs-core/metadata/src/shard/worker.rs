@@ -21,6 +21,10 @@ const ENTRY_BYTES: usize = 1 << 20;
 /// How long the voter may take to win an election in which nobody else votes.
 const ELECTION: Duration = Duration::from_secs(60);
 
+/// The part of what may be applied before the maps are made durable that an opening may have to apply again: beyond it
+/// they are made durable then, so that short lives do not each take longer than the one before.
+const AGAIN: u64 = 64;
+
 type Reply = oneshot::Sender<Result<Bytes, MetadataError>>;
 
 pub(super) enum Request {
@@ -135,6 +139,10 @@ impl Running {
         self.raft.wait(Some(ELECTION)).state(ServerState::Leader, "elected").await.map_err(stopped)?;
         // Waits until the first entry of its own term is applied, and so all before it.
         self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(stopped)?;
+        let (commands, bytes) = (self.options.persist_commands, self.options.persist_bytes);
+        if self.since.commands() >= commands / AGAIN || self.since.bytes() >= bytes / AGAIN {
+            self.raft.trigger().snapshot().await.map_err(stopped)?;
+        }
         Ok(())
     }
 

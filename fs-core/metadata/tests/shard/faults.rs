@@ -125,3 +125,32 @@ async fn the_log_stays_short_under_a_long_life() {
     let bounds = log.bounds().map(|b| (b.first, b.last));
     assert!(bounds.is_none_or(|(first, _)| first > 5), "nothing was purged: {bounds:?}, longest {longest}");
 }
+
+#[tokio::test]
+async fn what_a_life_had_to_apply_again_the_next_one_has_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let drive = Drive::open(dir.path());
+    let shard = drive.shard(Arc::new(Counter)).await.unwrap();
+    for n in 0..60 {
+        shard.submit(add(b"n", n)).await.unwrap();
+    }
+    shard.close().await.unwrap();
+    drop(shard);
+    drive.close().await;
+    // As if none of it had become durable in the map.
+    std::fs::remove_dir_all(dir.path().join("map")).unwrap();
+    let drive = Drive::open(dir.path());
+    let mut config = drive.config(Arc::new(Counter));
+    let log = config.homes[0].log.clone();
+    config.options.persist_commands = 400;
+    let first = log.bounds().unwrap().first;
+    let shard = Shard::open(config).await.unwrap();
+    let purged = async {
+        while log.bounds().is_some_and(|bounds| bounds.first == first) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(30), purged).await;
+    assert!(in_time.is_ok(), "the log still begins at {first}");
+    shard.close().await.unwrap();
+}
