@@ -365,13 +365,13 @@ pub(crate) async fn send<V: Vfs>(
     }
     let held = files.open(file).await?;
     // The first step tells of what cannot be read while there is an answer to tell it with.
-    let first = step(&files, (file, Some(held.open)), offset, length, &budget).await?;
+    let first = step(&files, held.as_opened(), offset, length, &budget).await?;
     (offset, length) = (offset + first.len() as u64, length.saturating_sub(first.len() as u64));
     let (sender, receiver) = mpsc::channel(AHEAD);
     if length > 0 {
         tokio::spawn(async move {
             while length > 0 {
-                let read = step(&files, (file, Some(held.open)), offset, length, &budget).await;
+                let read = step(&files, held.as_opened(), offset, length, &budget).await;
                 let data: Result<Bytes, StdError> = match read {
                     Ok(data) if data.is_empty() => Err("the file was cut meanwhile".into()),
                     Ok(data) => Ok(data),

@@ -7,7 +7,7 @@ use crate::error::{custom, from_fs, no_such_key, precondition_failed};
 use crate::files::Files;
 use crate::head::{Caller, Head};
 use crate::key::ObjectPath;
-use crate::object::{DEFAULT_TYPE, Object};
+use crate::object::{DEFAULT_TYPE, LOOKS, Object};
 use crate::ops::{Parts, Request, parts, reply};
 use crate::permit::Act;
 use crate::records::{Headers, Versioning};
@@ -18,8 +18,6 @@ use s3s::{S3Error, S3ErrorCode, S3Response, S3Result, s3_error};
 use types::FsError;
 use vfs::{FsResult, Vfs};
 
-/// How often an object is looked for that others replace all the time.
-const TRIES: usize = 64;
 /// Parts of one page of GetObjectAttributes.
 const PARTS_MAX: usize = 1000;
 
@@ -241,7 +239,7 @@ pub(crate) async fn get_object<V: Vfs>(
         if_modified_since: input.if_modified_since.as_ref(),
         if_unmodified_since: input.if_unmodified_since.as_ref(),
     };
-    let mut tries = 0;
+    let mut looks = 0;
     let (object, slice, body) = loop {
         let (files, object) = find(head, &parts, &caller, at, actions, Permission::Read).await?;
         conditions.check(&object, not_modified)?;
@@ -252,11 +250,11 @@ pub(crate) async fn get_object<V: Vfs>(
             ));
         }
         let slice = slice(&object, input.range.as_ref(), input.part_number)?;
-        tries += 1;
+        looks += 1;
         match content(head, files, &object, &slice).await {
             Ok(body) => break (object, slice, Some(body)),
             // Another has taken its place since it was found.
-            Err(FsError::Stale) if tries < TRIES => {}
+            Err(FsError::Stale) if looks < LOOKS => {}
             Err(error) => return Err(from_fs(error)),
         }
     };
