@@ -1,4 +1,4 @@
-//! Kills of the daemon under live clients at both doors: nobody may notice more than a pause.
+//! Kills of the daemon under live clients, two FUSE mounts and an NFS guest: nobody may notice more than a pause.
 
 use crate::daemon::{Daemon, DaemonError, DaemonOptions};
 use crate::guest::{Guest, GuestError, RunningGuest};
@@ -101,7 +101,7 @@ const IN_GUEST: [&str; 7] =
     ["nfs-hold", "nfs-probe", "nfs-names", "nfs-orphan", "nfs-count-1", "nfs-count-2", "nfs-tree"];
 
 impl Kills {
-    /// The daemon on this machine with a FUSE mount here and an NFS mount in a guest.
+    /// The daemon on this machine with two FUSE mounts here and an NFS mount in a guest.
     #[must_use]
     pub fn plexus(rounds: u32, seed: u64) -> Kills {
         Kills {
@@ -128,7 +128,8 @@ impl Kills {
         let of_daemon = |source| KillError::Daemon { round: 0, source };
         let mut daemon = Daemon::start(&folder.path().join("daemon"), &self.options).map_err(of_daemon)?;
         let mount = Mount::new(&daemon, &folder.path().join("fuse"))?;
-        for sub in ["fuse", "tree"] {
+        let other = Mount::new(&daemon, &folder.path().join("other"))?;
+        for sub in ["fuse", "other", "tree"] {
             std::fs::create_dir_all(mount.at.join(sub))?;
         }
         let limit = Duration::from_secs(120) + Duration::from_secs(30) * self.rounds;
@@ -138,14 +139,19 @@ impl Kills {
         let mut crew = Crew { seed: self.seed, job, guest, here: Hands::default(), round: 0 };
         // The guest's lock is there before anybody here asks for it.
         crew.until(&daemon, |crew| crew.steps("nfs-hold") > 0)?;
-        for (task, sub, name, until) in [
-            ("hold", "fuse", "fuse-hold", "end"),
-            ("probe", "both", "fuse-probe", "stop"),
-            ("names", "fuse", "fuse-names", "stop"),
-            ("orphan", "fuse", "fuse-orphan", "stop"),
-            ("count", "both", "fuse-count", "stop"),
+        crew.hire("hold", &mount.at.join("fuse"), "fuse-hold", "end")?;
+        crew.until(&daemon, |crew| crew.steps("fuse-hold") > 0)?;
+        for (task, folder, name) in [
+            ("probe", mount.at.join("both"), "fuse-probe"),
+            ("names", mount.at.join("fuse"), "fuse-names"),
+            ("orphan", mount.at.join("fuse"), "fuse-orphan"),
+            ("count", mount.at.join("both"), "fuse-count"),
+            ("probe", other.at.join("fuse"), "other-probe"),
+            ("names", other.at.join("other"), "other-names"),
+            ("orphan", other.at.join("other"), "other-orphan"),
+            ("count", other.at.join("both"), "other-count"),
         ] {
-            crew.hire(task, &mount.at.join(sub), name, until)?;
+            crew.hire(task, &folder, name, "stop")?;
         }
         self.rounds(crew, &mut daemon, &mount)
     }
@@ -189,7 +195,7 @@ impl Kills {
         File::create(crew.job.join("end"))?;
         crew.until(daemon, |crew| crew.here.0.is_empty())?;
         let counted = counted(&mount.at.join("both"))?;
-        let counters = ["nfs-count-1", "nfs-count-2", "fuse-count"];
+        let counters = ["nfs-count-1", "nfs-count-2", "fuse-count", "other-count"];
         let expected: u64 = counters.iter().map(|name| crew.steps(name)).sum();
         let steps = crew.all_steps().iter().sum();
         let Crew { guest, round, seed, job, .. } = crew;

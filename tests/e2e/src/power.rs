@@ -74,6 +74,8 @@ pub struct PowerCut {
     pub sync_names: bool,
     /// The plug is pulled at most so long after the first acknowledgement of a round.
     pub longest: Duration,
+    /// No round begins later than this after the start.
+    pub within: Duration,
 }
 
 /// What was done.
@@ -162,6 +164,7 @@ TREES=
             seed,
             sync_names: false,
             longest: Duration::from_millis(longest),
+            within: Duration::MAX,
         }
     }
 
@@ -182,23 +185,25 @@ TREES=
         let (disk, logs) = (folder.path().join("disk"), folder.path().join("logs"));
         File::create(&disk)?.set_len(self.disk_bytes)?;
         std::fs::create_dir(&logs)?;
-        let mut moments = self.seed;
-        for round in 0..self.rounds {
+        let (mut moments, started) = (self.seed, Instant::now());
+        let mut rounds = 0;
+        while rounds < self.rounds && started.elapsed() < self.within {
             moments = moments.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let share = (moments >> 33) as f64 / (1u64 << 31) as f64;
-            tell(round, self.round(round, &disk, &logs, self.longest.mul_f64(share))?);
+            tell(rounds, self.round(rounds, &disk, &logs, self.longest.mul_f64(share))?);
+            rounds += 1;
         }
         let done = self
             .guest(&disk)?
             .limit(LAST_LIMIT)
-            .run(&self.script(self.rounds, &logs, true), &[])
-            .map_err(|source| PowerCutError::Guest { round: self.rounds, source })?;
+            .run(&self.script(rounds, &logs, true), &[])
+            .map_err(|source| PowerCutError::Guest { round: rounds, source })?;
         if done.status != 0 {
-            return Err(self.failed(self.rounds, done.status, done.output));
+            return Err(self.failed(rounds, done.status, done.output));
         }
         let acknowledged = acknowledged(&logs)?;
         let repairs = std::fs::read_to_string(logs.join("repairs")).unwrap_or_default();
-        Ok(PowerCutReport { rounds: self.rounds, acknowledged, repairs: repairs.lines().count() as u64 })
+        Ok(PowerCutReport { rounds, acknowledged, repairs: repairs.lines().count() as u64 })
     }
 
     fn failed(&self, round: u32, status: i32, output: String) -> PowerCutError {

@@ -17,6 +17,7 @@ fn ext4(options: &str, rounds: u32) -> PowerCut {
         seed: 1,
         sync_names: true,
         longest: Duration::from_millis(800),
+        within: Duration::MAX,
     }
 }
 

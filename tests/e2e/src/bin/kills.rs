@@ -4,7 +4,7 @@ use clap::Parser;
 use e2e::{Guest, Kills};
 use std::process::ExitCode;
 
-/// Runs plexusd with a FUSE mount here and an NFS mount in a guest, kills it again and again, and
+/// Runs plexusd with two FUSE mounts here and an NFS mount in a guest, kills it again and again, and
 /// checks that no client notices more than a pause
 #[derive(Parser)]
 struct Arguments {

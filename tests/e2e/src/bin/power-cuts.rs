@@ -12,6 +12,9 @@ struct Arguments {
     /// How often
     #[arg(long, default_value_t = 20)]
     rounds: u32,
+    /// Begin no round after so many minutes
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Decides the work and the moments
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -27,8 +30,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Arguments { rounds, seed, flags, doors, check } = Arguments::parse();
+    let Arguments { rounds, minutes, seed, flags, doors, check } = Arguments::parse();
     let mut cuts = PowerCut::plexus(&flags, &doors, rounds, seed);
+    if let Some(minutes) = minutes {
+        cuts.within = Duration::from_secs(60 * minutes);
+    }
     if let Some(check) = check {
         cuts.check = check;
     }
