@@ -5,6 +5,7 @@ use crate::load::{ConfigError, Entries, Source};
 use crate::option::{OptionSpec, Reload};
 use http::Uri;
 use std::ops::Range;
+use std::path::PathBuf;
 use toml::de::DeValue;
 
 /// Targets of one daemon.
@@ -17,6 +18,8 @@ pub struct Webhook {
     pub name: String,
     /// Where events are posted.
     pub url: Uri,
+    /// The authorities of its certificate, in PEM; those of the system where none is given.
+    pub ca: Option<PathBuf>,
     /// Sent along as a bearer's token, unless it is empty.
     pub token: String,
 }
@@ -43,15 +46,33 @@ pub const WEBHOOK_OPTIONS: &[OptionSpec<Webhook>] = &[
         default: "",
         unit: "",
         meaning: "Where events are posted, one in each request. Must be given.",
-        fits: "a URL such as \"http://127.0.0.1:8080/events\"",
+        fits: "a URL such as \"http://127.0.0.1:8080/events\" or \"https://example.com/events\"",
         reload: Reload::Cold,
         read: |webhook, value| {
             let url: Uri = value.parse()?;
-            let plain = url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty());
-            webhook.url = Some(url).filter(|_| plain)?;
+            let web = matches!(url.scheme_str(), Some("http" | "https"));
+            let somewhere = url.host().is_some_and(|host| !host.is_empty());
+            webhook.url = Some(url).filter(|_| web && somewhere)?;
             Some(())
         },
         show: |webhook| format!("\"{}\"", webhook.url),
+    },
+    OptionSpec {
+        key: "ca",
+        flag: None,
+        default: "\"\"",
+        unit: "",
+        meaning: "The authorities that can vouch for an https server, in PEM; those that the machine trusts when it is empty.",
+        fits: "a path",
+        reload: Reload::Cold,
+        read: |webhook, value| {
+            webhook.ca = Some(value.text()?).filter(|path| !path.is_empty()).map(PathBuf::from);
+            Some(())
+        },
+        show: |webhook| match &webhook.ca {
+            Some(path) => format!("{path:?}"),
+            None => "\"\"".to_owned(),
+        },
     },
     OptionSpec {
         key: "token",

@@ -104,10 +104,7 @@ fn each_fault_is_one_line_with_place_and_what_fits() {
         ("protection = \"4+3\"\n", "plexus.toml:1: `protection` is \"4+3\", but must be \"none\" or D+P"),
         ("[[s3.webhook]]\nname = \"a\"\n", "plexus.toml:1: an [[s3.webhook]] must have `url`"),
         ("[[s3.webhook]]\nname = \"a b\"\n", "plexus.toml:2: `name` is \"a b\", but must be 1 to 64"),
-        (
-            "[[s3.webhook]]\nurl = \"https://h/\"\n",
-            "plexus.toml:2: `url` is \"https://h/\", but must be a URL",
-        ),
+        ("[[s3.webhook]]\nurl = \"ftp://h/\"\n", "plexus.toml:2: `url` is \"ftp://h/\", but must be a URL"),
         ("[s3]\nwebhook = \"a\"\n", "plexus.toml:2: `webhook` must be written as [[s3.webhook]]"),
         ("[[export]]\npath = \"/a\"\n", "plexus.toml:1: an [[export]] must have `filesystem`"),
         ("[[export]]\npath = \"a\"\n", "plexus.toml:2: `path` is \"a\", but must be an absolute path"),

@@ -8,6 +8,7 @@ use crate::exports::{Exports, Loaded};
 use crate::folder::Folder;
 use crate::s3_certificate::S3Certificate;
 use crate::s3_keys::S3Keys;
+use crate::webhooks::webhooks;
 use crate::wires::Wires;
 use admin::AdminDoors;
 use config::{Config, GroupSource};
@@ -47,6 +48,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
         None => None,
     };
     let certificate = s3_tls.as_ref().map(|(_, certificate)| certificate.clone());
+    let webhooks = webhooks(&config)?;
     let keys = Arc::new(S3Keys::read(&config.data, folder.cluster(), random.clone())?);
     let exports = Loaded::read(&config.data, config.exports.clone())?;
     let wires = Wires::new(config.fabric_transport, &*random);
@@ -75,7 +77,7 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let exports = Arc::new(exports.served(server.clone(), shared.clone()));
     let s3_tls_address = s3_tls.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?;
     let s3_address = s3_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-    let s3_server = s3_server(&config, shared.clone(), &keys, random.clone());
+    let s3_server = s3_server(&config, webhooks, shared.clone(), &keys, random.clone());
     let doors_of = Doors {
         exports: exports.clone(),
         shared: shared.clone(),
@@ -134,22 +136,18 @@ async fn listen_s3(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn
 
 fn s3_server<V: vfs::Vfs>(
     config: &Config,
+    webhooks: Vec<s3::Webhook>,
     files: Arc<V>,
     keys: &S3Keys,
     random: Arc<dyn Random>,
 ) -> s3::Server<V> {
-    let webhook = |own: &config::Webhook| s3::Webhook {
-        name: own.name.clone(),
-        url: own.url.clone(),
-        token: own.token.clone(),
-    };
     let mut s3 = S3Config {
         root: config.s3_root.clone(),
         region: config.s3_region.clone(),
         domains: config.s3_domains.clone(),
         connections: usize::try_from(config.s3_connections).unwrap_or(usize::MAX),
         patience: config.s3_patience,
-        webhooks: config.s3_webhooks.iter().map(webhook).collect(),
+        webhooks,
         lifecycle_period: config.s3_lifecycle_period,
         lifecycle_day: i64::try_from(config.s3_lifecycle_day.as_secs()).unwrap_or(86_400),
         ..S3Config::default()

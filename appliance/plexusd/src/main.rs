@@ -22,6 +22,7 @@ mod rebuild;
 mod s3_certificate;
 mod s3_keys;
 mod shards;
+mod webhooks;
 mod wires;
 
 use args::{Arguments, Command};

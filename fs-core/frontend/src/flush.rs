@@ -1,5 +1,7 @@
 //! Write-back: what waits goes to stripes, and then becomes part of the file.
 
+mod whole_file;
+
 use crate::dirty::{Dirty, join};
 use crate::laying::Laid;
 use crate::nodes::{Held, Node, State};

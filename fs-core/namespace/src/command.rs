@@ -316,9 +316,9 @@ impl Action {
             | Action::Stage { .. }
             | Action::MakeSystem
             | Action::CloneRange { .. } => Claim::New,
-            Action::Put(put) if matches!(put.source, PutSource::Content { .. }) => Claim::New,
             // What is staged has been taken already; without a name it would be lost.
-            Action::Put(_) => Claim::Other,
+            Action::Put(put) if matches!(put.source, PutSource::Staged(_)) => Claim::Other,
+            Action::Put(_) => Claim::New,
             Action::SetSystem { value, .. } if value.is_some() => Claim::New,
             Action::SetXattr { value, .. } if value.is_some() => Claim::New,
             Action::Space { space, .. } if *space != Space::Punch => Claim::New,
@@ -431,6 +431,16 @@ pub enum PutSource {
     Content {
         /// All of it.
         data: Bytes,
+        /// Permission bits, after the umask.
+        mode: Mode,
+    },
+    /// A new one, whose bytes are in this command or in stripes in the slot of the directory, durable before this is
+    /// proposed.
+    Laid {
+        /// Stripes that its extents refer to.
+        stripes: Vec<NewStripe>,
+        /// Its runs, in order, without overlap.
+        extents: Vec<Extent>,
         /// Permission bits, after the umask.
         mode: Mode,
     },

@@ -12,8 +12,8 @@ use types::{ByteRange, FsError, InodeId, StripeId};
 /// Most extents that one command removes, and most that it adds: one changes up to five keys (itself, its piece,
 /// its stripe that turns into garbage, the account of that one's slot), the other two.
 pub(crate) const EXTENTS_PER_COMMAND: usize = 130;
-/// Most stripes that one command brings.
-pub(crate) const STRIPES_PER_COMMAND: usize = 16;
+/// Most stripes that one command brings, and most runs of a file that it makes.
+pub const STRIPES_PER_COMMAND: usize = 16;
 /// Keys that a command changes beside: inodes, counters, accounts, attributes, its replay.
 const KEYS_BESIDE: usize = 20;
 

@@ -25,5 +25,6 @@ pub use command::{
     PutSource, Seen, Space,
 };
 pub use digest::digest;
+pub use extents::STRIPES_PER_COMMAND;
 pub use machine::{Applied, Namespace, applied, first_answer, reply_of};
 pub use outcome::{DirChange, Failure, Outcome, Removed, Reply};

@@ -17,7 +17,7 @@ use types::limits::COMMAND_BYTES_MAX;
 use types::{FsError, InodeId, RequestId, Slot};
 
 /// Version of encoded commands.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Version of encoded outcomes.
 const OUTCOME_VERSION: u8 = 1;
 
@@ -99,7 +99,7 @@ impl Command {
             Action::Put(put) => {
                 let source = match put.source {
                     crate::PutSource::Staged(ino) => Some(ino),
-                    crate::PutSource::Content { .. } => None,
+                    crate::PutSource::Content { .. } | crate::PutSource::Laid { .. } => None,
                 };
                 let aside = put.aside.as_ref().map(|(dir, _)| *dir);
                 [source, put.seen, aside].into_iter().flatten().any(|ino| ino.slot() != put.dir.slot())

@@ -3,7 +3,9 @@
 use crate::budget::{Budget, Room, SMALL_STEP};
 use crate::error::{custom, from_fs};
 use crate::files::{FILE_MODE, Files, Held};
-use crate::sums::{Claimed, Hashing, Sum, decode, encode};
+use crate::hasher::{Hasher, Hashing};
+use crate::md5::Md5;
+use crate::sums::{Claimed, Sum, Summing, decode, encode};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use s3s::dto::StreamingBlob;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use types::limits::{INLINE_FILE_BYTES_MAX, IO_BYTES_MAX};
 use types::{FileId, FsError};
-use vfs::{Durability, PutSource, Vfs, Write, WriteOffset};
+use vfs::{Durability, FsResult, OpenId, PutSource, Vfs, Write, WriteOffset};
 
 /// Largest object of one request (AWS: 5 GiB).
 pub(crate) const PUT_BYTES_MAX: u64 = 5 << 30;
@@ -33,6 +35,7 @@ pub(crate) struct Expected {
     pub(crate) trailers: Option<TrailingHeaders>,
     pub(crate) patience: Duration,
     pub(crate) budget: Budget,
+    pub(crate) hasher: Hasher,
 }
 
 /// What has come: durable, but nowhere to be seen.
@@ -44,7 +47,11 @@ pub(crate) struct Received<V: Vfs> {
 }
 
 enum Content<V: Vfs> {
-    Small(Bytes),
+    /// Few enough for the command that names them, with the room that they take.
+    Small {
+        data: Bytes,
+        _room: Option<Room>,
+    },
     Staged(Box<Held<V>>),
 }
 
@@ -52,7 +59,7 @@ impl<V: Vfs> Received<V> {
     /// For a put; the file lives as long as this.
     pub(crate) fn source(&self) -> PutSource {
         match &self.content {
-            Content::Small(data) => PutSource::Content { data: data.clone(), mode: FILE_MODE },
+            Content::Small { data, .. } => PutSource::Content { data: data.clone(), mode: FILE_MODE },
             Content::Staged(held) => PutSource::Staged(held.file),
         }
     }
@@ -60,7 +67,12 @@ impl<V: Vfs> Received<V> {
     /// What is here as a whole.
     pub(crate) fn small(content: &[u8], md5: [u8; 16], sums: Vec<Sum>) -> Received<V> {
         let size = content.len() as u64;
-        Received { content: Content::Small(Bytes::copy_from_slice(content)), size, md5, sums }
+        Received {
+            content: Content::Small { data: Bytes::copy_from_slice(content), _room: None },
+            size,
+            md5,
+            sums,
+        }
     }
 
     /// As the content of a directory, which is kept with its record.
@@ -69,8 +81,8 @@ impl<V: Vfs> Received<V> {
     /// `EntityTooLarge`: it is over 4 KiB.
     pub(crate) fn of_directory(&self) -> S3Result<Vec<u8>> {
         match &self.content {
-            Content::Small(data) => Ok(data.to_vec()),
-            Content::Staged(_) => Err(s3_error!(
+            Content::Small { data, .. } if data.len() <= INLINE_FILE_BYTES_MAX => Ok(data.to_vec()),
+            _ => Err(s3_error!(
                 EntityTooLarge,
                 "What a key with a slash at its end names has at most 4096 bytes of content here."
             )),
@@ -104,7 +116,7 @@ pub(crate) async fn receive<V: Vfs>(
         return Err(too_large());
     }
     let wanted = expected.claimed.0.iter().map(|(algorithm, _)| *algorithm);
-    let mut hashing = Hashing::new(wanted.chain(expected.algorithm));
+    let mut summing = Summing::new(wanted.chain(expected.algorithm));
     let mut intake = Intake {
         files,
         near,
@@ -113,6 +125,8 @@ pub(crate) async fn receive<V: Vfs>(
         waiting: BytesMut::new(),
         staged: None,
         size: 0,
+        hasher: expected.hasher,
+        digest: Digest::Here(Md5::default()),
     };
     if let Some(mut body) = body {
         loop {
@@ -120,7 +134,7 @@ pub(crate) async fn receive<V: Vfs>(
             let next = next.map_err(|_| s3_error!(RequestTimeout, "The client sends nothing."))?;
             let Some(data) = next else { break };
             let data = data.map_err(|error| of_body(&error))?;
-            hashing.update(&data);
+            summing.update(&data);
             intake.take(data).await?;
         }
     }
@@ -132,10 +146,7 @@ pub(crate) async fn receive<V: Vfs>(
             "You did not provide the number of bytes specified by the Content-Length HTTP header"
         ));
     }
-    let (computed, sums) = hashing.finish();
-    if md5.is_some_and(|md5| md5 != computed) {
-        return Err(bad_digest("The Content-MD5 you specified did not match what we received."));
-    }
+    let sums = summing.finish();
     let mut claimed = expected.claimed;
     let of_trailers = |algorithm: crate::sums::Algorithm| {
         let value =
@@ -149,7 +160,10 @@ pub(crate) async fn receive<V: Vfs>(
             return Err(bad_digest("The checksum you specified did not match the calculated checksum."));
         }
     }
-    let (content, size) = intake.finish().await?;
+    let (content, size, computed) = intake.finish().await?;
+    if md5.is_some_and(|md5| md5 != computed) {
+        return Err(bad_digest("The Content-MD5 you specified did not match what we received."));
+    }
     Ok(Received { content, size, md5: computed, sums })
 }
 
@@ -187,6 +201,15 @@ struct Intake<'a, V: Vfs> {
     waiting: BytesMut,
     staged: Option<Held<V>>,
     size: u64,
+    hasher: Hasher,
+    digest: Digest,
+}
+
+/// The MD5 of what has left `waiting`.
+enum Digest {
+    Here(Md5),
+    /// A part of the body is being hashed.
+    Away(Hashing),
 }
 
 impl<V: Vfs> Intake<'_, V> {
@@ -197,18 +220,19 @@ impl<V: Vfs> Intake<'_, V> {
         }
         while !data.is_empty() {
             // A full step goes as it is, without a copy.
-            if self.waiting.is_empty() && data.len() >= IO_BYTES_MAX {
+            if self.waiting.is_empty() && data.len() > IO_BYTES_MAX {
                 let step = data.split_to(IO_BYTES_MAX);
                 let end = self.size - data.len() as u64;
-                self.write(end - step.len() as u64, step).await?;
+                self.leave(end - step.len() as u64, step).await?;
                 continue;
             }
             let step = if self.room.is_some() { IO_BYTES_MAX } else { SMALL_STEP };
-            let part = data.split_to((step - self.waiting.len()).min(data.len()));
-            self.waiting.extend_from_slice(&part);
             if self.waiting.len() < step {
+                let part = data.split_to((step - self.waiting.len()).min(data.len()));
+                self.waiting.extend_from_slice(&part);
                 continue;
             }
+            // Only when more comes: what is one step as a whole is put as it is.
             if self.room.is_none()
                 && let (step, Some(room)) = self.budget.step()
             {
@@ -218,10 +242,36 @@ impl<V: Vfs> Intake<'_, V> {
             }
             let end = self.size - data.len() as u64;
             let step = self.waiting.split().freeze();
-            self.write(end - step.len() as u64, step).await?;
-            self.room = None;
+            self.leave(end - step.len() as u64, step).await?;
         }
         Ok(())
+    }
+
+    /// A step goes into the file, and is hashed meanwhile.
+    async fn leave(&mut self, offset: u64, data: Bytes) -> S3Result<()> {
+        let room = self.room.take();
+        self.hash(data.clone(), room).await?;
+        self.write(offset, data).await
+    }
+
+    async fn hash(&mut self, data: Bytes, room: Option<Room>) -> S3Result<()> {
+        let mut md5 = self.md5().await?;
+        if data.len() <= INLINE_FILE_BYTES_MAX {
+            md5.update(&data);
+            self.digest = Digest::Here(md5);
+        } else {
+            self.digest = Digest::Away(self.hasher.begin(md5, data, room).await);
+        }
+        Ok(())
+    }
+
+    async fn md5(&mut self) -> S3Result<Md5> {
+        match std::mem::replace(&mut self.digest, Digest::Here(Md5::default())) {
+            Digest::Here(md5) => Ok(md5),
+            Digest::Away(hashing) => {
+                hashing.end().await.ok_or_else(|| s3_error!(ServiceUnavailable, "The server ends."))
+            }
+        }
     }
 
     async fn write(&mut self, offset: u64, data: Bytes) -> S3Result<()> {
@@ -232,18 +282,22 @@ impl<V: Vfs> Intake<'_, V> {
         write(self.files, held, offset, data).await
     }
 
-    async fn finish(mut self) -> S3Result<(Content<V>, u64)> {
+    /// What has come as a whole, its size and its MD5.
+    async fn finish(mut self) -> S3Result<(Content<V>, u64, [u8; 16])> {
         let size = self.size;
-        if self.staged.is_none() && self.waiting.len() <= INLINE_FILE_BYTES_MAX {
-            return Ok((Content::Small(self.waiting.freeze()), size));
+        let rest = self.waiting.split().freeze();
+        if self.staged.is_none() {
+            self.hash(rest.clone(), None).await?;
+            let md5 = self.md5().await?.finish();
+            return Ok((Content::Small { data: rest, _room: self.room }, size, md5));
         }
-        if !self.waiting.is_empty() {
-            let rest = self.waiting.split().freeze();
-            self.write(size - rest.len() as u64, rest).await?;
+        if !rest.is_empty() {
+            self.leave(size - rest.len() as u64, rest).await?;
         }
-        let Some(held) = self.staged else { return Err(from_fs(FsError::Io)) };
+        let Some(held) = self.staged.take() else { return Err(from_fs(FsError::Io)) };
         self.files.commit(held.file).await.map_err(from_fs)?;
-        Ok((Content::Staged(Box::new(held)), size))
+        let md5 = self.md5().await?.finish();
+        Ok((Content::Staged(Box::new(held)), size, md5))
     }
 }
 
@@ -284,26 +338,40 @@ pub(crate) async fn copy<V: Vfs>(
     Ok(())
 }
 
-/// The bytes `offset..offset + length` of a held file, read as the client takes them.
+/// The bytes `offset..offset + length` of a file, read as the client takes them: all of the file that it is now, however it is
+/// replaced meanwhile.
+///
+/// # Errors
+/// Those of the file system; `Stale` when it has gone.
 pub(crate) async fn send<V: Vfs>(
     files: Files<V>,
-    held: Held<V>,
+    file: FileId,
     mut offset: u64,
     mut length: u64,
     budget: Budget,
-) -> S3Result<StreamingBlob> {
+) -> FsResult<StreamingBlob> {
     let left = length;
+    if length <= IO_BYTES_MAX as u64 {
+        // What one step reads needs nobody to hold it.
+        let all = match length {
+            0 => Bytes::new(),
+            _ => step(&files, (file, None), offset, length, &budget).await?,
+        };
+        if all.len() as u64 == length {
+            let (_, receiver) = mpsc::channel(1);
+            let first = Some(all).filter(|all| !all.is_empty());
+            return Ok(StreamingBlob::new(Download { first, receiver, left }));
+        }
+    }
+    let held = files.open(file).await?;
     // The first step tells of what cannot be read while there is an answer to tell it with.
-    let first = match length {
-        0 => Bytes::new(),
-        _ => step(&files, &held, offset, length, &budget).await.map_err(from_fs)?,
-    };
+    let first = step(&files, held.as_opened(), offset, length, &budget).await?;
     (offset, length) = (offset + first.len() as u64, length.saturating_sub(first.len() as u64));
     let (sender, receiver) = mpsc::channel(AHEAD);
     if length > 0 {
         tokio::spawn(async move {
             while length > 0 {
-                let read = step(&files, &held, offset, length, &budget).await;
+                let read = step(&files, held.as_opened(), offset, length, &budget).await;
                 let data: Result<Bytes, StdError> = match read {
                     Ok(data) if data.is_empty() => Err("the file was cut meanwhile".into()),
                     Ok(data) => Ok(data),
@@ -336,14 +404,14 @@ impl AsRef<[u8]> for Taken {
 /// The next step of what is left of a file.
 async fn step<V: Vfs>(
     files: &Files<V>,
-    held: &Held<V>,
+    (file, open): (FileId, Option<OpenId>),
     offset: u64,
     left: u64,
     budget: &Budget,
 ) -> Result<Bytes, FsError> {
     let (most, room) = if left > SMALL_STEP as u64 { budget.step() } else { (SMALL_STEP, None) };
     let step = u32::try_from(left.min(most as u64)).unwrap_or(u32::MAX);
-    let data = files.read(held, offset, step).await?.data;
+    let data = files.read_open((file, open), offset, step).await?.data;
     Ok(match room {
         Some(room) => Bytes::from_owner(Taken { data, _room: room }),
         None => data,

@@ -8,18 +8,21 @@ mod queue;
 mod record;
 mod rule;
 
+use crate::tls::Authorities;
 pub(crate) use deliver::run;
 pub(crate) use queue::Events;
 pub(crate) use record::{Kind, Told};
 pub(crate) use rule::{Rule, arn, known};
 
 /// Where events can be sent to.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Webhook {
     /// Its name, in ARNs: `arn:plexus:sqs::NAME:webhook`.
     pub name: String,
-    /// Where events are posted, by HTTP.
+    /// Where events are posted, by HTTP or HTTPS.
     pub url: http::Uri,
+    /// Who has to vouch for it, where it is reached by HTTPS.
+    pub authorities: Option<Authorities>,
     /// Sent along as `Authorization: Bearer`; empty: nothing is.
     pub token: String,
 }

@@ -112,8 +112,17 @@ impl<V: Vfs> Files<V> {
     }
 
     pub(crate) async fn read(&self, held: &Held<V>, offset: u64, length: u32) -> FsResult<ReadReply> {
-        let request = Read { file: held.file, open: Some(held.open), offset, length };
-        self.vfs.read(&self.ctx, request).await
+        self.read_open(held.as_opened(), offset, length).await
+    }
+
+    /// Reads a file, through an open or by the right to read it.
+    pub(crate) async fn read_open(
+        &self,
+        (file, open): (FileId, Option<OpenId>),
+        offset: u64,
+        length: u32,
+    ) -> FsResult<ReadReply> {
+        self.vfs.read(&self.ctx, Read { file, open, offset, length }).await
     }
 
     pub(crate) async fn commit(&self, file: FileId) -> FsResult<()> {
@@ -182,6 +191,13 @@ pub(crate) struct Held<V: Vfs> {
     /// As it was when it was opened.
     pub(crate) attr: Attr,
     files: Files<V>,
+}
+
+impl<V: Vfs> Held<V> {
+    /// For reading, as long as this is there.
+    pub(crate) fn as_opened(&self) -> (FileId, Option<OpenId>) {
+        (self.file, Some(self.open))
+    }
 }
 
 impl<V: Vfs> Drop for Held<V> {

@@ -4,13 +4,14 @@ use crate::account::{Account, Accounts};
 use crate::budget::Budget;
 use crate::events::{Events, Webhook};
 use crate::files::Files;
+use crate::hasher::Hasher;
 use crate::key::ObjectPath;
 use env::{Clock, Random};
 use parking_lot::Mutex;
 use s3s::auth::Credentials;
 use s3s::{S3Result, s3_error};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
@@ -65,6 +66,7 @@ pub(crate) struct Inner<V> {
     pub(crate) events: Events,
     /// For bodies on their way.
     pub(crate) budget: Budget,
+    pub(crate) hasher: Hasher,
     /// The way from the root to the directory that buckets are in, once it was found.
     pub(crate) buckets: Mutex<Vec<FileId>>,
     /// Guards that directories are known to have at least.

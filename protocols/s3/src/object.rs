@@ -16,6 +16,9 @@ use vfs::{GetSystemReply, SystemValue, Vfs};
 /// The type of content of which nobody has said one.
 pub(crate) const DEFAULT_TYPE: &str = "binary/octet-stream";
 
+/// How often an object is looked for that others replace all the time.
+pub(crate) const LOOKS: usize = 64;
+
 /// Where a key leads, as far as there are directories.
 pub(crate) struct Place {
     /// The directory that its last name is in.
@@ -169,13 +172,21 @@ impl<V: Vfs> Files<V> {
     pub(crate) async fn object(&self, top: FileId, key: &str) -> S3Result<Option<Object>> {
         // What no file can be called is not there.
         let Ok(path) = ObjectPath::of(key) else { return Ok(None) };
-        let Some(Place { attr: Some(attr), is_directory, .. }) = self.place(top, &path).await? else {
-            return Ok(None);
-        };
-        if is_directory != (attr.kind == FileKind::Directory) {
-            return Ok(None);
+        for _ in 0..LOOKS {
+            let Some(Place { attr: Some(attr), is_directory, .. }) = self.place(top, &path).await? else {
+                return Ok(None);
+            };
+            if is_directory != (attr.kind == FileKind::Directory) {
+                return Ok(None);
+            }
+            match self.kept(attr.file).await {
+                Ok(kept) => return Ok(Object::of(kept)),
+                // Another has taken its place, or it was removed: there may be one all the same.
+                Err(FsError::Stale) => {}
+                Err(error) => return Err(from_fs(error)),
+            }
         }
-        self.object_of(attr.file).await
+        Err(from_fs(FsError::Delay))
     }
 
     /// The object that a file is.

@@ -7,6 +7,7 @@ use crate::cors;
 use crate::crowd::{Crowd, Use, Watched};
 use crate::events::{self, Events, WebhookState};
 use crate::forms;
+use crate::hasher::Hasher;
 use crate::head::{Head, Inner, KEY_LOCKS, Origin, S3Config};
 use crate::tls::Certificates;
 use env::{Clock, Random};
@@ -69,6 +70,7 @@ impl<V: Vfs> Server<V> {
             random,
             events,
             budget: Budget::default(),
+            hasher: Hasher::default(),
             buckets: parking_lot::Mutex::default(),
             guards: parking_lot::Mutex::default(),
             keys: (0..KEY_LOCKS).map(|_| tokio::sync::Mutex::default()).collect(),

@@ -1,7 +1,8 @@
 //! Checksums of objects: those that S3 knows, computed on the way.
 
+use crate::md5::Md5;
 use s3s::checksum::ChecksumHasher;
-use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use s3s::dto::{Checksum, ChecksumAlgorithm, ChecksumType};
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
@@ -141,14 +142,11 @@ impl Claimed {
     }
 }
 
-/// Computes MD5 and whichever others are wanted.
-pub(crate) struct Hashing {
-    md5: Md5,
-    others: ChecksumHasher,
-}
+/// Computes those that are wanted.
+pub(crate) struct Summing(ChecksumHasher);
 
-impl Hashing {
-    pub(crate) fn new(wanted: impl IntoIterator<Item = Algorithm>) -> Hashing {
+impl Summing {
+    pub(crate) fn new(wanted: impl IntoIterator<Item = Algorithm>) -> Summing {
         let mut others = ChecksumHasher::default();
         for algorithm in wanted {
             match algorithm {
@@ -159,16 +157,15 @@ impl Hashing {
                 Algorithm::Sha256 => others.sha256 = Some(Sha256::new()),
             }
         }
-        Hashing { md5: Md5::new(), others }
+        Summing(others)
     }
 
     pub(crate) fn update(&mut self, data: &[u8]) {
-        self.md5.update(data);
-        self.others.update(data);
+        self.0.update(data);
     }
 
-    pub(crate) fn finish(self) -> ([u8; 16], Vec<Sum>) {
-        let all = self.others.finalize();
+    pub(crate) fn finish(self) -> Vec<Sum> {
+        let all = self.0.finalize();
         let values = [
             all.checksum_crc32,
             all.checksum_crc32c,
@@ -180,7 +177,28 @@ impl Hashing {
             .into_iter()
             .zip(values)
             .filter_map(|(algorithm, value)| Some(Sum { algorithm, value: value?, parts: 0 }));
-        (self.md5.finalize(), sums.collect())
+        sums.collect()
+    }
+}
+
+/// Computes MD5 and whichever others are wanted.
+pub(crate) struct Hashing {
+    md5: Md5,
+    others: Summing,
+}
+
+impl Hashing {
+    pub(crate) fn new(wanted: impl IntoIterator<Item = Algorithm>) -> Hashing {
+        Hashing { md5: Md5::default(), others: Summing::new(wanted) }
+    }
+
+    pub(crate) fn update(&mut self, data: &[u8]) {
+        self.md5.update(data);
+        self.others.update(data);
+    }
+
+    pub(crate) fn finish(self) -> ([u8; 16], Vec<Sum>) {
+        (self.md5.finish(), self.others.finish())
     }
 }
 
@@ -206,20 +224,22 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The checksum of the joined checksums of parts.
 pub(crate) fn of_sums(algorithm: Algorithm, parts: &[Vec<u8>]) -> Sum {
-    let mut hashing = Hashing::new([algorithm]);
-    parts.iter().for_each(|part| hashing.update(part));
-    let value = hashing.finish().1.pop().map(|sum| sum.value).unwrap_or_default();
+    let mut summing = Summing::new([algorithm]);
+    parts.iter().for_each(|part| summing.update(part));
+    let value = summing.finish().pop().map(|sum| sum.value).unwrap_or_default();
     Sum { algorithm, value, parts: u32::try_from(parts.len()).unwrap_or(u32::MAX) }
 }
 
 /// The MD5 of the joined MD5s of parts.
 pub(crate) fn md5_of_md5s(parts: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
-    let mut md5 = Md5::new();
+    let mut md5 = Md5::default();
     parts.for_each(|part| md5.update(&part));
-    md5.finalize()
+    md5.finish()
 }

@@ -34,6 +34,8 @@ pub(crate) struct Walk<V> {
     top: FileId,
     value: Option<Name>,
     page: u32,
+    /// Paths that are still wanted of a page, after which another one begins.
+    left: u32,
     frames: Vec<Frame>,
     /// The directory that was given last, to go down into.
     next: Option<Frame>,
@@ -70,8 +72,8 @@ impl Frame {
 }
 
 impl<V: Vfs> Walk<V> {
-    /// Of all below `top`, from the first path on that is not less than `bound`; at most `page` entries of a directory are
-    /// looked at together.
+    /// Of all below `top`, from the first path on that is not less than `bound`. They are taken `page` at a time, or so few
+    /// that no more entries of a directory should be looked at together.
     pub(crate) fn new(
         files: Files<V>,
         top: FileId,
@@ -80,7 +82,8 @@ impl<V: Vfs> Walk<V> {
         page: usize,
     ) -> Walk<V> {
         let page = u32::try_from(page.clamp(1, READDIR_ENTRIES_MAX)).unwrap_or(1);
-        Walk { files, top, value, page, frames: vec![Frame::new(top, Vec::new(), bound)], next: None }
+        let frames = vec![Frame::new(top, Vec::new(), bound)];
+        Walk { files, top, value, page, left: page, frames, next: None }
     }
 
     /// Goes on with the first path that is not less than `bound`.
@@ -106,13 +109,16 @@ impl<V: Vfs> Walk<V> {
                 if frame.end {
                     self.frames.pop();
                 } else {
-                    fill(&self.files, self.value.as_ref(), self.page, frame).await?;
+                    // Some may not be what is wanted.
+                    let most = self.page.min(self.left.max(FIRST));
+                    fill(&self.files, self.value.as_ref(), most, frame).await?;
                 }
                 continue;
             };
             let name = entry.name.as_bytes();
             let mut path = [&frame.path[..], name].concat();
             if entry.attr.kind != FileKind::Directory {
+                self.left = if self.left > 1 { self.left - 1 } else { self.page };
                 return Ok(Some(Found { path, entry }));
             }
             path.push(b'/');
@@ -133,12 +139,12 @@ impl<V: Vfs> Walk<V> {
     }
 }
 
-async fn fill<V: Vfs>(files: &Files<V>, value: Option<&Name>, page: u32, frame: &mut Frame) -> S3Result<()> {
+async fn fill<V: Vfs>(files: &Files<V>, value: Option<&Name>, most: u32, frame: &mut Frame) -> S3Result<()> {
     let request = List {
         dir: frame.dir,
         from: frame.from.clone().into(),
         past: frame.past,
-        limit: frame.step.min(page),
+        limit: frame.step.min(most),
         value: value.cloned(),
     };
     frame.step = frame.step.saturating_mul(2);

@@ -16,6 +16,7 @@ pub mod network;
 pub mod processes;
 pub mod results;
 pub mod rows;
+pub mod s3_client;
 pub mod session;
 pub mod stop;
 pub mod systems;

@@ -5,8 +5,7 @@ use crate::opens::OpenFile;
 use crate::state::{FS, State};
 use std::collections::BTreeMap;
 use types::limits::{
-    INLINE_FILE_BYTES_MAX, READDIR_ENTRIES_MAX, SYSTEM_ATTRIBUTES_MAX, SYSTEM_PUT_BYTES_MAX,
-    XATTR_VALUE_BYTES_MAX,
+    IO_BYTES_MAX, READDIR_ENTRIES_MAX, SYSTEM_ATTRIBUTES_MAX, SYSTEM_PUT_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
 };
 use types::{AccessMask, FileId, FileKind, FsError, Mode, Name};
 use vfs::{
@@ -145,7 +144,7 @@ impl State {
                 let fits = inode.links == 0 && access::owns(&ctx.cred, inode.uid);
                 if fits { Ok(*file) } else { Err(FsError::Invalid) }
             }
-            PutSource::Content { data, .. } if data.len() > INLINE_FILE_BYTES_MAX => Err(FsError::Invalid),
+            PutSource::Content { data, .. } if data.len() > IO_BYTES_MAX => Err(FsError::Invalid),
             PutSource::Content { data, mode } => {
                 let mut inode =
                     self.new_inode(ctx, dir, FileKind::File, *mode, Body::File(<_>::default()))?;

@@ -57,6 +57,7 @@ fn small(data: &'static [u8]) -> PutSource {
 
 pub(crate) async fn run<V: Vfs>(desk: &Desk<'_, V>) {
     a_staged_file_has_no_name_until_it_is_put(desk).await;
+    content_comes_in_one_step(desk).await;
     conditions_are_of_the_moment(desk).await;
     a_replaced_file_can_be_kept(desk).await;
     system_attributes_are_apart(desk).await;
@@ -102,6 +103,23 @@ async fn a_staged_file_has_no_name_until_it_is_put<V: Vfs>(desk: &Desk<'_, V>) {
     refused("no right", put(&stranger, "a", small(b"x"), PutIf::Any).await, FsError::AccessDenied);
     let near = Stage { near: desk.dir, mode: Mode(0o644) };
     refused("no right", stranger.vfs.stage(&stranger.ctx, near).await, FsError::AccessDenied);
+}
+
+async fn content_comes_in_one_step<V: Vfs>(desk: &Desk<'_, V>) {
+    for length in [4096, 4097, 16 * 1024, 16 * 1024 + 1, 300_000, 1 << 20] {
+        let data: Bytes = (0..length).map(|i| (i / 7 % 251) as u8).collect();
+        let source = PutSource::Content { data: data.clone(), mode: Mode(0o604) };
+        let file = must("put", put(desk, "long", source.clone(), PutIf::Any).await);
+        let attr = must("lookup", desk.lookup("long").await);
+        assert_eq!((attr.file, attr.links, attr.mode, attr.size), (file, 1, Mode(0o604), length as u64));
+        assert!(content(desk, file, None).await == data, "{length} bytes");
+        assert_eq!(values(desk, file).await, [("tag".to_owned(), Bytes::from_static(b"value"), true)]);
+        refused("a name that is taken", put(desk, "long", source, PutIf::Absent).await, FsError::Exists);
+        write(desk, file, None, b"other").await;
+        assert!(content(desk, file, None).await == [b"other", &data[5..]].concat(), "{length} bytes");
+    }
+    let source = PutSource::Content { data: vec![0; (1 << 20) + 1].into(), mode: Mode(0o644) };
+    refused("more than one step", put(desk, "long", source, PutIf::Any).await, FsError::Invalid);
 }
 
 async fn conditions_are_of_the_moment<V: Vfs>(desk: &Desk<'_, V>) {

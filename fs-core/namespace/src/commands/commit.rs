@@ -75,7 +75,8 @@ fn keep_inline(work: &mut Work<'_>, ino: InodeId, inode: &mut Inode, content: By
     Ok(())
 }
 
-fn lay(
+/// Lays runs over the file, and takes over the stripes that they are in.
+pub(super) fn lay(
     work: &mut Work<'_>,
     ino: InodeId,
     inode: &mut Inode,

@@ -2,10 +2,12 @@
 
 use crate::command::{Put, PutIf, PutSource};
 use crate::commands::retention;
+use crate::extents::STRIPES_PER_COMMAND;
 use crate::inodes::{Step, Work, allow};
 use crate::keys;
 use crate::outcome::{Failure, Removed, Reply};
 use crate::records::{Entry, Inode};
+use bytes::Bytes;
 use types::limits::{INLINE_FILE_BYTES_MAX, LINKS_MAX, SYSTEM_PUT_BYTES_MAX};
 use types::{AccessMask, FileKind, FsError, InodeId};
 
@@ -85,6 +87,15 @@ fn source(work: &mut Work<'_>, put: &Put, dir: &Inode) -> Step<(InodeId, Inode)>
             let ino = work.new_inode_id(put.dir.slot())?;
             let mut inode = work.new_file(dir, *mode, data.clone());
             work.set_used(ino, &mut inode, data.len() as u64);
+            Ok((ino, inode))
+        }
+        PutSource::Laid { extents, .. } if extents.len() > STRIPES_PER_COMMAND => {
+            Err(FsError::Invalid.into())
+        }
+        PutSource::Laid { stripes, extents, mode } => {
+            let ino = work.new_inode_id(put.dir.slot())?;
+            let mut inode = work.new_file(dir, *mode, Bytes::new());
+            super::commit::lay(work, ino, &mut inode, stripes, extents)?;
             Ok((ino, inode))
         }
     }

@@ -9,7 +9,7 @@ use types::{Attr, FileId, Mode, Name, Retention};
 pub enum PutSource {
     /// A file made by [`crate::Stage`], with all that was written to it.
     Staged(FileId),
-    /// A new file of at most [`types::limits::INLINE_FILE_BYTES_MAX`] bytes.
+    /// A new file of at most [`types::limits::IO_BYTES_MAX`] bytes.
     Content {
         /// All of it.
         data: Bytes,

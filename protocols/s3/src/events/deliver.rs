@@ -9,15 +9,18 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::uri::Scheme;
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
 use s3s::S3Result;
 use serve::Shutdown;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use types::{Cred, FileId, FsError, Name};
 use vfs::Vfs;
@@ -147,7 +150,7 @@ enum NotTaken {
     Late,
     #[error("it answered {0}")]
     Status(http::StatusCode),
-    #[error("its address is no URL of HTTP")]
+    #[error("its address is no URL of HTTP, or nobody is named who could vouch for it")]
     Address,
 }
 
@@ -205,14 +208,29 @@ impl Courier<'_> {
         }
         let url = &self.target.webhook.url;
         let host = url.host().ok_or(NotTaken::Address)?.trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, url.port_u16().unwrap_or(80))).await?;
+        let secure = url.scheme() == Some(&Scheme::HTTPS);
+        let stream =
+            TcpStream::connect((host, url.port_u16().unwrap_or(if secure { 443 } else { 80 }))).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a webhook ended");
-            }
-        });
-        Ok(sender)
+        if !secure {
+            return speak(stream).await;
+        }
+        let authorities = self.target.webhook.authorities.as_ref().ok_or(NotTaken::Address)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| NotTaken::Address)?;
+        speak(authorities.connector().connect(name, stream).await?).await
     }
+}
+
+/// Begins to speak HTTP.
+async fn speak<T>(stream: T) -> Result<SendRequest<Full<Bytes>>, NotTaken>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to a webhook ended");
+        }
+    });
+    Ok(sender)
 }

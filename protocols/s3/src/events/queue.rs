@@ -1,7 +1,7 @@
 //! Events that wait for their targets, in the system directory: `s3/events/TARGET/TIME-RANDOM`, oldest first.
 
 use super::record::{EventRecord, Kind, Told};
-use super::rule::rules;
+use super::rule::RulesRead;
 use super::{Rule, Webhook, WebhookState};
 use crate::bucket::Bucket;
 use crate::error::from_fs;
@@ -32,9 +32,12 @@ pub(crate) struct Target {
     pub(super) news: Notify,
 }
 
-/// All targets.
+/// All targets, and the rules by which buckets name them.
 #[derive(Default)]
-pub(crate) struct Events(BTreeMap<String, Target>);
+pub(crate) struct Events {
+    targets: BTreeMap<String, Target>,
+    rules: RulesRead,
+}
 
 impl Events {
     pub(crate) fn new(webhooks: Vec<Webhook>) -> Events {
@@ -46,15 +49,16 @@ impl Events {
             dropped: AtomicU64::default(),
             news: Notify::new(),
         };
-        Events(webhooks.into_iter().map(|webhook| (webhook.name.clone(), target(webhook))).collect())
+        let targets = webhooks.into_iter().map(|webhook| (webhook.name.clone(), target(webhook))).collect();
+        Events { targets, rules: RulesRead::default() }
     }
 
     pub(crate) fn target(&self, name: &str) -> Option<&Target> {
-        self.0.get(name)
+        self.targets.get(name)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
+        self.targets.keys()
     }
 
     pub(crate) fn states(&self) -> Vec<WebhookState> {
@@ -66,7 +70,7 @@ impl Events {
             failed: count(&target.failed),
             dropped: count(&target.dropped),
         };
-        self.0.iter().map(state).collect()
+        self.targets.iter().map(state).collect()
     }
 }
 
@@ -74,12 +78,10 @@ impl<V: Vfs> Head<V> {
     /// A change was made: whoever asked for it is to hear of it, whatever happens from here on. What cannot be kept is
     /// counted and logged, as the change cannot be taken back.
     pub(crate) async fn tell(&self, bucket: &Bucket, parts: &Parts, told: Told<'_>) {
-        if bucket.value(of_bucket::EVENTS).is_none() {
-            return;
-        }
-        for rule in rules(bucket, &self.0.config.region) {
+        let Some(configuration) = bucket.value(of_bucket::EVENTS) else { return };
+        for rule in &*self.0.events.rules.of(configuration, &self.0.config.region) {
             if rule.asks_for(told.kind, told.key) {
-                self.put_event(&rule, self.event(bucket, parts, &rule, &told)).await;
+                self.put_event(rule, self.event(bucket, parts, rule, &told)).await;
             }
         }
     }

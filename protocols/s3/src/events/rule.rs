@@ -1,14 +1,19 @@
 //! What a bucket's configuration asks to be told of, and whom.
 
 use super::Kind;
-use crate::bucket::Bucket;
-use crate::records::of_bucket;
+use bytes::Bytes;
+use parking_lot::Mutex;
 use s3s::dto::{NotificationConfiguration, QueueConfiguration};
 use s3s::xml::{Deserialize, Deserializer};
 use s3s::{S3Error, S3Result, s3_error};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Rules of one bucket.
 const RULES_MAX: usize = 100;
+/// Configurations whose rules are kept in memory, and bytes of each: longer ones are read at each change.
+const CACHED_MAX: usize = 256;
+const CACHED_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an id, a prefix or a suffix.
 const TEXT_BYTES_MAX: usize = 1024;
 
@@ -141,11 +146,32 @@ pub(crate) fn known(
     Ok(rules)
 }
 
-/// The rules of a bucket. Those whose target is not there any more stay, and tell nobody.
-pub(crate) fn rules(bucket: &Bucket, region: &str) -> Vec<Rule> {
-    let Some(bytes) = bucket.value(of_bucket::EVENTS) else { return Vec::new() };
+/// Rules that were read lately, by the configurations that they are of: what was read of one stays good.
+#[derive(Default)]
+pub(crate) struct RulesRead(Mutex<HashMap<Bytes, Arc<[Rule]>>>);
+
+impl RulesRead {
+    /// The rules of a bucket's configuration. Those whose target is not there any more stay, and tell nobody.
+    pub(crate) fn of(&self, bytes: &Bytes, region: &str) -> Arc<[Rule]> {
+        if let Some(rules) = self.0.lock().get(bytes) {
+            return rules.clone();
+        }
+        let rules: Arc<[Rule]> = read(bytes, region).into();
+        if bytes.len() <= CACHED_BYTES_MAX {
+            let mut cached = self.0.lock();
+            if cached.len() >= CACHED_MAX {
+                cached.clear();
+            }
+            // Copied, as what it is a part of may be larger.
+            cached.insert(Bytes::copy_from_slice(bytes), rules.clone());
+        }
+        rules
+    }
+}
+
+fn read(bytes: &[u8], region: &str) -> Vec<Rule> {
     let Ok(configuration) = NotificationConfiguration::deserialize(&mut Deserializer::new(bytes)) else {
-        tracing::error!(bucket = bucket.name, "the notifications of a bucket cannot be read; nobody is told");
+        tracing::error!("the notifications of a bucket cannot be read; nobody is told");
         return Vec::new();
     };
     known(&configuration, region, |_| true).unwrap_or_default()
@@ -192,6 +218,30 @@ mod tests {
                 && !asks(Kind::Put, "in/x.png")
         );
         assert!(read(vec![queue("arn:plexus:sqs:here:a:webhook", &all, &[])]).is_ok());
+    }
+
+    #[test]
+    fn what_was_read_once_is_not_read_again() {
+        let document = |prefix: usize| -> Bytes {
+            format!(
+                "<NotificationConfiguration><QueueConfiguration><Queue>{}</Queue>\
+                 <Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name>\
+                 <Value>{prefix}/</Value></FilterRule></S3Key></Filter></QueueConfiguration></NotificationConfiguration>",
+                arn("a")
+            )
+            .into()
+        };
+        let read = RulesRead::default();
+        let first = read.of(&document(1), "here");
+        assert!(first[0].asks_for(Kind::Put, "1/a") && !first[0].asks_for(Kind::Put, "2/a"));
+        assert!(Arc::ptr_eq(&first, &read.of(&document(1), "here")));
+        for number in 2..1000 {
+            assert!(read.of(&document(number), "here")[0].asks_for(Kind::Put, &format!("{number}/a")));
+            assert!(read.0.lock().len() <= CACHED_MAX);
+        }
+        let long = Bytes::from([document(1).to_vec(), vec![b' '; CACHED_BYTES_MAX]].concat());
+        assert_eq!(read.of(&long, "here"), first);
+        assert!(read.0.lock().keys().all(|kept| kept.len() <= CACHED_BYTES_MAX));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::{custom, from_fs, no_such_key, precondition_failed};
 use crate::files::Files;
 use crate::head::{Caller, Head};
 use crate::key::ObjectPath;
-use crate::object::{DEFAULT_TYPE, Object};
+use crate::object::{DEFAULT_TYPE, LOOKS, Object};
 use crate::ops::{Parts, Request, parts, reply};
 use crate::permit::Act;
 use crate::records::{Headers, Versioning};
@@ -15,7 +15,8 @@ use crate::sums::{Sum, dto, summed};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Response, S3Result, s3_error};
-use vfs::Vfs;
+use types::FsError;
+use vfs::{FsResult, Vfs};
 
 /// Parts of one page of GetObjectAttributes.
 const PARTS_MAX: usize = 1000;
@@ -232,30 +233,30 @@ pub(crate) async fn get_object<V: Vfs>(
     let bucket = head.bucket(&input.bucket).await?;
     let at = (&bucket, input.key.as_str(), input.version_id.as_deref());
     let actions = ("s3:GetObject", "s3:GetObjectVersion");
-    let (files, object) = find(head, &parts, &caller, at, actions, Permission::Read).await?;
     let conditions = Conditions {
         if_match: input.if_match.as_ref(),
         if_none_match: input.if_none_match.as_ref(),
         if_modified_since: input.if_modified_since.as_ref(),
         if_unmodified_since: input.if_unmodified_since.as_ref(),
     };
-    conditions.check(&object, not_modified)?;
-    if caller.is_none() && has_overrides(&input) {
-        return Err(s3_error!(
-            InvalidRequest,
-            "Request specific response headers cannot be used for anonymous GET requests."
-        ));
-    }
-    let slice = slice(&object, input.range.as_ref(), input.part_number)?;
-    let body = if object.is_directory() {
-        let (from, to) = (slice.offset as usize, (slice.offset + slice.length) as usize);
-        let part = object.content().get(from..to).unwrap_or_default();
-        Some(StreamingBlob::from(s3s::Body::from(bytes::Bytes::copy_from_slice(part))))
-    } else {
-        // An old version is in a directory of the head's.
-        let files = if object.attr.uid == files.ctx.cred.uid { files } else { files.clone() };
-        let held = files.open(object.attr.file).await.map_err(from_fs)?;
-        Some(send(files, held, slice.offset, slice.length, head.0.budget.clone()).await?)
+    let mut looks = 0;
+    let (object, slice, body) = loop {
+        let (files, object) = find(head, &parts, &caller, at, actions, Permission::Read).await?;
+        conditions.check(&object, not_modified)?;
+        if caller.is_none() && has_overrides(&input) {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Request specific response headers cannot be used for anonymous GET requests."
+            ));
+        }
+        let slice = slice(&object, input.range.as_ref(), input.part_number)?;
+        looks += 1;
+        match content(head, files, &object, &slice).await {
+            Ok(body) => break (object, slice, Some(body)),
+            // Another has taken its place since it was found.
+            Err(FsError::Stale) if looks < LOOKS => {}
+            Err(error) => return Err(from_fs(error)),
+        }
     };
     let whole = slice.range.is_none() || slice.length == object.size();
     let wants_sums = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
@@ -267,6 +268,21 @@ pub(crate) async fn get_object<V: Vfs>(
     let tags = object.tags().len();
     let tag_count = (tags > 0).then(|| i32::try_from(tags).unwrap_or(i32::MAX));
     reply(described!(sums, (&bucket, &object, slice), GetObjectOutput { body: body, tag_count: tag_count }))
+}
+
+/// The bytes that are asked for.
+async fn content<V: Vfs>(
+    head: &Head<V>,
+    files: Files<V>,
+    object: &Object,
+    slice: &Slice,
+) -> FsResult<StreamingBlob> {
+    if !object.is_directory() {
+        return send(files, object.attr.file, slice.offset, slice.length, head.0.budget.clone()).await;
+    }
+    let (from, to) = (slice.offset as usize, (slice.offset + slice.length) as usize);
+    let part = object.content().get(from..to).unwrap_or_default();
+    Ok(StreamingBlob::from(s3s::Body::from(bytes::Bytes::copy_from_slice(part))))
 }
 
 /// The checksum of a part, of the type of the whole.

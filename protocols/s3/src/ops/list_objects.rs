@@ -63,7 +63,7 @@ impl Page {
 /// What a page has.
 #[derive(Default)]
 struct Listed {
-    objects: Vec<Found>,
+    objects: Vec<(Found, Option<ObjectRecord>)>,
     prefixes: Vec<Vec<u8>>,
     /// The last key or prefix, when there is more.
     next: Option<Vec<u8>>,
@@ -112,7 +112,7 @@ async fn list<V: Vfs>(head: &Head<V>, bucket: &Bucket, page: &Page, after: &[u8]
             return Ok(listed);
         }
         last.clone_from(&found.path);
-        listed.objects.push(found);
+        listed.objects.push((found, record));
     }
     Ok(listed)
 }
@@ -133,14 +133,13 @@ pub(crate) fn shown(text: &str, url: bool) -> String {
 fn objects(
     bucket: &Bucket,
     head_owner: impl Fn(&str) -> Owner,
-    listed: Vec<Found>,
+    listed: Vec<(Found, Option<ObjectRecord>)>,
     url: bool,
     owners: bool,
 ) -> Vec<Object> {
     listed
         .into_iter()
-        .map(|found| {
-            let record = found.entry.value.as_ref().and_then(|value| decode::<ObjectRecord>(&value.value));
+        .map(|(found, record)| {
             let fresh = found.entry.value.as_ref().is_some_and(|value| value.fresh);
             let attr = &found.entry.attr;
             let own = record.as_ref().filter(|_| fresh);

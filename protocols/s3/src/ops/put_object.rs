@@ -61,6 +61,7 @@ pub(crate) async fn put<V: Vfs>(
         trailers: parts.trailing_headers.clone(),
         patience: head.0.config.patience,
         budget: head.0.budget.clone(),
+        hasher: head.0.hasher.clone(),
     };
     let received = receive(&files, bucket.dir, input.body.take(), expected).await?;
     let content = if path.file.is_none() { received.of_directory()? } else { Vec::new() };

@@ -122,6 +122,7 @@ pub(crate) async fn upload_part<V: Vfs>(
         trailers: parts.trailing_headers.clone(),
         patience: head.0.config.patience,
         budget: head.0.budget.clone(),
+        hasher: head.0.hasher.clone(),
     };
     let root = head.files(Cred::root());
     let received = receive(&root, bucket.dir, input.body.take(), expected).await?;

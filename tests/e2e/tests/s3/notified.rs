@@ -1,10 +1,16 @@
-//! Notifications: who asked hears of changes, also after restarts of either side, and not of what it did not ask for.
+//! Notifications: who asked hears of changes, by HTTP and HTTPS, also after restarts of either side, and not of what it did
+//! not ask for.
 
 use crate::Scene;
 use e2e::s3_request::S3Request;
+use rcgen::CertifiedKey;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -15,12 +21,32 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A web server that takes events and hands them on; it answers with `status`.
 struct Hook {
     address: SocketAddr,
+    /// Its certificate, when it speaks HTTPS.
+    certificate: Option<String>,
     status: Arc<AtomicU16>,
     heard: mpsc::Receiver<(String, Value)>,
 }
 
 impl Hook {
     fn new() -> Hook {
+        Hook::with(None)
+    }
+
+    /// By HTTPS, with a certificate that it has signed itself.
+    fn secure() -> Hook {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key.into())
+            .unwrap();
+        Hook { certificate: Some(cert.pem()), ..Hook::with(Some(Arc::new(config))) }
+    }
+
+    fn with(tls: Option<Arc<ServerConfig>>) -> Hook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let status = Arc::new(AtomicU16::new(200));
@@ -28,16 +54,28 @@ impl Hook {
         let answer = status.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (hear, answer) = (hear.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream, &hear, &answer));
+                let (hear, answer, tls) = (hear.clone(), answer.clone(), tls.clone());
+                std::thread::spawn(move || match tls {
+                    None => serve(stream, &hear, &answer),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(tls).unwrap();
+                        serve(StreamOwned::new(connection, stream), &hear, &answer);
+                    }
+                });
             }
         });
-        Hook { address, status, heard }
+        Hook { address, certificate: None, status, heard }
     }
 
     fn configuration(&self) -> String {
         let url = format!("http://{}/events?from=here", self.address);
         format!("s3.webhook = [{{ name = \"here\", url = \"{url}\", token = \"secret\" }}]")
+    }
+
+    /// As [`Self::configuration`], by HTTPS, with these authorities.
+    fn configuration_with(&self, authorities: &Path) -> String {
+        let ca = format!("ca = {authorities:?}, url");
+        self.configuration().replace("url", &ca).replace("http:", "https:")
     }
 
     fn next(&self) -> Value {
@@ -63,9 +101,8 @@ impl Hook {
     }
 }
 
-fn serve(stream: TcpStream, hear: &mpsc::SyncSender<(String, Value)>, status: &AtomicU16) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
+fn serve<T: Read + Write>(stream: T, hear: &mpsc::SyncSender<(String, Value)>, status: &AtomicU16) {
+    let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -78,7 +115,7 @@ fn serve(stream: TcpStream, hear: &mpsc::SyncSender<(String, Value)>, status: &A
         reader.read_exact(&mut body).unwrap();
         let status = status.load(Ordering::SeqCst);
         let taken = status == 200;
-        let _ = write!(writer, "HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n");
+        let _ = write!(reader.get_mut(), "HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n");
         if taken && hear.send((head, serde_json::from_slice(&body).unwrap())).is_err() {
             return;
         }
@@ -166,6 +203,34 @@ fn changes_are_told_to_who_asked() {
     assert!(hook.heard.try_recv().is_err(), "{webhook:?}");
     assert_eq!((webhook.name.as_str(), webhook.failed, webhook.dropped), ("here", 0, 0));
     assert_eq!(webhook.delivered, 7);
+}
+
+#[test]
+fn changes_are_told_by_https_to_who_is_vouched_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, others) = (folder.path().join("own.pem"), folder.path().join("others.pem"));
+    let (hook, other) = (Hook::secure(), Hook::secure());
+    std::fs::write(&own, hook.certificate.as_deref().unwrap()).unwrap();
+    std::fs::write(&others, other.certificate.as_deref().unwrap()).unwrap();
+
+    let scene = Scene::with(&hook.configuration_with(&own));
+    scene.put("/bucket", "");
+    scene.must(asks(&["s3:ObjectCreated:*"], ""));
+    assert_eq!(hook.next()["Event"], "s3:TestEvent");
+    scene.put("/bucket/a", "x");
+    assert_eq!(hook.changes(1), ["ObjectCreated:Put a"]);
+
+    let scene = Scene::with(&hook.configuration_with(&others));
+    scene.put("/bucket", "");
+    scene.must(asks(&["s3:ObjectCreated:*"], ""));
+    let deadline = Instant::now() + PATIENCE;
+    while scene.daemon.status().unwrap().webhooks[0].failed == 0 {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let webhook = &scene.daemon.status().unwrap().webhooks[0];
+    assert_eq!((webhook.delivered, webhook.waiting), (0, 1), "nobody vouches for it");
+    assert!(hook.heard.try_recv().is_err());
 }
 
 #[test]

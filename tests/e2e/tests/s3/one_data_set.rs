@@ -153,6 +153,36 @@ fn who_reads_an_object_that_is_replaced_reads_the_old_one_whole() {
 }
 
 #[test]
+fn who_reads_an_object_that_is_replaced_all_the_time_finds_one() {
+    let scene = Scene::new();
+    let host = scene.daemon.s3();
+    scene.put("/bucket", "");
+    let content = |number: usize| vec![b'a' + (number % 26) as u8; 20_000 + number % 26];
+    scene.put("/bucket/key", content(0));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let request = S3Request::new("GET", "/bucket/key");
+                        let answer = exchange(host, &request.signed(host, &scene.key, &now())).unwrap();
+                        assert_eq!(answer.status, 200, "{}", answer.code());
+                        let number = answer.body.len() - 20_000;
+                        assert!(answer.body == content(number), "{} bytes", answer.body.len());
+                    }
+                })
+            })
+            .collect();
+        for number in 0..300 {
+            scene.put("/bucket/key", content(number));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
+
+#[test]
 fn accounts_act_as_their_users() {
     let scene = Scene::new();
     let host = scene.daemon.s3();

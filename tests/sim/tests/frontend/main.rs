@@ -16,6 +16,7 @@ mod garbage;
 mod history;
 mod large;
 mod narrow;
+mod puts;
 mod random;
 mod removal;
 mod replays;
