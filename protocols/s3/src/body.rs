@@ -1,4 +1,4 @@
-//! Bytes on their way: from a client into a file, and from a file to a client. Never an object as a whole.
+//! Bytes on their way from a client into a file. Never an object as a whole.
 
 use crate::budget::{Budget, Room, SMALL_STEP};
 use crate::error::{custom, from_fs};
@@ -7,22 +7,16 @@ use crate::hasher::{Hasher, Hashing};
 use crate::md5::Md5;
 use crate::sums::{Claimed, Sum, Summing, decode, encode};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use s3s::dto::StreamingBlob;
-use s3s::stream::{ByteStream, RemainingLength};
 use s3s::{S3Error, S3Result, StdError, TrailingHeaders, s3_error};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use types::limits::{INLINE_FILE_BYTES_MAX, IO_BYTES_MAX};
 use types::{FileId, FsError};
-use vfs::{Durability, FsResult, OpenId, PutSource, Vfs, Write, WriteOffset};
+use vfs::{Durability, PutSource, Vfs, Write, WriteOffset};
 
 /// Largest object of one request (AWS: 5 GiB).
 pub(crate) const PUT_BYTES_MAX: u64 = 5 << 30;
-/// Steps of a download that wait for the client.
-const AHEAD: usize = 2;
 
 /// What is known of a body before it comes.
 pub(crate) struct Expected {
@@ -336,113 +330,4 @@ pub(crate) async fn copy<V: Vfs>(
         (from_offset, to_offset, length) = (from_offset + done, to_offset + done, length - done);
     }
     Ok(())
-}
-
-/// The bytes `offset..offset + length` of a file, read as the client takes them: all of the file that it is now, however it is
-/// replaced meanwhile.
-///
-/// # Errors
-/// Those of the file system; `Stale` when it has gone.
-pub(crate) async fn send<V: Vfs>(
-    files: Files<V>,
-    file: FileId,
-    mut offset: u64,
-    mut length: u64,
-    budget: Budget,
-) -> FsResult<StreamingBlob> {
-    let left = length;
-    if length <= IO_BYTES_MAX as u64 {
-        // What one step reads needs nobody to hold it.
-        let all = match length {
-            0 => Bytes::new(),
-            _ => step(&files, (file, None), offset, length, &budget).await?,
-        };
-        if all.len() as u64 == length {
-            let (_, receiver) = mpsc::channel(1);
-            let first = Some(all).filter(|all| !all.is_empty());
-            return Ok(StreamingBlob::new(Download { first, receiver, left }));
-        }
-    }
-    let held = files.open(file).await?;
-    // The first step tells of what cannot be read while there is an answer to tell it with.
-    let first = step(&files, held.as_opened(), offset, length, &budget).await?;
-    (offset, length) = (offset + first.len() as u64, length.saturating_sub(first.len() as u64));
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    if length > 0 {
-        tokio::spawn(async move {
-            while length > 0 {
-                let read = step(&files, held.as_opened(), offset, length, &budget).await;
-                let data: Result<Bytes, StdError> = match read {
-                    Ok(data) if data.is_empty() => Err("the file was cut meanwhile".into()),
-                    Ok(data) => Ok(data),
-                    Err(error) => Err(Box::new(error)),
-                };
-                let (done, failed) = (data.as_ref().map_or(0, |data| data.len() as u64), data.is_err());
-                if sender.send(data).await.is_err() || failed {
-                    return;
-                }
-                (offset, length) = (offset + done, length - done);
-            }
-        });
-    }
-    let first = Some(first).filter(|first| !first.is_empty());
-    Ok(StreamingBlob::new(Download { first, receiver, left }))
-}
-
-/// Bytes of a file, with the room that they take.
-struct Taken {
-    data: Bytes,
-    _room: Room,
-}
-
-impl AsRef<[u8]> for Taken {
-    fn as_ref(&self) -> &[u8] {
-        &self.data
-    }
-}
-
-/// The next step of what is left of a file.
-async fn step<V: Vfs>(
-    files: &Files<V>,
-    (file, open): (FileId, Option<OpenId>),
-    offset: u64,
-    left: u64,
-    budget: &Budget,
-) -> Result<Bytes, FsError> {
-    let (most, room) = if left > SMALL_STEP as u64 { budget.step() } else { (SMALL_STEP, None) };
-    let step = u32::try_from(left.min(most as u64)).unwrap_or(u32::MAX);
-    let data = files.read_open((file, open), offset, step).await?.data;
-    Ok(match room {
-        Some(room) => Bytes::from_owner(Taken { data, _room: room }),
-        None => data,
-    })
-}
-
-/// A body that is read while it is sent.
-struct Download {
-    first: Option<Bytes>,
-    receiver: mpsc::Receiver<Result<Bytes, StdError>>,
-    left: u64,
-}
-
-impl Stream for Download {
-    type Item = Result<Bytes, StdError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(first) = self.first.take() {
-            self.left = self.left.saturating_sub(first.len() as u64);
-            return Poll::Ready(Some(Ok(first)));
-        }
-        let next = self.receiver.poll_recv(context);
-        if let Poll::Ready(Some(Ok(data))) = &next {
-            self.left = self.left.saturating_sub(data.len() as u64);
-        }
-        next
-    }
-}
-
-impl ByteStream for Download {
-    fn remaining_length(&self) -> RemainingLength {
-        RemainingLength::new_exact(usize::try_from(self.left).unwrap_or(usize::MAX))
-    }
 }

@@ -13,6 +13,7 @@ mod bucket;
 mod budget;
 mod cors;
 mod crowd;
+mod download;
 mod error;
 mod events;
 mod files;

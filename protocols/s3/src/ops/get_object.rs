@@ -1,8 +1,8 @@
 //! GetObject, HeadObject and GetObjectAttributes.
 
 use crate::acl::Permission;
-use crate::body::send;
 use crate::bucket::Bucket;
+use crate::download::send;
 use crate::error::{custom, from_fs, no_such_key, precondition_failed};
 use crate::files::Files;
 use crate::head::{Caller, Head};
