@@ -8,6 +8,7 @@
 use crate::nodes::State;
 use crate::{Frontend, Room, Shards, Stripes, Usage};
 use std::sync::atomic::{AtomicU64, Ordering};
+use types::FsError;
 use types::limits::INLINE_WRITE_BYTES_MAX;
 
 /// What reserved bytes hold, in times of what whole stripes of them take: they may be written piece by piece.
@@ -55,6 +56,17 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let grown = |now: u64| (more == 0 || now + more <= room).then_some(now + more);
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
         Some(Taking { counter, bytes: more })
+    }
+
+    /// Looks again for what there was no room for: what waits may take less than it was promised, and something may have
+    /// been freed.
+    pub(crate) async fn look_for_room(&self) -> Result<(), FsError> {
+        let _one = self.0.making_room.lock().await;
+        // What fails is kept and tried again.
+        let _ = self.flush_all().await;
+        self.0.stripes.look_at_usage().await;
+        // So that small writes count as what they are now.
+        self.with_ledger(|_| ()).await
     }
 
     /// Bytes on drives that are set aside beside what is promised: for small writes that are kept with the metadata

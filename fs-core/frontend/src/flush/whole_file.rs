@@ -58,12 +58,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         if let Some(room) = room() {
             return Ok(room);
         }
-        let _one = self.0.making_room.lock().await;
-        // What fails is kept and tried again.
-        let _ = self.flush_all().await;
-        self.0.stripes.look_at_usage().await;
-        // So that small writes count as what they are now.
-        self.with_ledger(|_| ()).await?;
+        self.look_for_room().await?;
         room().ok_or(FsError::NoSpace)
     }
 }

@@ -77,14 +77,8 @@ async fn make_room<'a, S: Shards, D: Stripes>(
             if refused {
                 return Err(FsError::NoSpace);
             }
-            // What waits may take less than it was promised, and something may have been freed.
             refused = true;
-            let _one = fe.0.making_room.lock().await;
-            // What fails is kept and tried again.
-            let _ = fe.flush_all().await;
-            fe.0.stripes.look_at_usage().await;
-            // So that small writes count as what they are now.
-            fe.with_ledger(|_| ()).await?;
+            fe.look_for_room().await?;
             continue;
         }
         result?;
