@@ -3,7 +3,7 @@
 use crate::budget::{Budget, Room, SMALL_STEP};
 use crate::error::{custom, from_fs};
 use crate::files::{FILE_MODE, Files, Held};
-use crate::hasher::{Hasher, Hashing};
+use crate::hasher::{Awaited, Hasher};
 use crate::md5::Md5;
 use crate::sums::{Claimed, Sum, Summing, decode, encode};
 use bytes::{Bytes, BytesMut};
@@ -203,7 +203,7 @@ struct Intake<'a, V: Vfs> {
 enum Digest {
     Here(Md5),
     /// A part of the body is being hashed.
-    Away(Hashing),
+    Away(Awaited),
 }
 
 impl<V: Vfs> Intake<'_, V> {
@@ -262,8 +262,8 @@ impl<V: Vfs> Intake<'_, V> {
     async fn md5(&mut self) -> S3Result<Md5> {
         match std::mem::replace(&mut self.digest, Digest::Here(Md5::default())) {
             Digest::Here(md5) => Ok(md5),
-            Digest::Away(hashing) => {
-                hashing.end().await.ok_or_else(|| s3_error!(ServiceUnavailable, "The server ends."))
+            Digest::Away(digest) => {
+                digest.end().await.ok_or_else(|| s3_error!(ServiceUnavailable, "The server ends."))
             }
         }
     }

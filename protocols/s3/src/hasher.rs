@@ -33,9 +33,9 @@ struct Job {
 }
 
 /// A digest that waits for a part of its body.
-pub(crate) struct Hashing(oneshot::Receiver<Md5>);
+pub(crate) struct Awaited(oneshot::Receiver<Md5>);
 
-impl Hashing {
+impl Awaited {
     /// With the part; `None` when the process ends.
     pub(crate) async fn end(self) -> Option<Md5> {
         self.0.await.ok()
@@ -52,7 +52,7 @@ impl Default for Hasher {
 
 impl Hasher {
     /// Takes another part of a body.
-    pub(crate) async fn begin(&self, md5: Md5, data: Bytes, room: Option<Room>) -> Hashing {
+    pub(crate) async fn begin(&self, md5: Md5, data: Bytes, room: Option<Room>) -> Awaited {
         let (done, hashed) = oneshot::channel();
         let line = &self.0.lines[self.0.next.fetch_add(1, Ordering::Relaxed) % self.0.lines.len()];
         let begun = || async {
@@ -62,7 +62,7 @@ impl Hasher {
         };
         // What cannot be sent is told by its answer that does not come.
         let _ = line.get_or_init(begun).await.send(Job { md5, data, done, _room: room }).await;
-        Hashing(hashed)
+        Awaited(hashed)
     }
 }
 
