@@ -2,9 +2,11 @@
 
 use crate::daemon::{Daemon, DaemonError, DaemonOptions};
 use crate::guest::{Guest, GuestError, RunningGuest};
+use crate::moments::Moments;
 use crate::mount::Mount;
 use crate::programs::{build_folder, program};
 use crate::steady::counted;
+use crate::workload::acknowledged;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -157,7 +159,7 @@ impl Kills {
     }
 
     fn rounds(&self, mut crew: Crew, daemon: &mut Daemon, mount: &Mount) -> Result<KillReport, KillError> {
-        let mut moments = self.seed;
+        let mut moments = Moments(self.seed);
         let mut longest_pause = Duration::ZERO;
         let mut killed = Instant::now();
         for round in 0..=self.rounds {
@@ -172,9 +174,7 @@ impl Kills {
             if round == self.rounds {
                 break;
             }
-            moments = moments.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let share = (moments >> 33) as f64 / (1u64 << 31) as f64;
-            std::thread::sleep(self.longest.mul_f64(share));
+            std::thread::sleep(moments.next(self.longest));
             killed = Instant::now();
             if self.gently {
                 let status = daemon.stop().map_err(|source| KillError::Daemon { round, source })?;
@@ -245,8 +245,7 @@ impl Crew {
     fn steps(&self, name: &str) -> u64 {
         let path = self.job.join(format!("{name}.log"));
         if name.ends_with("tree") {
-            let text = std::fs::read(path).unwrap_or_default();
-            return text.windows(2).filter(|two| two == b"\nA").count() as u64;
+            return acknowledged(&path).unwrap_or_default();
         }
         std::fs::metadata(path).map_or(0, |meta| meta.len() / 2)
     }

@@ -15,6 +15,7 @@ mod doors;
 mod everyday;
 mod guest;
 mod kills;
+mod moments;
 mod mount;
 mod power;
 mod programs;

@@ -2,7 +2,9 @@
 //! the same disk; all that was acknowledged must be there.
 
 use crate::guest::{Guest, GuestError};
+use crate::moments::Moments;
 use crate::programs::program;
+use crate::workload::acknowledged;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,7 +62,7 @@ pub struct PowerCut {
     /// Shell that mounts what is tested and sets `TREES` to folders in it, one worker each.
     /// `$ROUND` is 0 on an empty disk; the disk is /dev/ubda; built programs are in /host.
     pub setup: String,
-    /// Shell that runs beside the work; it tells /tmp/logs/repairs, a line each, of repairs that the last cut interrupted.
+    /// Shell that runs beside checks and work; when /tmp/checked is there, the checks are done. It tells /tmp/logs/repairs, a line each, of repairs that the last cut interrupted.
     pub beside: String,
     /// Shell that runs when all trees are found good at the end.
     pub check: String,
@@ -185,12 +187,10 @@ TREES=
         let (disk, logs) = (folder.path().join("disk"), folder.path().join("logs"));
         File::create(&disk)?.set_len(self.disk_bytes)?;
         std::fs::create_dir(&logs)?;
-        let (mut moments, started) = (self.seed, Instant::now());
+        let (mut moments, started) = (Moments(self.seed), Instant::now());
         let mut rounds = 0;
         while rounds < self.rounds && started.elapsed() < self.within {
-            moments = moments.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let share = (moments >> 33) as f64 / (1u64 << 31) as f64;
-            tell(rounds, self.round(rounds, &disk, &logs, self.longest.mul_f64(share))?);
+            tell(rounds, self.round(rounds, &disk, &logs, moments.next(self.longest))?);
             rounds += 1;
         }
         let done = self
@@ -201,7 +201,7 @@ TREES=
         if done.status != 0 {
             return Err(self.failed(rounds, done.status, done.output));
         }
-        let acknowledged = acknowledged(&logs)?;
+        let acknowledged = acknowledged_in(&logs, None)?;
         let repairs = std::fs::read_to_string(logs.join("repairs")).unwrap_or_default();
         Ok(PowerCutReport { rounds, acknowledged, repairs: repairs.lines().count() as u64 })
     }
@@ -226,7 +226,7 @@ TREES=
         let of_guest = |source| PowerCutError::Guest { round, source };
         let mut guest = self.guest(disk)?.start(&self.script(round, logs, false), &[]).map_err(of_guest)?;
         let started = Instant::now();
-        while !has_acknowledged(logs, round)? {
+        while acknowledged_in(logs, Some(round))? == 0 {
             if guest.has_ended()? {
                 let done = guest.wait().map_err(of_guest)?;
                 return Err(self.failed(round, done.status, done.output));
@@ -252,7 +252,7 @@ TREES=
         let kept = (0..if last { first } else { 0 }).step_by(KEPT as usize);
         let checked: Vec<String> = kept.chain(first..round).map(|old| old.to_string()).collect();
         let sync = if self.sync_names { "--sync-names" } else { "" };
-        // From before the trees are checked, so that it is under way when the work begins.
+        // From before the trees are checked, so that what the last life left is being rebuilt meanwhile.
         let beside = match &self.beside {
             none if none.is_empty() || last => String::new(),
             beside => format!("{{{beside}}} &\n"),
@@ -281,28 +281,15 @@ TREES=
     }
 }
 
-/// Steps that were acknowledged, by the logs of all rounds.
-fn acknowledged(logs: &Path) -> io::Result<u64> {
+/// Steps that were acknowledged to the workers of a round, or of all.
+fn acknowledged_in(logs: &Path, round: Option<u32>) -> io::Result<u64> {
+    let prefix = round.map_or(String::new(), |round| format!("{round}-"));
     let mut steps = 0;
     for entry in std::fs::read_dir(logs)? {
-        let log = std::fs::read(entry?.path())?;
-        // A line without an end was cut while it was written.
-        let whole = log.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        steps += whole.filter(|line| line.starts_with(b"A")).count() as u64;
-    }
-    Ok(steps)
-}
-
-/// Whether some worker of the round has had a step acknowledged.
-fn has_acknowledged(logs: &Path, round: u32) -> io::Result<bool> {
-    let prefix = format!("{round}-");
-    for entry in std::fs::read_dir(logs)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(&prefix)
-            && std::fs::read(entry.path())?.windows(2).any(|two| two == b"\nA")
-        {
-            return Ok(true);
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            steps += acknowledged(&entry.path())?;
         }
     }
-    Ok(false)
+    Ok(steps)
 }

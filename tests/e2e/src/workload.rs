@@ -37,6 +37,14 @@ pub(crate) fn failed(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> 
     move |source| WorkloadError::Io { what: what.to_string(), source }
 }
 
+/// Steps that a log acknowledges so far.
+pub(crate) fn acknowledged(log: &Path) -> io::Result<u64> {
+    let log = fs::read(log)?;
+    // A line without an end was cut while it was written.
+    let whole = log.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    Ok(whole.filter(|line| line.starts_with(b"A")).count() as u64)
+}
+
 /// Work in one tree.
 #[derive(Clone, Debug)]
 pub struct Workload {
