@@ -114,6 +114,12 @@ impl<C: Copy + Eq + Hash> Leases<C> {
         true
     }
 
+    /// Whether anybody else trusts `what`.
+    pub fn is_held_by_others(&mut self, now: u64, client: C, what: Leased) -> bool {
+        self.expire(now);
+        self.held.get(&what).is_some_and(|held| held.holders.iter().any(|(holder, ..)| *holder != client))
+    }
+
     /// Begins a change of these by `client`; whoever else trusts any of them comes back.
     pub fn begin(&mut self, now: u64, client: C, of: Vec<Leased>) -> (Change, Vec<Holder<C>>) {
         self.expire(now);

@@ -4,10 +4,11 @@
 //! is the graph of who waits for whom over all inodes of one owner of this state, so that a wait
 //! that would never end is refused. No clock, no randomness, no I/O: what expires and when is said
 //! by whoever holds the state. [`Grace`] tells what has to wait after a restart until others have claimed what they had.
-//! [`Leases`] are what clients may trust without asking again.
+//! [`Leases`] are what clients may trust without asking again, [`Delegations`] what they may do without.
 
 #![forbid(unsafe_code)]
 
+mod delegations;
 mod event;
 mod grace;
 mod held;
@@ -18,6 +19,7 @@ mod owner;
 mod share;
 mod waits;
 
+pub use delegations::{Delegated, Delegations, InWay, Need, Refusal, Use};
 pub use event::{Answer, Conflict, Event, Outcome, Request};
 pub use grace::{Grace, Holds};
 pub use leases::{Change, Holder, LeaseId, Leases, Mark};

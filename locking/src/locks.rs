@@ -87,6 +87,12 @@ impl Locks {
         self.shares.get(open)
     }
 
+    /// What the opens of others than `client` may do together, and what they deny.
+    #[must_use]
+    pub fn others(&self, client: Client) -> (ShareAccess, ShareAccess) {
+        self.shares.others(client)
+    }
+
     /// All that is held in a family, lowest offset first.
     pub fn held_in(&self, space: Space) -> impl Iterator<Item = &Conflict> {
         self.held(space).iter()

@@ -24,6 +24,10 @@ impl ShareAccess {
     /// Both.
     pub const BOTH: ShareAccess = ShareAccess { read: true, write: true };
 
+    const fn or(self, other: ShareAccess) -> ShareAccess {
+        ShareAccess { read: self.read || other.read, write: self.write || other.write }
+    }
+
     const fn meets(self, other: ShareAccess) -> bool {
         (self.read && other.read) || (self.write && other.write)
     }
@@ -69,6 +73,13 @@ impl Shares {
 
     pub(crate) fn get(&self, open: OpenKey) -> Option<&Share> {
         self.opens.get(&open)
+    }
+
+    /// What the opens of others may do together, and what they deny.
+    pub(crate) fn others(&self, client: Client) -> (ShareAccess, ShareAccess) {
+        let others = self.opens.values().filter(|share| share.client != client);
+        let none = (ShareAccess::NONE, ShareAccess::NONE);
+        others.fold(none, |(access, deny), share| (access.or(share.access), deny.or(share.deny)))
     }
 
     pub(crate) fn remove(&mut self, open: OpenKey) {

@@ -118,6 +118,11 @@ impl Clients {
         Ok((known != Some(all)).then_some(all))
     }
 
+    /// Whether somebody may still claim what it had.
+    pub(crate) fn in_grace(&self) -> bool {
+        self.in_grace.load(Ordering::Acquire)
+    }
+
     /// Waits for the end of the time of grace.
     pub(crate) async fn grace_is_over(&self) {
         let over = self.over.notified();

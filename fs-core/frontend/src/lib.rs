@@ -252,6 +252,13 @@ macro_rules! implement {
             $(async fn $method(&self, ctx: &vfs::Ctx, request: vfs::$request) -> vfs::FsResult<$reply> {
                 implement!(@$kind self, ctx, request, $method)
             })*
+
+            fn open_elsewhere(&self, file: types::FileId, client: vfs::ClientId) -> vfs::OpenElsewhere {
+                if self.0.clients.in_grace() {
+                    return vfs::OpenElsewhere::UNKNOWN;
+                }
+                self.0.locks.elsewhere(file, client)
+            }
         }
     };
     (@may_end_early $this:ident, $ctx:ident, $request:ident, $method:ident) => {

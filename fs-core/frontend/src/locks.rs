@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use tokio::sync::oneshot;
 use types::{ByteRange, FileId, FsError};
-use vfs::{ClientId, LockKind, LockOwner, LockSpace, OpenAccess, OpenId};
+use vfs::{ClientId, LockKind, LockOwner, LockSpace, OpenAccess, OpenElsewhere, OpenId};
 
 /// A request that waits.
 struct Waiting {
@@ -163,6 +163,15 @@ impl LockTable {
         let table = self.0.lock();
         let share = table.inodes.get(&file).and_then(|locks| locks.share(OpenKey(open.0)));
         share.map_or(ShareAccess::NONE, |share| share.deny)
+    }
+
+    /// What the opens of others than `client` do with a file.
+    pub(crate) fn elsewhere(&self, file: FileId, client: ClientId) -> OpenElsewhere {
+        let table = self.0.lock();
+        let (access, deny) =
+            table.inodes.get(&file).map_or_else(Default::default, |locks| locks.others(Client(client.0)));
+        let of = |share: ShareAccess| OpenAccess { read: share.read, write: share.write };
+        OpenElsewhere { access: of(access), deny: of(deny) }
     }
 
     pub(crate) fn close(&self, file: FileId, open: OpenId) {

@@ -1,19 +1,21 @@
 //! What mounts may trust of the attributes and names that they have heard: everything that changes a file goes through
 //! here, and first has all others told that trust it.
 
+use crate::delegating::{Delegating, Using};
 use crate::former::Former;
 use crate::shared::SharedFolders;
 use crate::touches::{Place, Touches};
-use locking::{Change, LeaseId, Leases, Mark};
+use locking::{Change, LeaseId, Leases, Mark, Need};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-use types::{Cred, FileId, FsId, Leased};
+use types::{Attr, Cred, Delegation, DelegationId, FileId, FsError, FsId, Leased};
 use vfs::*;
 
 /// How long a mount may trust, from when it has asked.
@@ -24,6 +26,8 @@ const TERM: Duration = Duration::from_secs(3);
 const NOBODY: ClientId = ClientId(u128::MAX);
 /// Changes that are told at once, at most.
 const TOLD_MAX: usize = 4096;
+/// How often it is looked again what a name leads to, after a wait.
+const TRIES: usize = 8;
 
 /// What is about to change, and the lease that ends with saying so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -47,6 +51,15 @@ pub struct Coherent<V> {
     shared: SharedFolders,
     /// A lease has been given back.
     back: Notify,
+    delegating: Delegating,
+}
+
+/// What a request is about to change.
+struct Touched {
+    leased: Vec<Leased>,
+    files: Vec<(FileId, Need)>,
+    /// Folders of whose names one is about to change.
+    dirs: Vec<FileId>,
 }
 
 #[derive(Default)]
@@ -67,6 +80,7 @@ impl Listener {
 struct Changing<'a, V> {
     coherent: &'a Coherent<V>,
     change: Option<Change>,
+    using: Option<Using<'a>>,
 }
 
 impl<V> Drop for Changing<'_, V> {
@@ -90,7 +104,8 @@ impl<V: Vfs> Coherent<V> {
         let (listeners, mounted) = (Mutex::default(), Mutex::default());
         let (shared, back) = (SharedFolders::default(), Notify::new());
         let (begun, former, closed) = (begun.into(), None, AtomicBool::new(false));
-        Coherent { inner, begun, former, closed, leases, listeners, mounted, shared, back }
+        let delegating = Delegating::new(begun);
+        Coherent { inner, begun, former, closed, leases, listeners, mounted, shared, back, delegating }
     }
 
     /// With what is known of the former life, and will be known of this one.
@@ -136,9 +151,12 @@ impl<V: Vfs> Coherent<V> {
 
     /// Whether `client` may trust what it hears, which was read since `mark`.
     pub(crate) fn grant(&self, client: ClientId, what: Leased, mark: Mark) -> bool {
-        !self.closed.load(Ordering::Acquire)
-            && self.listeners.lock().contains_key(&client)
-            && self.leases.lock().grant(self.now(), client, what, mark)
+        if self.closed.load(Ordering::Acquire) || !self.listeners.lock().contains_key(&client) {
+            return false;
+        }
+        // Who delegates a file looks at its leases afterwards.
+        let mut leases = self.leases.lock();
+        !self.delegating.is_written(client, what.file()) && leases.grant(self.now(), client, what, mark)
     }
 
     /// Waits for changes that `client` has to hear of.
@@ -204,24 +222,46 @@ impl<V: Vfs> Coherent<V> {
         drop(self.change(NOBODY, all, &[]).await);
     }
 
-    /// Waits until nobody but `client` trusts what is known of what `request` touches.
-    async fn alone(&self, client: ClientId, request: &impl Touches) -> Changing<'_, V> {
-        let (mut changes, mut dirs) = (Vec::with_capacity(3), Vec::new());
+    /// Waits until nobody but the client of `ctx` trusts what is known of what `request` touches, or keeps anything of it.
+    ///
+    /// # Errors
+    /// [`FsError::Delay`] for those who ask again.
+    async fn alone(&self, ctx: &Ctx, request: &impl Touches) -> FsResult<Changing<'_, V>> {
+        for _ in 0..TRIES {
+            let touched = self.touched(request).await;
+            let (using, waited) = self.delegating.begin(ctx, touched.files).await?;
+            // Meanwhile another file may have come to a name.
+            if !waited {
+                let mut changing = self.change(ctx.client, touched.leased, &touched.dirs).await;
+                changing.using = Some(using);
+                return Ok(changing);
+            }
+        }
+        Err(FsError::Delay)
+    }
+
+    async fn touched(&self, request: &impl Touches) -> Touched {
+        let mut touched =
+            Touched { leased: Vec::with_capacity(3), files: Vec::with_capacity(3), dirs: Vec::new() };
         for place in request.touches() {
             match place {
-                Place::File(file) => changes.push(Leased::Attributes(file)),
+                Place::File(file) => {
+                    touched.leased.push(Leased::Attributes(file));
+                    touched.files.push((file, request.need()));
+                }
                 Place::Entry(dir, name) => {
                     let asked = Lookup { dir, name };
                     // Otherwise there is nothing of that name to be changed.
                     if let Ok(found) = self.inner.lookup(&Ctx::new(Cred::root()), asked).await {
                         let file = found.attr.file;
-                        changes.extend([Leased::Attributes(file), Leased::Names(file)]);
-                        dirs.push(dir);
+                        touched.leased.extend([Leased::Attributes(file), Leased::Names(file)]);
+                        touched.files.push((file, request.need()));
+                        touched.dirs.push(dir);
                     }
                 }
             }
         }
-        self.change(client, changes, &dirs).await
+        touched
     }
 
     /// Waits until nobody but `client` trusts any of these; names in `dirs`, if any.
@@ -233,7 +273,7 @@ impl<V: Vfs> Coherent<V> {
         if holders.iter().any(|holder| matches!(holder.what, Leased::Names(_))) {
             dirs.iter().for_each(|dir| self.shared.note(*dir));
         }
-        let changing = Changing { coherent: self, change: Some(change) };
+        let changing = Changing { coherent: self, change: Some(change), using: None };
         if may_be_trusted {
             tokio::time::sleep_until(former).await;
         }
@@ -260,18 +300,87 @@ impl<V: Vfs> Coherent<V> {
     }
 }
 
-/// Operations that change nothing that clients trust, and those that do.
+impl<V: Vfs> Coherent<V> {
+    /// The attributes as they are now, of a file that somebody else may know more of than was read.
+    async fn newest(&self, ctx: &Ctx, attr: &mut Attr) -> FsResult<()> {
+        if self.delegating.is_written(ctx.client, attr.file) && self.delegating.look(ctx, attr.file).await? {
+            *attr = self.inner.getattr(ctx, GetAttr { file: attr.file }).await?.attr;
+        }
+        Ok(())
+    }
+
+    /// Opens what is opened by name without being changed: which file that is shows only then.
+    async fn open_by_name(&self, ctx: &Ctx, request: Open) -> FsResult<OpenReply> {
+        let need = request.need();
+        let mut reply = self.inner.open(ctx, request).await?;
+        let outcome = async {
+            if self.delegating.clear(ctx, &[(reply.attr.file, need)]).await? {
+                reply.attr = self.inner.getattr(ctx, GetAttr { file: reply.attr.file }).await?.attr;
+            }
+            Ok(())
+        };
+        if let Err(error) = outcome.await {
+            self.inner.close(ctx, Close { open: reply.open }).await?;
+            return Err(error);
+        }
+        Ok(reply)
+    }
+
+    /// Whether something is in the way of a delegation that the table of delegations does not know of.
+    fn is_in_use(&self, client: ClientId, Delegate { file, kind, .. }: Delegate) -> bool {
+        self.inner.open_elsewhere(file, client).is_in_way_of(kind)
+            || kind == Delegation::Write
+                && self.leases.lock().is_held_by_others(self.now(), client, Leased::Attributes(file))
+    }
+}
+
+/// What a request looks at of a file.
+trait Looks {
+    fn looks(&self) -> (FileId, Need);
+}
+
+macro_rules! look {
+    ($($request:ident($field:ident, $need:expr);)*) => {
+        $(impl Looks for $request {
+            fn looks(&self) -> (FileId, Need) {
+                let needs: fn(&$request) -> Need = $need;
+                (self.$field, needs(self))
+            }
+        })*
+    };
+}
+
+/// Whoever holds a delegation keeps locks to itself that others would have to see.
+fn of_lock(kind: LockKind) -> Need {
+    if kind == LockKind::Exclusive { Need::Change } else { Need::Look }
+}
+
+look! {
+    Read(file, |_| Need::Look);
+    Seek(file, |_| Need::Look);
+    Lock(file, |lock| of_lock(lock.kind));
+    TestLock(file, |test| of_lock(test.kind));
+}
+
+/// Operations that have nothing to do with what clients trust or keep, those that look at a file, and those that change one.
 macro_rules! operations {
     (same { $($same:ident($same_request:ident) -> $same_reply:ty;)* }
-     change { $($change:ident($request:ident) -> $reply:ty;)* }) => {
+     look { $($look:ident($look_request:ident) -> $look_reply:ty;)* }
+     change { $($change:ident($request:ident) -> $reply:ty;)* }
+     $($rest:item)*) => {
         impl<V: Vfs> Vfs for Coherent<V> {
             $(async fn $same(&self, ctx: &Ctx, request: $same_request) -> FsResult<$same_reply> {
                 self.inner.$same(ctx, request).await
             })*
+            $(async fn $look(&self, ctx: &Ctx, request: $look_request) -> FsResult<$look_reply> {
+                self.delegating.clear(ctx, &[request.looks()]).await?;
+                self.inner.$look(ctx, request).await
+            })*
             $(async fn $change(&self, ctx: &Ctx, request: $request) -> FsResult<$reply> {
-                let _alone = self.alone(ctx.client, &request).await;
+                let _alone = self.alone(ctx, &request).await?;
                 self.inner.$change(ctx, request).await
             })*
+            $($rest)*
         }
     };
 }
@@ -280,31 +389,28 @@ operations! {
     same {
         filesystem(Filesystem) -> FilesystemReply;
         statfs(StatFs) -> StatFsReply;
-        lookup(Lookup) -> LookupReply;
         lookup_parent(LookupParent) -> LookupReply;
-        getattr(GetAttr) -> GetAttrReply;
         access(Access) -> AccessReply;
         readlink(ReadLink) -> ReadLinkReply;
-        readdir(ReadDir) -> ReadDirReply;
         reopen(Reopen) -> ();
         close(Close) -> ();
-        read(Read) -> ReadReply;
         commit(Commit) -> CommitReply;
-        seek(Seek) -> SeekReply;
         getxattr(GetXattr) -> GetXattrReply;
         listxattr(ListXattr) -> ListXattrReply;
         stage(Stage) -> OpenReply;
-        list(List) -> ListReply;
         system(System) -> SystemReply;
         getsystem(GetSystem) -> GetSystemReply;
-        lock(Lock) -> ();
-        test_lock(TestLock) -> TestLockReply;
         release_owner(ReleaseOwner) -> ();
-        end_client(EndClient) -> ();
         keep_client(KeepClient) -> ();
         kept_clients(KeptClients) -> KeptClientsReply;
         reclaimed(Reclaimed) -> ();
         forget_requests(ForgetRequests) -> ();
+    }
+    look {
+        read(Read) -> ReadReply;
+        seek(Seek) -> SeekReply;
+        lock(Lock) -> ();
+        test_lock(TestLock) -> TestLockReply;
     }
     change {
         setattr(SetAttrOf) -> GetAttrReply;
@@ -315,15 +421,86 @@ operations! {
         unlink(Unlink) -> RemoveReply;
         rmdir(Rmdir) -> RemoveReply;
         rename(Rename) -> RenameReply;
-        open(Open) -> OpenReply;
         write(Write) -> WriteReply;
         allocate(Allocate) -> ();
-        clone_range(CloneRange) -> ();
         setxattr(SetXattr) -> SetXattrReply;
         removexattr(RemoveXattr) -> SetXattrReply;
         put(Put) -> PutReply;
         setsystem(SetSystem) -> GetAttrReply;
         retain(Retain) -> GetAttrReply;
         set_guard(SetGuard) -> GetAttrReply;
+    }
+
+    async fn lookup(&self, ctx: &Ctx, request: Lookup) -> FsResult<LookupReply> {
+        let mut reply = self.inner.lookup(ctx, request).await?;
+        self.newest(ctx, &mut reply.attr).await?;
+        Ok(reply)
+    }
+
+    async fn getattr(&self, ctx: &Ctx, request: GetAttr) -> FsResult<GetAttrReply> {
+        self.delegating.look(ctx, request.file).await?;
+        self.inner.getattr(ctx, request).await
+    }
+
+    async fn readdir(&self, ctx: &Ctx, request: ReadDir) -> FsResult<ReadDirReply> {
+        let mut reply = self.inner.readdir(ctx, request).await?;
+        for attr in reply.entries.iter_mut().filter_map(|entry| entry.attr.as_mut()) {
+            self.newest(ctx, attr).await?;
+        }
+        Ok(reply)
+    }
+
+    async fn list(&self, ctx: &Ctx, request: List) -> FsResult<ListReply> {
+        let mut reply = self.inner.list(ctx, request).await?;
+        for entry in &mut reply.entries {
+            self.newest(ctx, &mut entry.attr).await?;
+        }
+        Ok(reply)
+    }
+
+    async fn open(&self, ctx: &Ctx, request: Open) -> FsResult<OpenReply> {
+        let known = match &request.target {
+            OpenTarget::File(file) => Some(*file),
+            OpenTarget::Entry { .. } => None,
+        };
+        let denies = request.deny.read || request.deny.write;
+        if known.is_none() && request.create.is_none() && !request.truncate && !denies {
+            return self.open_by_name(ctx, request).await;
+        }
+        let of: Vec<_> = known.map(|file| (file, request.need())).into_iter().collect();
+        let (_using, _) = self.delegating.begin(ctx, of).await?;
+        let _alone = self.alone(ctx, &request).await?;
+        self.inner.open(ctx, request).await
+    }
+
+    async fn clone_range(&self, ctx: &Ctx, request: CloneRange) -> FsResult<()> {
+        self.delegating.clear(ctx, &[(request.from, Need::Look)]).await?;
+        let _alone = self.alone(ctx, &request).await?;
+        self.inner.clone_range(ctx, request).await
+    }
+
+    async fn end_client(&self, ctx: &Ctx, request: EndClient) -> FsResult<()> {
+        self.delegating.end_client(request.client);
+        self.inner.end_client(ctx, request).await
+    }
+
+    fn answer_for_holders<F, R>(&self, term: Duration, asked: F)
+    where
+        F: Fn(AskHolder) -> R + Send + Sync + 'static,
+        R: Future<Output = bool> + Send + 'static,
+    {
+        self.delegating.answered_by(term, asked);
+    }
+
+    async fn delegate(&self, ctx: &Ctx, request: Delegate) -> Result<DelegationId, NotDelegated> {
+        self.delegating.delegate(ctx, request, || self.is_in_use(ctx.client, request))
+    }
+
+    fn give_back(&self, id: DelegationId) {
+        self.delegating.give_back(id);
+    }
+
+    fn open_elsewhere(&self, file: FileId, client: ClientId) -> OpenElsewhere {
+        self.inner.open_elsewhere(file, client)
     }
 }

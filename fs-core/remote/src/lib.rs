@@ -6,7 +6,7 @@
 //! that it has lost are written again before anything else happens. Callers see a pause.
 //!
 //! What others change goes through [`Coherent`], in the daemon: so a mount may trust for a moment what it has heard of a
-//! file, and is told before that is no longer so.
+//! file, and is told before that is no longer so; and files may be delegated to clients of other heads, who are asked first.
 //!
 //! Known limits: an append whose reply is lost with the daemon may be there twice (no reply, no identity:
 //! unstable data have none), and what another head overwrote since the daemon wrote our unstable data back,
@@ -17,6 +17,7 @@
 mod channels;
 mod client;
 mod coherent;
+mod delegating;
 mod door;
 mod former;
 #[cfg(feature = "fuzz")]

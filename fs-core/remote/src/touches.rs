@@ -1,5 +1,6 @@
 //! What each operation changes of what clients may trust.
 
+use locking::Need;
 use types::{FileId, Name};
 use vfs::*;
 
@@ -15,6 +16,11 @@ pub(crate) enum Place {
 pub(crate) trait Touches {
     /// Which.
     fn touches(&self) -> Vec<Place>;
+
+    /// What those must be asked for to whom the files are delegated.
+    fn need(&self) -> Need {
+        Need::Change
+    }
 }
 
 macro_rules! touch {
@@ -64,5 +70,11 @@ impl Touches for Open {
             }
             (OpenTarget::Entry { .. }, false, None) => Vec::new(),
         }
+    }
+
+    fn need(&self) -> Need {
+        let cuts = self.truncate || self.create.as_ref().is_some_and(|create| create.set.size.is_some());
+        let changes = self.access.write || self.deny.read || self.deny.write || cuts;
+        if changes { Need::Change } else { Need::Look }
     }
 }

@@ -9,7 +9,7 @@ use types::{FsError, FsId};
 use vfs::{ClientId, Ctx, LockKind, Reply, Request};
 
 /// Name and version of what is spoken; a daemon of another version refuses.
-pub(crate) const SERVICE: &str = "vfs/5";
+pub(crate) const SERVICE: &str = "vfs/6";
 
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a greeting comes once a connection")]

@@ -4,6 +4,7 @@
 
 mod attr;
 mod cred;
+mod delegation;
 mod error;
 mod id;
 mod leased;
@@ -16,6 +17,7 @@ mod time;
 
 pub use attr::{Attr, Device, FileKind, Mode, SetAttr, SetTime};
 pub use cred::{AccessMask, Cred};
+pub use delegation::{Delegation, DelegationId};
 pub use error::FsError;
 pub use id::{ChunkId, Cookie, DriveId, FileId, FsId, GroupId, InodeId, ShardId, Slot, StripeId};
 pub use leased::Leased;

@@ -21,12 +21,15 @@ pub struct Ctx {
     /// Only the first answer to `request` is wanted, whose sequence may be given by its low 32 bits: a change that
     /// had none is refused with [`types::FsError::NotDone`].
     pub again: bool,
+    /// What others keep of a file, and have to give back first, is waited for only for a moment, and ends in
+    /// [`types::FsError::Delay`]: for clients that ask again by themselves.
+    pub impatient: bool,
 }
 
 impl Ctx {
     /// A caller without retries, for tests and internal work.
     #[must_use]
     pub fn new(cred: Cred) -> Ctx {
-        Ctx { cred, client: ClientId(0), request: None, again: false }
+        Ctx { cred, client: ClientId(0), request: None, again: false, impatient: false }
     }
 }

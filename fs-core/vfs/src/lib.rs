@@ -15,13 +15,16 @@
 #![forbid(unsafe_code)]
 
 mod ctx;
+mod delegation;
 mod ops;
 
 pub use ctx::{ClientId, Ctx};
+pub use delegation::{AskHolder, Delegate, HolderQuestion, NotDelegated, OpenElsewhere};
 pub use ops::*;
 
 use std::future::Future;
-use types::{FsError, Leased};
+use std::time::Duration;
+use types::{DelegationId, FileId, FsError, Leased};
 
 /// A result as every operation gives it.
 pub type FsResult<T> = Result<T, FsError>;
@@ -42,6 +45,39 @@ macro_rules! contract {
                 R: Future<Output = ()> + Send + 'static,
             {
                 drop(told);
+            }
+
+            /// From now on files may be delegated to clients of the head that calls this: it answers for them, and gives those that are asked for
+            /// something `term` before they lose it to who waits. At most one head calls this.
+            fn answer_for_holders<F, R>(&self, term: Duration, asked: F)
+            where
+                F: Fn(AskHolder) -> R + Send + Sync + 'static,
+                R: Future<Output = bool> + Send + 'static,
+            {
+                drop((term, asked));
+            }
+
+            /// Delegates a file to the client of `ctx`. While it is, everybody else who could be in the way waits until the
+            /// client has given it back ([`Vfs::give_back`]).
+            ///
+            /// # Errors
+            /// [`NotDelegated`].
+            fn delegate(&self, ctx: &Ctx, request: Delegate)
+                -> impl Future<Output = Result<DelegationId, NotDelegated>> + Send {
+                let _ = (ctx, request);
+                async { Err(NotDelegated::NotSupported) }
+            }
+
+            /// The client has no delegation of this number any more, and keeps nothing that it has written through it.
+            fn give_back(&self, id: DelegationId) {
+                let _ = id;
+            }
+
+            /// What the opens of others than `client` do with a file; [`OpenElsewhere::UNKNOWN`] also while others may
+            /// claim opens.
+            fn open_elsewhere(&self, file: FileId, client: ClientId) -> OpenElsewhere {
+                let _ = (file, client);
+                OpenElsewhere::UNKNOWN
             }
         }
 

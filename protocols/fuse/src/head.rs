@@ -66,7 +66,7 @@ impl<V: Vfs> Head<V> {
 
     pub(crate) fn ctx(&self, request: &Request) -> Ctx {
         let cred = self.callers.cred(request.uid(), request.gid(), request.pid());
-        Ctx { cred, client: self.options.client, request: None, again: false }
+        Ctx { client: self.options.client, ..Ctx::new(cred) }
     }
 
     /// Runs `work` with the file system, replies with `done` or the error. When the process `caller` is

@@ -49,6 +49,7 @@ xdr_struct! {
     }
     pub struct CreateVerfAttrs { pub verifier: Verifier, pub attrs: Fattr }
     pub struct ClaimDelegateCur { pub stateid: Stateid, pub file: Component }
+    pub struct DelegreturnArgs { pub stateid: Stateid }
     pub struct OpenDowngradeArgs {
         pub stateid: Stateid,
         pub seqid: u32,
@@ -75,6 +76,7 @@ xdr_struct! {
         pub stable: StableHow,
         pub data: Opaque<IO_BYTES_MAX>,
     }
+    pub struct BackchannelCtlArgs { pub cb_program: u32, pub sec_parms: List<CallbackSec, 8> }
     pub struct BindConnArgs { pub session: SessionId, pub dir: ChannelFromClient, pub rdma: bool }
     pub struct ExchangeIdArgs {
         pub owner: ClientOwner,

@@ -1,6 +1,9 @@
 //! File attributes: one table gives their numbers, types and both directions.
 
-use crate::{ATTR_BYTES_MAX, Bitmap, FileHandle, FileType, Fsid, ModeMask, SetTime, SpecData, Status, Time};
+use crate::{
+    ATTR_BYTES_MAX, Bitmap, FileHandle, FileType, Fsid, ModeMask, OpenArguments, SetTime, SpecData, Status,
+    Time,
+};
 use bytes::Bytes;
 use xdr::{Decode, Decoder, Encode, Encoder, Opaque, XdrError};
 
@@ -31,7 +34,7 @@ impl Decode for Fattr {
 
 macro_rules! attributes {
     ($($(#[$meta:meta])* $number:literal $name:ident $constant:ident: $type:ty,)*) => {
-        /// Attribute numbers (RFC 8881 section 5.8, RFC 7862 section 12.2, RFC 8275, RFC 8276).
+        /// Attribute numbers (RFC 8881 section 5.8, RFC 7862 section 12.2, RFC 8275, RFC 8276, RFC 9754).
         pub mod attr {
             $($(#[$meta])* pub const $constant: u32 = $number;)*
         }
@@ -182,6 +185,8 @@ attributes! {
     81 mode_umask MODE_UMASK: ModeMask,
     /// Whether there are extended attributes.
     82 xattr_support XATTR_SUPPORT: bool,
+    /// What OPEN understands.
+    86 open_arguments OPEN_ARGUMENTS: OpenArguments,
 }
 
 #[cfg(test)]

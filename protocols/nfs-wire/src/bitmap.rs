@@ -2,7 +2,7 @@
 
 use xdr::{Decode, Decoder, Encode, Encoder, XdrError};
 
-/// Words that are kept; RFC 8276's xattr_support is number 82, the highest known.
+/// Words that are kept; RFC 9754's open_arguments is number 86, the highest known.
 const WORDS: usize = 3;
 /// Words that a sender may send.
 const WORDS_MAX: usize = 64;

@@ -8,6 +8,7 @@
 mod args;
 mod attributes;
 mod bitmap;
+mod callback;
 mod compound;
 mod operations;
 mod replies;
@@ -17,6 +18,7 @@ mod values;
 pub use args::*;
 pub use attributes::{Attributes, Fattr, attr};
 pub use bitmap::Bitmap;
+pub use callback::*;
 pub use compound::{CompoundArgs, CompoundReply};
 pub use operations::{Args, Op, Reply, decode_outcome, encode_outcome};
 pub use replies::*;
@@ -29,7 +31,9 @@ pub const PROGRAM: u32 = 100_003;
 pub const VERSION: u32 = 4;
 /// The procedure that does nothing.
 pub const PROC_NULL: u32 = 0;
-/// The procedure that does all.
+/// The version of the program of callbacks, whose number the client chooses.
+pub const CALLBACK_VERSION: u32 = 1;
+/// The procedure that does all, of callbacks too.
 pub const PROC_COMPOUND: u32 = 1;
 
 /// Bytes of data in one READ or WRITE.

@@ -91,6 +91,7 @@ operations! {
         4 Close(CloseArgs) -> StateidOk,
         5 Commit(CommitArgs) -> VerifierOk,
         6 Create(CreateArgs) -> CreateOk,
+        8 Delegreturn(DelegreturnArgs) -> (),
         9 Getattr(GetattrArgs) -> GetattrOk,
         10 Getfh(()) -> GetfhOk,
         11 Link(LinkArgs) -> ChangeOk,
@@ -116,6 +117,7 @@ operations! {
         34 Setattr(SetattrArgs) -> SetattrOk,
         37 Verify(VerifyArgs) -> (),
         38 Write(WriteArgs) -> WriteOk,
+        40 BackchannelCtl(BackchannelCtlArgs) -> (),
         41 BindConnToSession(BindConnArgs) -> BindConnOk,
         42 ExchangeId(ExchangeIdArgs) -> ExchangeIdOk,
         43 CreateSession(CreateSessionArgs) -> CreateSessionOk,
@@ -139,8 +141,8 @@ operations! {
         75 Removexattr(RemovexattrArgs) -> ChangeOk,
     }
     refused {
-        7 Delegpurge, 8 Delegreturn, 19 Openattr, 20 OpenConfirm, 30 Renew, 35 Setclientid,
-        36 SetclientidConfirm, 39 ReleaseLockowner, 40 BackchannelCtl, 46 GetDirDelegation, 47 Getdeviceinfo,
+        7 Delegpurge, 19 Openattr, 20 OpenConfirm, 30 Renew, 35 Setclientid,
+        36 SetclientidConfirm, 39 ReleaseLockowner, 46 GetDirDelegation, 47 Getdeviceinfo,
         48 Getdevicelist, 49 Layoutcommit, 50 Layoutget, 51 Layoutreturn, 54 SetSsv, 56 WantDelegation,
         61 CopyNotify, 64 Layouterror, 65 Layoutstats, 66 OffloadCancel, 67 OffloadStatus, 70 WriteSame,
     }

@@ -21,9 +21,21 @@ xdr_struct! {
         pub change: ChangeInfo,
         pub rflags: u32,
         pub attrset: Bitmap,
-        pub delegation: Delegation,
+        pub delegation: OpenDelegation,
     }
-    pub struct WhyNoDelegation { pub why: u32 }
+    /// nfsace4.
+    pub struct Ace { pub kind: u32, pub flag: u32, pub mask: u32, pub who: Opaque<1024> }
+    /// open_read_delegation4.
+    pub struct ReadDelegation { pub stateid: Stateid, pub recall: bool, pub permissions: Ace }
+    /// open_write_delegation4.
+    pub struct WriteDelegation {
+        pub stateid: Stateid,
+        pub recall: bool,
+        pub space_limit: SpaceLimit,
+        pub permissions: Ace,
+    }
+    /// nfs_modified_limit4.
+    pub struct ModifiedLimit { pub blocks: u32, pub bytes_per_block: u32 }
     pub struct ReadOk { pub eof: bool, pub data: Opaque<IO_BYTES_MAX> }
     pub struct ReaddirOk { pub cookieverf: Verifier, pub list: DirList }
     pub struct ReadlinkOk { pub link: Opaque<4096> }
@@ -66,8 +78,18 @@ xdr_struct! {
 }
 
 xdr_union! {
-    /// open_delegation4, as far as it is given here.
-    pub enum Delegation { 0 => None(()), 3 => NoneExt(WhyNoDelegation) }
+    /// open_delegation4.
+    pub enum OpenDelegation {
+        0 => None(()), 1 => Read(ReadDelegation), 2 => Write(WriteDelegation), 3 => NoneExt(WhyNoDelegation),
+    }
+    /// nfs_space_limit4.
+    pub enum SpaceLimit { 1 => Size(u64), 2 => Blocks(ModifiedLimit) }
+    /// open_none_delegation4; whether the server will tell when that changes.
+    pub enum WhyNoDelegation {
+        0 => NotWanted(()), 1 => Contention(bool), 2 => Resource(bool), 3 => NotSuppFtype(()),
+        4 => WriteNotSuppFtype(()), 5 => NotSuppUpgrade(()), 6 => NotSuppDowngrade(()), 7 => Cancelled(()),
+        8 => IsDir(()),
+    }
 }
 
 /// What LOCK and LOCKT end with.

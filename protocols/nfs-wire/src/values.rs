@@ -1,7 +1,7 @@
 //! Values that several operations share.
 #![expect(missing_docs, reason = "fields are named and explained in RFC 8881 section 3.3")]
 
-use crate::{HANDLE_BYTES_MAX, OWNER_BYTES_MAX, Status};
+use crate::{Bitmap, HANDLE_BYTES_MAX, OWNER_BYTES_MAX, Status};
 
 use xdr::{Decode, Decoder, Encode, Encoder, List, Opaque, XdrError, xdr_enum, xdr_struct, xdr_union};
 
@@ -63,6 +63,14 @@ xdr_struct! {
         pub max_operations: u32,
         pub max_requests: u32,
         pub rdma_ird: List<u32, 1>,
+    }
+    /// open_arguments4 (RFC 9754 section 5): what OPEN understands.
+    pub struct OpenArguments {
+        pub share_access: Bitmap,
+        pub share_deny: Bitmap,
+        pub share_access_want: Bitmap,
+        pub open_claim: Bitmap,
+        pub create_mode: Bitmap,
     }
     /// mode_umask4 (RFC 8275) and mode_masked4.
     pub struct ModeMask { pub mode: u32, pub mask: u32 }

@@ -4,7 +4,9 @@ use crate::compound::FileRef;
 use crate::exports::{PseudoId, PseudoLook};
 use crate::handle::Handle;
 use bytes::Bytes;
-use nfs_wire::{Attributes, Bitmap, Fattr, FileType, Fsid, SetTime as WireSetTime, SpecData, Status, attr};
+use nfs_wire::{
+    Attributes, Bitmap, Fattr, FileType, Fsid, OpenArguments, SetTime as WireSetTime, SpecData, Status, attr,
+};
 use std::time::Duration;
 use types::{Attr, FileKind, Mode, SetAttr, SetTime, Time, limits};
 use vfs::StatFsReply;
@@ -69,8 +71,13 @@ const BASE: &[u32] = &[
     attr::MOUNTED_ON_FILEID,
     attr::SUPPATTR_EXCLCREAT,
 ];
-const SINCE_42: &[u32] =
-    &[attr::CLONE_BLKSIZE, attr::CHANGE_ATTR_TYPE, attr::MODE_UMASK, attr::XATTR_SUPPORT];
+const SINCE_42: &[u32] = &[
+    attr::CLONE_BLKSIZE,
+    attr::CHANGE_ATTR_TYPE,
+    attr::MODE_UMASK,
+    attr::XATTR_SUPPORT,
+    attr::OPEN_ARGUMENTS,
+];
 const SETTABLE: Bitmap = Bitmap::of(&[
     attr::SIZE,
     attr::MODE,
@@ -114,9 +121,23 @@ pub(crate) fn wants_statfs(request: &Bitmap) -> bool {
     request.intersects(&OF_STATFS)
 }
 
+/// What OPEN understands (RFC 9754 section 5): no times of delegated files, and no delegation in the place of an open.
+fn open_arguments() -> OpenArguments {
+    OpenArguments {
+        share_access: Bitmap::of(&[1, 2, 3]),
+        share_deny: Bitmap::of(&[0, 1, 2, 3]),
+        // Any delegation, none, and to cancel a wish.
+        share_access_want: Bitmap::of(&[3, 4, 5]),
+        // By name, after a restart, and by handle, each also of what is delegated.
+        open_claim: Bitmap::of(&[0, 1, 2, 4, 5]),
+        create_mode: Bitmap::of(&[0, 1, 2, 3]),
+    }
+}
+
 fn common(minor: u32, lease: Duration) -> Attributes {
     Attributes {
         supported_attrs: Some(supported(minor)),
+        open_arguments: Some(open_arguments()),
         fh_expire_type: Some(0),
         link_support: Some(true),
         symlink_support: Some(true),

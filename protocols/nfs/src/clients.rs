@@ -3,6 +3,8 @@
 mod former;
 mod record;
 
+use crate::backchannel::BackChannel;
+use crate::line::Line;
 use crate::session::{SLOTS_KEPT, Session, check_back, negotiate_fore};
 use crate::state::StateTable;
 use bytes::Bytes;
@@ -15,6 +17,13 @@ use vfs::ClientId;
 
 /// CREATE_SESSION4_FLAG_PERSIST: replies survive a restart.
 const PERSIST: u32 = 1;
+/// CREATE_SESSION4_FLAG_CONN_BACK_CHAN: the connection is to carry calls to the client, too.
+const BACK_CHANNEL: u32 = 2;
+/// What SEQUENCE tells of (RFC 8881 section 18.46.3): that the client cannot be called, or not over this session, and that it
+/// has lost a delegation.
+const CB_PATH_DOWN: u32 = 1;
+const RECALLABLE_STATE_REVOKED: u32 = 0x40;
+const CB_PATH_DOWN_SESSION: u32 = 0x200;
 /// Sessions of one client at a time.
 const SESSIONS_MAX: usize = 16;
 
@@ -159,7 +168,7 @@ impl ClientState {
         }
     }
 
-    fn lapsed(&self, now: Instant, after: Duration) -> bool {
+    pub(crate) fn lapsed(&self, now: Instant, after: Duration) -> bool {
         self.running == 0 && now.saturating_duration_since(self.renewed) > after
     }
 
@@ -297,6 +306,7 @@ impl Clients {
         client: Arc<Client>,
         args: &CreateSessionArgs,
         principal: Principal,
+        (minor, line): (u32, &Arc<Line>),
     ) -> Result<Planned, Status> {
         let mut table = self.table();
         let mut state = client.state();
@@ -333,9 +343,11 @@ impl Clients {
         id[..8].copy_from_slice(&self.bounds.instance.to_be_bytes());
         id[8..].copy_from_slice(&table.next_session.to_be_bytes());
         let back = ChannelAttrs { rdma_ird: xdr::List::default(), ..args.back.clone() };
-        let flags = args.flags & PERSIST;
+        let channel = BackChannel::new(id, minor, &back, args.cb_program, &args.sec_parms);
+        let is_bound = args.flags & BACK_CHANNEL != 0 && channel.bind(line);
+        let flags = args.flags & PERSIST | if is_bound { BACK_CHANNEL } else { 0 };
         let reply = CreateSessionOk { session: id, sequence: args.sequence, flags, fore: fore.clone(), back };
-        let session = Session::new(id, Arc::clone(&client), ordinal, fore, flags == PERSIST);
+        let session = Session::new(id, Arc::clone(&client), ordinal, (fore, channel), flags & PERSIST != 0);
         let session = Arc::new(session);
         let record = table.kept_of(&client, Some(&session));
         Ok(Planned::New(Box::new(Plan { client, session, reply, record })))
@@ -397,6 +409,38 @@ impl Clients {
     /// The session with this id.
     pub(crate) fn session(&self, id: &SessionId) -> Result<Arc<Session>, Status> {
         self.table().sessions.get(id).cloned().ok_or(Status::BadSession)
+    }
+
+    /// A session over which the client can be called.
+    pub(crate) fn back_channel(&self, client: &Client) -> Option<Arc<Session>> {
+        let table = self.table();
+        let state = client.state();
+        let sessions = state.sessions.iter().filter_map(|id| table.sessions.get(id));
+        sessions.rev().find(|session| session.back.is_up()).cloned()
+    }
+
+    /// Whether the client can be called.
+    pub(crate) fn can_be_called(&self, client: &Client) -> bool {
+        self.back_channel(client).is_some()
+    }
+
+    /// What SEQUENCE tells the client of the session.
+    pub(crate) fn status_flags(&self, session: &Session) -> u32 {
+        let revoked = if session.client.state().table.has_revoked() { RECALLABLE_STATE_REVOKED } else { 0 };
+        let down = match session.back.is_down() {
+            false => 0,
+            true if self.can_be_called(&session.client) => CB_PATH_DOWN_SESSION,
+            true => CB_PATH_DOWN | CB_PATH_DOWN_SESSION,
+        };
+        revoked | down
+    }
+
+    /// Takes out a client whose lease has run out.
+    pub(crate) fn evict(&self, client: &Client, now: Instant, ended: &mut Ended) {
+        let mut table = self.table();
+        if client.state().lapsed(now, self.bounds.lease) {
+            table.end(client.id, ended);
+        }
     }
 
     /// DESTROY_SESSION: takes it out.

@@ -2,6 +2,7 @@
 
 use crate::exports::{Exported, PseudoId};
 use crate::handle::Handle;
+use crate::line::Line;
 use crate::ops;
 use crate::server::Shared;
 use crate::session::{Begin, SlotUse};
@@ -34,6 +35,8 @@ const STEPS_PER_OP: u16 = 8;
 pub(crate) struct Caller {
     pub(crate) credential: Credential,
     pub(crate) peer: SocketAddr,
+    /// The way back.
+    pub(crate) line: Arc<Line>,
 }
 
 /// A file handle that has been looked into.
@@ -290,7 +293,7 @@ impl<V: Vfs> Compound<'_, V> {
             slot: args.slot,
             highest_slot: highest,
             target_highest_slot: highest,
-            status_flags: 0,
+            status_flags: self.shared.clients.status_flags(&session),
         };
         match begin {
             Begin::New(slot) => {
@@ -453,7 +456,7 @@ impl<V: Vfs> Compound<'_, V> {
 
     /// For whom a request without changes is done.
     pub(crate) fn ctx(&self, file: &FileRef) -> Result<Ctx, Status> {
-        Ok(Ctx { cred: file.cred.clone(), client: self.client()?.vfs, request: None, again: false })
+        Ok(Ctx { client: self.client()?.vfs, impatient: true, ..Ctx::new(file.cred.clone()) })
     }
 
     /// For whom and as what change number `step` of this operation is done.
@@ -468,7 +471,7 @@ impl<V: Vfs> Compound<'_, V> {
             step: self.op_index * STEPS_PER_OP + step,
         };
         let again = slot.session.is_former();
-        Ok(Ctx { cred: file.cred.clone(), client, request: Some(request), again })
+        Ok(Ctx { cred: file.cred.clone(), client, request: Some(request), again, impatient: true })
     }
 
     /// The file system.
@@ -504,7 +507,7 @@ impl<V: Vfs> Compound<'_, V> {
 
     /// `file` as the caller sees it through `export`, if it may.
     pub(crate) fn admit(&self, export: Arc<Exported>, file: FileId) -> Result<FileRef, Status> {
-        let Caller { credential, peer } = self.caller;
+        let Caller { credential, peer, .. } = self.caller;
         if !export.rules.admits(*peer) {
             return Err(Status::Access);
         }

@@ -1,6 +1,7 @@
 //! One connection: records in, requests side by side, replies out (RFC 5531 section 11).
 
 use crate::compound::{self, Caller};
+use crate::line::Line;
 use crate::server::Shared;
 use crate::session::REQUEST_BYTES_MAX;
 use bytes::{Bytes, BytesMut};
@@ -33,10 +34,17 @@ const STALL: Duration = Duration::from_secs(30);
 /// From its first byte to its last a record takes at most this.
 const RECORD_LIMIT: Duration = Duration::from_secs(120);
 
-/// A reply on its way out; the permits are given back when it is gone.
-struct Outgoing {
+/// A reply on its way out, or a call; the permits of a reply are given back when it is gone.
+pub(crate) struct Outgoing {
     pieces: Vec<Bytes>,
-    _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    _permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+impl Outgoing {
+    /// A call to the client.
+    pub(crate) fn call(pieces: Vec<Bytes>) -> Outgoing {
+        Outgoing { pieces, _permits: None }
+    }
 }
 
 /// Ends the connection when a request panics, so that the client asks again instead of waiting for ever.
@@ -62,7 +70,8 @@ pub(crate) async fn run<V: Vfs>(
     let write = tokio::spawn(send_replies(writer, queue));
     let mut stop = shutdown;
     let broken = Arc::new(Notify::new());
-    let reading = read_requests(&shared, reader, peer, replies, &broken);
+    let line = Line::new(&replies);
+    let reading = read_requests(&shared, reader, (peer, &line), replies, &broken);
     let result = tokio::select! {
         result = reading => result,
         () = broken.notified() => Err(io::Error::other("a request failed without a reply")),
@@ -71,6 +80,7 @@ pub(crate) async fn run<V: Vfs>(
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection ends");
     }
+    line.end();
     // The running requests hold the other ends of the queue; the writer ends after the last of them.
     match write.await {
         Ok(Err(error)) => tracing::debug!(%peer, %error, "replies could not be sent"),
@@ -82,7 +92,7 @@ pub(crate) async fn run<V: Vfs>(
 async fn read_requests<V: Vfs>(
     shared: &Arc<Shared<V>>,
     mut reader: OwnedReadHalf,
-    peer: SocketAddr,
+    (peer, line): (SocketAddr, &Arc<Line>),
     replies: mpsc::Sender<Outgoing>,
     broken: &Arc<Notify>,
 ) -> io::Result<()> {
@@ -92,15 +102,19 @@ async fn read_requests<V: Vfs>(
         let Some(header) = read_header(&mut reader, shared.config.idle).await? else { return Ok(()) };
         let record = read_record(&mut reader, header, &shared.requests);
         let (record, request) = timeout(RECORD_LIMIT, record).await??;
+        if line.take(&record) {
+            continue;
+        }
         let shared = Arc::clone(shared);
+        let line = Arc::clone(line);
         let replies = replies.clone();
         // The request goes on when the connection breaks: its reply is for the slot, too.
         let alarm = Alarm(Arc::clone(broken));
         tokio::spawn(async move {
             let _alarm = alarm;
-            if let Some(pieces) = answer(&shared, peer, record).await {
+            if let Some(pieces) = answer(&shared, (peer, line), record).await {
                 // Nobody is there any more when the writer has ended.
-                let _ = replies.send(Outgoing { pieces, _permits: (slot, request) }).await;
+                let _ = replies.send(Outgoing { pieces, _permits: Some((slot, request)) }).await;
             }
         });
     }
@@ -157,14 +171,18 @@ async fn read_record(
 }
 
 /// The reply to a record, ready to be sent; `None` when it is none to be answered.
-async fn answer<V: Vfs>(shared: &Arc<Shared<V>>, peer: SocketAddr, record: Bytes) -> Option<Vec<Bytes>> {
+async fn answer<V: Vfs>(
+    shared: &Arc<Shared<V>>,
+    from: (SocketAddr, Arc<Line>),
+    record: Bytes,
+) -> Option<Vec<Bytes>> {
     let mut arguments = Decoder::new(record);
     let (xid, status, body) = match Call::decode(&mut arguments) {
         Err(CallError::NotACall) => return None,
         Err(CallError::Refused { xid, why }) => (xid, why, Encoder::new()),
         Ok(call) => {
             let xid = call.xid;
-            match dispatch(shared, peer, call, arguments).await {
+            match dispatch(shared, from, call, arguments).await {
                 Ok(body) => (xid, ReplyStatus::Success, body),
                 Err(status) => (xid, status, Encoder::new()),
             }
@@ -181,7 +199,7 @@ async fn answer<V: Vfs>(shared: &Arc<Shared<V>>, peer: SocketAddr, record: Bytes
 
 async fn dispatch<V: Vfs>(
     shared: &Arc<Shared<V>>,
-    peer: SocketAddr,
+    (peer, line): (SocketAddr, Arc<Line>),
     call: Call,
     arguments: Decoder,
 ) -> Result<Encoder, ReplyStatus> {
@@ -197,7 +215,7 @@ async fn dispatch<V: Vfs>(
     match call.procedure {
         nfs_wire::PROC_NULL => Ok(Encoder::new()),
         nfs_wire::PROC_COMPOUND => {
-            let caller = Caller { credential: call.credential, peer };
+            let caller = Caller { credential: call.credential, peer, line };
             compound::run(shared, caller, arguments).await
         }
         _ => Err(ReplyStatus::ProcedureUnavailable),

@@ -7,13 +7,16 @@
 #![forbid(unsafe_code)]
 
 mod attrs;
+mod backchannel;
 mod clients;
 mod compound;
 mod config;
 mod connection;
+mod delegations;
 mod exports;
 mod groups;
 mod handle;
+mod line;
 mod ops;
 mod server;
 mod session;

@@ -2,6 +2,7 @@
 
 mod access;
 mod allocate;
+mod backchannel_ctl;
 mod bind_conn_to_session;
 mod clone;
 mod close;
@@ -10,6 +11,7 @@ mod copy;
 mod create;
 mod create_session;
 mod deallocate;
+mod delegreturn;
 mod destroy_clientid;
 mod destroy_session;
 mod exchange_id;
@@ -59,6 +61,7 @@ pub(crate) async fn run<V: Vfs>(c: &mut Compound<'_, V>, args: Args) -> Result<R
         Args::Close(args) => Reply::Close(close::close(c, args).await?),
         Args::Commit(args) => Reply::Commit(commit::commit(c, args).await?),
         Args::Create(args) => Reply::Create(create::create(c, args).await?),
+        Args::Delegreturn(args) => Reply::Delegreturn(delegreturn::delegreturn(c, args).await?),
         Args::Getattr(args) => Reply::Getattr(getattr::getattr(c, args).await?),
         Args::Getfh(()) => Reply::Getfh(getfh::getfh(c)?),
         Args::Link(args) => Reply::Link(link::link(c, args).await?),
@@ -84,6 +87,7 @@ pub(crate) async fn run<V: Vfs>(c: &mut Compound<'_, V>, args: Args) -> Result<R
         Args::Setattr(args) => Reply::Setattr(setattr::setattr(c, args).await?),
         Args::Verify(args) => Reply::Verify(verify::verify(c, args).await?),
         Args::Write(args) => Reply::Write(write::write(c, args).await?),
+        Args::BackchannelCtl(args) => Reply::BackchannelCtl(backchannel_ctl::backchannel_ctl(c, args)?),
         Args::BindConnToSession(args) => {
             Reply::BindConnToSession(bind_conn_to_session::bind_conn_to_session(c, args)?)
         }

@@ -2,6 +2,7 @@
 
 use crate::clients::{Bounds, Client, Clients, Ended};
 use crate::connection;
+use crate::delegations;
 use crate::exports::ExportTable;
 use crate::groups::Groups;
 use crate::session::Session;
@@ -71,7 +72,18 @@ impl<V: Vfs> Server<V> {
             config,
         };
         shared.recall().await?;
-        Ok(Server { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        let weak = Arc::downgrade(&shared);
+        shared.vfs.answer_for_holders(shared.config.lease, move |question| {
+            let shared = weak.upgrade();
+            async move {
+                match shared {
+                    Some(shared) => delegations::answer(shared, question).await,
+                    None => false,
+                }
+            }
+        });
+        Ok(Server { shared })
     }
 
     /// Serves connections of `listener` until `shutdown`, then ends the running requests and returns.
@@ -190,6 +202,13 @@ impl<V: Vfs> Shared<V> {
         let any = !ended.is_empty();
         self.end_clients(ended).await;
         any
+    }
+
+    /// Lets go of a client whose lease has run out.
+    pub(crate) async fn evict(&self, client: &Client) {
+        let mut ended = Ended::new();
+        self.clients.evict(client, Instant::now(), &mut ended);
+        self.end_clients(ended).await;
     }
 
     async fn expire_forever(&self) {

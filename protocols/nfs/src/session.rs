@@ -1,5 +1,6 @@
 //! Sessions: slots that make every request happen exactly once (RFC 8881 section 2.10.6).
 
+use crate::backchannel::BackChannel;
 use crate::clients::Client;
 use bytes::Bytes;
 use nfs_wire::{ChannelAttrs, SequenceArgs, SessionId, Status};
@@ -27,6 +28,7 @@ pub(crate) struct Session {
     /// Which of the client's sessions it is, part of the identity of changes.
     pub(crate) ordinal: u32,
     pub(crate) fore: ChannelAttrs,
+    pub(crate) back: BackChannel,
     /// It is kept over restarts, as its client has asked.
     pub(crate) persistent: bool,
     /// It is of a former life, and only gives first answers.
@@ -107,16 +109,18 @@ impl Session {
         id: SessionId,
         client: Arc<Client>,
         ordinal: u32,
-        fore: ChannelAttrs,
+        (fore, back): (ChannelAttrs, BackChannel),
         persistent: bool,
     ) -> Session {
         let slots = (0..fore.max_requests).map(|_| Slot::default()).collect();
-        Session { id, client, ordinal, fore, persistent, former: false, slots: Mutex::new(slots) }
+        Session { id, client, ordinal, fore, back, persistent, former: false, slots: Mutex::new(slots) }
     }
 
     /// A session of a former life.
     pub(crate) fn former(id: SessionId, client: Arc<Client>, ordinal: u32, fore: ChannelAttrs) -> Session {
-        Session { id, client, ordinal, fore, persistent: true, former: true, slots: Mutex::default() }
+        // Nobody is called back over it.
+        let back = BackChannel::new(id, 0, &fore, 0, &[]);
+        Session { id, client, ordinal, fore, back, persistent: true, former: true, slots: Mutex::default() }
     }
 
     /// Whether it is of a former life: what took effect then is answered, nothing new is done.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use nfs_wire::{Stateid, Status};
 use std::collections::HashMap;
-use types::{ByteRange, FileId};
+use types::{ByteRange, Delegation, DelegationId, FileId};
 use vfs::{OpenAccess, OpenId};
 
 /// Everything that the client has open or locked.
@@ -16,6 +16,9 @@ pub(crate) struct StateTable {
     opens: HashMap<(Bytes, FileId), u64>,
     locks: HashMap<(u64, FileId), u64>,
     lock_owners: HashMap<Bytes, u64>,
+    delegations: HashMap<DelegationId, u64>,
+    /// Delegations that the client has lost and does not know of yet.
+    revoked: usize,
 }
 
 /// What a stateid stands for.
@@ -28,6 +31,22 @@ pub(crate) struct State {
 pub(crate) enum Kind {
     Open(OpenState),
     Lock(LockState),
+    Delegation(DelegationState),
+    /// A delegation that the client has lost.
+    Revoked,
+}
+
+/// A delegation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct DelegationState {
+    pub(crate) id: DelegationId,
+    pub(crate) kind: Delegation,
+    /// What is read and written through it.
+    pub(crate) open: OpenId,
+    /// The file, as the client knows it.
+    pub(crate) handle: Bytes,
+    /// The change attribute when it was given.
+    pub(crate) change: u64,
 }
 
 /// All opens of one file by one owner, which the protocol takes as one.
@@ -132,6 +151,8 @@ impl StateTable {
             opens: HashMap::new(),
             locks: HashMap::new(),
             lock_owners: HashMap::new(),
+            delegations: HashMap::new(),
+            revoked: 0,
         }
     }
 
@@ -182,6 +203,9 @@ impl StateTable {
     pub(crate) fn find(&self, stateid: &Stateid) -> Result<&State, Status> {
         let index = self.index(stateid)?;
         let state = self.states.get(&index).ok_or(Status::BadStateId)?;
+        if matches!(state.kind, Kind::Revoked) {
+            return Err(Status::DelegRevoked);
+        }
         match stateid.seqid {
             0 => Ok(state),
             seqid if seqid == state.seqid => Ok(state),
@@ -199,7 +223,7 @@ impl StateTable {
     fn open_at(&self, index: u64) -> Option<&OpenState> {
         match &self.states.get(&index)?.kind {
             Kind::Open(open) => Some(open),
-            Kind::Lock(_) => None,
+            _ => None,
         }
     }
 
@@ -208,6 +232,11 @@ impl StateTable {
         let open = match &self.find_on(stateid, file)?.kind {
             Kind::Open(open) => open,
             Kind::Lock(lock) => self.open_at(lock.open).ok_or(Status::BadStateId)?,
+            Kind::Delegation(held) if need == Need::Read || held.kind == Delegation::Write => {
+                return Ok(Some(held.open));
+            }
+            Kind::Delegation(_) => return Err(Status::OpenMode),
+            Kind::Revoked => return Err(Status::DelegRevoked),
         };
         match (open.with(need), need) {
             (Some(id), _) => Ok(Some(id)),
@@ -254,7 +283,7 @@ impl StateTable {
     ) -> Result<(Vec<Opened>, OpenAccess, OpenAccess), Status> {
         match &self.find_on(stateid, file)?.kind {
             Kind::Open(open) => Ok((open.opens.clone(), open.access(), open.deny())),
-            Kind::Lock(_) => Err(Status::BadStateId),
+            _ => Err(Status::BadStateId),
         }
     }
 
@@ -329,7 +358,7 @@ impl StateTable {
     pub(crate) fn lock_through(&self, open: &Stateid, file: FileId, need: Need) -> Result<OpenId, Status> {
         match &self.find_on(open, file)?.kind {
             Kind::Open(state) => state.with(need).ok_or(Status::OpenMode),
-            Kind::Lock(_) => Err(Status::BadStateId),
+            _ => Err(Status::BadStateId),
         }
     }
 
@@ -337,7 +366,7 @@ impl StateTable {
     pub(crate) fn lock_state(&self, stateid: &Stateid, file: FileId) -> Result<&LockState, Status> {
         match &self.find_on(stateid, file)?.kind {
             Kind::Lock(lock) => Ok(lock),
-            Kind::Open(_) => Err(Status::BadStateId),
+            _ => Err(Status::BadStateId),
         }
     }
 
@@ -382,16 +411,73 @@ impl StateTable {
         self.bump(index).ok_or(Status::BadStateId)
     }
 
-    /// FREE_STATEID: forgets a lock state that holds nothing.
+    /// Takes in a delegation.
+    pub(crate) fn delegated(&mut self, file: FileId, held: DelegationState) -> Stateid {
+        let id = held.id;
+        let (index, stateid) = self.add(file, Kind::Delegation(held));
+        self.delegations.insert(id, index);
+        stateid
+    }
+
+    /// A delegation that the client has, by its number.
+    pub(crate) fn delegation(&self, id: DelegationId) -> Option<(Stateid, DelegationState)> {
+        let index = *self.delegations.get(&id)?;
+        match self.states.get(&index)? {
+            State { kind: Kind::Delegation(held), seqid, .. } => {
+                Some((self.stateid(index, *seqid), held.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The file and the kind of a delegation.
+    pub(crate) fn delegation_of(&self, stateid: &Stateid) -> Result<(FileId, Delegation), Status> {
+        match self.find(stateid)? {
+            State { kind: Kind::Delegation(held), file, .. } => Ok((*file, held.kind)),
+            _ => Err(Status::BadStateId),
+        }
+    }
+
+    /// Forgets a delegation that the client gives back.
+    pub(crate) fn returned(&mut self, stateid: &Stateid, file: FileId) -> Result<DelegationState, Status> {
+        let Kind::Delegation(held) = &self.find_on(stateid, file)?.kind else {
+            return Err(Status::BadStateId);
+        };
+        let held = held.clone();
+        let index = self.index(stateid)?;
+        self.states.remove(&index);
+        self.delegations.remove(&held.id);
+        Ok(held)
+    }
+
+    /// The client has lost a delegation; says what was open behind it.
+    pub(crate) fn revoke(&mut self, id: DelegationId) -> Option<OpenId> {
+        let index = self.delegations.remove(&id)?;
+        let state = self.states.get_mut(&index)?;
+        let Kind::Delegation(held) = std::mem::replace(&mut state.kind, Kind::Revoked) else { return None };
+        self.revoked += 1;
+        Some(held.open)
+    }
+
+    /// Whether the client has lost delegations and not freed them.
+    pub(crate) fn has_revoked(&self) -> bool {
+        self.revoked > 0
+    }
+
+    /// FREE_STATEID: forgets a lock state that holds nothing, or a delegation that is lost.
     pub(crate) fn free(&mut self, stateid: &Stateid) -> Result<(), Status> {
+        let index = self.index(stateid)?;
+        if matches!(self.states.get(&index), Some(State { kind: Kind::Revoked, .. })) {
+            self.states.remove(&index);
+            self.revoked -= 1;
+            return Ok(());
+        }
         match &self.find(stateid)?.kind {
-            Kind::Open(_) => Err(Status::LocksHeld),
-            Kind::Lock(lock) if !lock.held.is_empty() => Err(Status::LocksHeld),
-            Kind::Lock(_) => {
-                let index = self.index(stateid)?;
+            Kind::Lock(lock) if lock.held.is_empty() => {
                 self.remove_lock(index);
                 Ok(())
             }
+            _ => Err(Status::LocksHeld),
         }
     }
 }

@@ -162,6 +162,10 @@ impl Model {
 }
 
 impl Vfs for Model {
+    fn open_elsewhere(&self, file: FileId, client: ClientId) -> OpenElsewhere {
+        self.state().opens.elsewhere(file.ino, client)
+    }
+
     async fn filesystem(&self, _ctx: &Ctx, request: Filesystem) -> FsResult<FilesystemReply> {
         if request.name == "default" {
             Ok(FilesystemReply { root: self.root() })

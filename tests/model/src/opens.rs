@@ -6,8 +6,8 @@ use crate::state::{FS, State};
 use std::collections::BTreeMap;
 use types::{AccessMask, FileId, FileKind, FsError, InodeId, Name};
 use vfs::{
-    ClientId, Close, Create, CreateHow, Ctx, DirChange, FsResult, Open, OpenAccess, OpenId, OpenReply,
-    OpenTarget, Reopen,
+    ClientId, Close, Create, CreateHow, Ctx, DirChange, FsResult, Open, OpenAccess, OpenElsewhere, OpenId,
+    OpenReply, OpenTarget, Reopen,
 };
 
 pub(crate) struct OpenFile {
@@ -26,6 +26,18 @@ pub(crate) struct Opens {
 impl Opens {
     pub(crate) fn any(&self, ino: InodeId) -> bool {
         self.table.values().any(|open| open.ino == ino)
+    }
+
+    /// What the opens of others than `client` do with a file.
+    pub(crate) fn elsewhere(&self, ino: InodeId, client: ClientId) -> OpenElsewhere {
+        let or =
+            |a: OpenAccess, b: OpenAccess| OpenAccess { read: a.read || b.read, write: a.write || b.write };
+        let others = self.table.values().filter(|open| open.ino == ino && open.client != client);
+        let none = OpenElsewhere { access: NOTHING, deny: NOTHING };
+        others.fold(none, |all, open| OpenElsewhere {
+            access: or(all.access, open.access),
+            deny: or(all.deny, open.deny),
+        })
     }
 
     pub(crate) fn add(&mut self, open: OpenFile) -> OpenId {

@@ -43,13 +43,18 @@ fn create(clientid: u64, sequence: u32) -> CreateSessionArgs {
     }
 }
 
+/// Of a connection that has ended.
+fn line() -> Arc<Line> {
+    Line::new(&tokio::sync::mpsc::channel(1).0)
+}
+
 fn created(
     clients: &Clients,
     args: &CreateSessionArgs,
     now: Instant,
     ended: &mut Ended,
 ) -> Result<CreateSessionOk, Status> {
-    match clients.plan_session(clients.client(args.clientid)?, args, Some(0))? {
+    match clients.plan_session(clients.client(args.clientid)?, args, Some(0), (1, &line()))? {
         Planned::Done(reply) => Ok(reply),
         Planned::New(plan) => clients.create_session(*plan, now, ended),
     }
@@ -193,7 +198,10 @@ fn settle(
     let known = clients.exchange_id(owner, Some(0), false, start, ended).unwrap();
     let client = clients.client(known.id).unwrap();
     let args = create(known.id, known.sequence);
-    let Ok(Planned::New(plan)) = clients.plan_session(Arc::clone(&client), &args, Some(0)) else { panic!() };
+    let Ok(Planned::New(plan)) = clients.plan_session(Arc::clone(&client), &args, Some(0), (1, &line()))
+    else {
+        panic!()
+    };
     let record = plan.record.clone();
     let created = clients.create_session(*plan, start, ended).unwrap();
     assert_eq!(clients.record(&client).unwrap(), record);

@@ -4,8 +4,8 @@ use crate::compound::Compound;
 use nfs_wire::{BindConnArgs, BindConnOk, ChannelFromClient, ChannelFromServer, Status};
 use vfs::Vfs;
 
-/// Every connection may carry requests of every session of its client, so there is nothing to remember;
-/// nothing is ever called back, so the back channel is not bound.
+/// Every connection may carry requests of every session of its client, so there is nothing to remember of those; calls to the client go
+/// over the connections that are bound to the back channel.
 pub(super) fn bind_conn_to_session<V: Vfs>(
     c: &mut Compound<'_, V>,
     args: BindConnArgs,
@@ -20,9 +20,14 @@ pub(super) fn bind_conn_to_session<V: Vfs>(
     }
     session.client.renew(tokio::time::Instant::now());
     let dir = match args.dir {
-        ChannelFromClient::Back => return Err(Status::NotSupp),
-        ChannelFromClient::Fore | ChannelFromClient::ForeOrBoth | ChannelFromClient::BackOrBoth => {
-            ChannelFromServer::Fore
+        ChannelFromClient::Fore => ChannelFromServer::Fore,
+        ChannelFromClient::Back | ChannelFromClient::ForeOrBoth | ChannelFromClient::BackOrBoth => {
+            match (session.back.bind(&c.caller.line), args.dir) {
+                (true, ChannelFromClient::Back) => ChannelFromServer::Back,
+                (true, _) => ChannelFromServer::Both,
+                (false, ChannelFromClient::Back) => return Err(Status::NotSupp),
+                (false, _) => ChannelFromServer::Fore,
+            }
         }
     };
     Ok(BindConnOk { session: args.session, dir, rdma: false })

@@ -7,7 +7,7 @@ use nfs_wire::{CreateSessionArgs, CreateSessionOk, Status};
 use tokio::time::Instant;
 use vfs::Vfs;
 
-/// PERSIST, CONN_BACK_CHAN and CONN_RDMA; only the first is granted.
+/// PERSIST, CONN_BACK_CHAN and CONN_RDMA; RDMA is not granted.
 const FLAGS: u32 = 7;
 
 pub(super) async fn create_session<V: Vfs>(
@@ -20,7 +20,12 @@ pub(super) async fn create_session<V: Vfs>(
     let clients = &c.shared.clients;
     let client = clients.client(args.clientid)?;
     let _one = client.recording.lock().await;
-    let plan = match clients.plan_session(client.clone(), &args, principal(&c.caller.credential))? {
+    let plan = match clients.plan_session(
+        client.clone(),
+        &args,
+        principal(&c.caller.credential),
+        (c.minor, &c.caller.line),
+    )? {
         Planned::Done(reply) => return Ok(reply),
         Planned::New(plan) => *plan,
     };

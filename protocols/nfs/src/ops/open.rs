@@ -3,14 +3,15 @@
 use crate::attrs;
 use crate::clients::Client;
 use crate::compound::{Compound, FileRef, OrStatus, Place, name};
+use crate::delegations::{self, WANT_MASK, Wish};
 use crate::state::Opened;
 use crate::status::status;
 use nfs_wire::{
-    Bitmap, ChangeInfo, CreateHow as WireHow, Delegation, OpenArgs, OpenClaim, OpenHow, OpenOk, Stateid,
-    Status, WhyNoDelegation, attr,
+    Bitmap, ChangeInfo, CreateHow as WireHow, OpenArgs, OpenClaim, OpenDelegation, OpenHow, OpenOk, Stateid,
+    Status, attr,
 };
 use std::sync::Arc;
-use types::{FsError, Mode, SetAttr};
+use types::{Delegation, FileId, FsError, Mode, SetAttr};
 use vfs::{Close, Create, CreateHow, DirChange, Open, OpenAccess, OpenReply, OpenTarget, Vfs};
 
 /// Locks are those of POSIX (OPEN4_RESULT_LOCKTYPE_POSIX).
@@ -18,16 +19,11 @@ const LOCKTYPE_POSIX: u32 = 4;
 /// What is removed while open stays until it is closed, over restarts too, so that no client need rename it in the
 /// place of removing it (OPEN4_RESULT_PRESERVE_UNLINKED).
 const PRESERVE_UNLINKED: u32 = 8;
-/// What a client would like to be delegated.
-const WANT_MASK: u32 = 0xff00;
-const WANT_NO_PREFERENCE: u32 = 0;
-const WANT_NO_DELEGATION: u32 = 0x0400;
 /// OPEN4_SHARE_ACCESS_WANT_SIGNAL_DELEG_WHEN_RESRC_AVAIL and ..._PUSH_DELEG_WHEN_UNCONTENDED.
 const SIGNALS: u32 = 0x3_0000;
-/// WND4_NOT_WANTED.
-const WHY_NOT_WANTED: u32 = 0;
-/// WND4_NOT_SUPP_FTYPE: nothing of this kind is delegated.
-const WHY_NOT_SUPPORTED: u32 = 3;
+/// What a client of minor version 2 would take instead of what it gets (RFC 9754): times with a delegation, and a delegation
+/// without an open.
+const INSTEAD: u32 = 0x30_0000;
 /// Permission bits when the client says none.
 const DEFAULT_MODE: Mode = Mode(0o600);
 
@@ -43,12 +39,13 @@ struct Plan {
     /// Attributes that are set when the file is made, and when it was there.
     set_new: Bitmap,
     set_old: Bitmap,
-    delegation: Delegation,
+    wish: Wish,
 }
 
 pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Result<OpenOk, Status> {
     let client = c.client()?.clone();
-    let access = args.share_access & !WANT_MASK & !SIGNALS;
+    let instead = if c.minor >= 2 { INSTEAD } else { 0 };
+    let access = args.share_access & !WANT_MASK & !SIGNALS & !instead;
     let access = share(access).filter(|access| access.read || access.write).ok_or(Status::Inval)?;
     let deny = share(args.share_deny).ok_or(Status::Inval)?;
     let plan = plan(c, &args, access, deny)?;
@@ -86,24 +83,27 @@ pub(super) async fn open<V: Vfs>(c: &mut Compound<'_, V>, args: OpenArgs) -> Res
     }
     if entered.is_none() {
         // It is remembered for what it was about to have.
-        c.shared.end_clients(vec![client]).await;
+        c.shared.end_clients(vec![client.clone()]).await;
     }
     // The client's lease ran out while its request was on the way.
     let (stateid, _) = entered.ok_or(Status::Expired)?;
 
+    let explain = args.share_access & WANT_MASK != 0;
+    let delegation = delegations::offer(c, &client, (&file, &reply.attr), plan.wish, explain).await;
+
     c.set_current(Place::File(file));
     c.current_stateid = Some(stateid);
-    Ok(answer(stateid, &reply, plan))
+    Ok(answer(stateid, &reply, plan, delegation))
 }
 
-fn answer(stateid: Stateid, reply: &OpenReply, plan: Plan) -> OpenOk {
+fn answer(stateid: Stateid, reply: &OpenReply, plan: Plan, delegation: OpenDelegation) -> OpenOk {
     let change = reply.dir.unwrap_or(DirChange { before: 0, after: 0 });
     OpenOk {
         stateid,
         change: ChangeInfo { atomic: true, before: change.before, after: change.after },
         rflags: LOCKTYPE_POSIX | PRESERVE_UNLINKED,
         attrset: if reply.created { plan.set_new } else { plan.set_old },
-        delegation: plan.delegation,
+        delegation,
     }
 }
 
@@ -119,15 +119,8 @@ async fn first_answer<V: Vfs>(
     c.vfs().close(&c.ctx(&file)?, Close { open: reply.open }).await.or_status()?;
     let stateid = client.state().table.lost();
     c.set_current(Place::File(file));
-    Ok(answer(stateid, &reply, plan))
-}
-
-fn no_delegation(share_access: u32) -> Delegation {
-    match share_access & WANT_MASK {
-        WANT_NO_PREFERENCE => Delegation::None(()),
-        WANT_NO_DELEGATION => Delegation::NoneExt(WhyNoDelegation { why: WHY_NOT_WANTED }),
-        _ => Delegation::NoneExt(WhyNoDelegation { why: WHY_NOT_SUPPORTED }),
-    }
+    let delegation = delegations::unasked(plan.wish);
+    Ok(answer(stateid, &reply, plan, delegation))
 }
 
 /// Reclaims first, everything else after them; whether others stand in the way, the file system knows.
@@ -163,10 +156,17 @@ fn plan<V: Vfs>(
     let target = match &args.claim {
         OpenClaim::Null(component) => OpenTarget::Entry { dir: here.file, name: name(component)? },
         OpenClaim::Fh(()) | OpenClaim::Previous(_) if creates => return Err(Status::Inval),
-        OpenClaim::Previous(kind) if *kind != 0 => return Err(Status::ReclaimBad),
+        OpenClaim::DelegateCur(_) | OpenClaim::DelegateCurFh(_) if creates => return Err(Status::Inval),
         OpenClaim::Fh(()) | OpenClaim::Previous(_) => OpenTarget::File(here.file),
-        // There never was a delegation that could be claimed.
-        OpenClaim::DelegateCur(_) | OpenClaim::DelegateCurFh(_) => return Err(Status::BadStateId),
+        OpenClaim::DelegateCurFh(stateid) => {
+            under_delegation(c, stateid, Some(here.file), access)?;
+            OpenTarget::File(here.file)
+        }
+        OpenClaim::DelegateCur(claim) => {
+            let file = under_delegation(c, &claim.stateid, None, access)?;
+            // The name is as good as the handle, and may be another's by now.
+            OpenTarget::File(file)
+        }
         OpenClaim::DelegatePrev(_) | OpenClaim::DelegatePrevFh(()) => return Err(Status::NotSupp),
     };
     let (create, set_new, set_old) = match &args.how {
@@ -190,6 +190,14 @@ fn plan<V: Vfs>(
     let cuts = |set: &SetAttr| set.size == Some(0);
     let truncate =
         create.as_ref().is_some_and(|create| create.how == CreateHow::Unchecked && cuts(&create.set));
+    let wish = match &args.claim {
+        OpenClaim::Previous(0) => Wish::Nothing,
+        OpenClaim::Previous(1) => Wish::Again(Delegation::Read),
+        OpenClaim::Previous(2) => Wish::Again(Delegation::Write),
+        OpenClaim::Previous(_) => return Err(Status::Inval),
+        OpenClaim::DelegateCur(_) | OpenClaim::DelegateCurFh(_) => Wish::Nothing,
+        _ => delegations::wish(args.share_access, access)?,
+    };
     let request = Open {
         target,
         access,
@@ -200,5 +208,21 @@ fn plan<V: Vfs>(
         // A client opens a program to page it in; who may read is checked by ACCESS on its side.
         for_execution: !access.write,
     };
-    Ok(Plan { dir: here, request, set_new, set_old, delegation: no_delegation(args.share_access) })
+    Ok(Plan { dir: here, request, set_new, set_old, wish })
+}
+
+/// The file of a delegation that the client has opened it under, which has to allow that.
+fn under_delegation<V: Vfs>(
+    c: &Compound<'_, V>,
+    stateid: &Stateid,
+    file: Option<FileId>,
+    access: OpenAccess,
+) -> Result<FileId, Status> {
+    let stateid = c.stateid(*stateid)?;
+    let state = c.client()?.state();
+    let (of, kind) = state.table.delegation_of(&stateid)?;
+    if file.is_some_and(|file| file != of) {
+        return Err(Status::BadStateId);
+    }
+    if access.write && kind == Delegation::Read { Err(Status::OpenMode) } else { Ok(of) }
 }

@@ -5,6 +5,7 @@ use model::Model;
 use nfs::{ExportTable, NfsConfig, Server};
 use nfs_wire::*;
 use serve::{Export, Squash};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,18 +15,21 @@ use xdr::record::FragmentHeader;
 use xdr::rpc::{AuthSys, Call, Credential, ReplyStatus};
 use xdr::{Decode, Decoder, Encode, Encoder, List, Opaque};
 
+/// The program that the server calls.
+const PROGRAM_OF_CALLS: u32 = 0x4000_0000;
+
 /// What an operation has answered.
 pub(crate) type Outcome = Result<Reply, Status>;
 
 /// A running server.
-pub(crate) struct Running {
+pub(crate) struct Running<V = Model> {
     pub(crate) address: SocketAddr,
-    pub(crate) server: Server<Model>,
+    pub(crate) server: Server<V>,
     trigger: serve::Trigger,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl<V> Running<V> {
     pub(crate) async fn stop(self) {
         self.trigger.fire();
         self.task.await.unwrap();
@@ -41,10 +45,10 @@ pub(crate) fn config(instance: u64) -> NfsConfig {
     NfsConfig::new(ExportTable::new(vec![export("/default")]).unwrap(), instance)
 }
 
-pub(crate) async fn start(model: &Arc<Model>, config: NfsConfig) -> Running {
+pub(crate) async fn start<V: vfs::Vfs>(files: &Arc<V>, config: NfsConfig) -> Running<V> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::open(Arc::clone(model), config).await.unwrap();
+    let server = Server::open(Arc::clone(files), config).await.unwrap();
     let (trigger, shutdown) = serve::shutdown();
     let serving = server.clone();
     let task = tokio::spawn(async move { serving.serve(listener, shutdown).await });
@@ -67,6 +71,10 @@ pub(crate) struct Client {
     pub(crate) sequence: u32,
     /// What it opened last.
     pub(crate) file: Option<FileHandle>,
+    /// What the server has called it for, and it has answered.
+    pub(crate) called: VecDeque<CbArgs>,
+    /// The change attribute that it says files have that are delegated to it.
+    pub(crate) change: u64,
 }
 
 pub(crate) fn channel() -> ChannelAttrs {
@@ -96,6 +104,8 @@ impl Client {
             session: [0; 16],
             sequence: 0,
             file: None,
+            called: VecDeque::new(),
+            change: 0,
         }
     }
 
@@ -152,7 +162,7 @@ impl Client {
             flags,
             fore: channel(),
             back: channel(),
-            cb_program: 0,
+            cb_program: PROGRAM_OF_CALLS,
             sec_parms: List::default(),
         };
         self.alone(Args::CreateSession(args)).await
@@ -239,10 +249,59 @@ impl Client {
         record.append(body);
         self.send(&FragmentHeader::whole(record.len()).unwrap()).await;
         self.send(&record.into_bytes()).await;
-        let mut d = Decoder::new(self.receive().await?);
+        let mut d = loop {
+            let record = self.receive().await?;
+            if !self.is_called(&record).await {
+                break Decoder::new(record);
+            }
+        };
         let (xid, accepted) = ReplyStatus::decode_success(&mut d).unwrap();
         assert_eq!(xid, self.xid);
         accepted.then_some(d).or_else(|| Some(Decoder::new(Bytes::new())))
+    }
+
+    /// What the server calls it for next.
+    pub(crate) async fn next_call(&mut self) -> CbArgs {
+        while self.called.is_empty() {
+            let record = self.receive().await.expect("a call");
+            assert!(self.is_called(&record).await, "a reply that nobody waits for");
+        }
+        self.called.pop_front().unwrap()
+    }
+
+    /// Answers `record` if it is a call.
+    async fn is_called(&mut self, record: &Bytes) -> bool {
+        let mut arguments = Decoder::new(record.clone());
+        let Ok(call) = Call::decode(&mut arguments) else { return false };
+        let args = CbCompoundArgs::decode(&mut arguments).unwrap();
+        assert_eq!((call.program, call.version, args.minor), (PROGRAM_OF_CALLS, 1, self.minor));
+        let mut results = Vec::new();
+        for op in args.ops.0 {
+            results.push(Ok(match &op {
+                CbArgs::Sequence(args) => CbReply::Sequence(CbSequenceOk {
+                    session: args.session,
+                    sequence: args.sequence,
+                    slot: args.slot,
+                    highest_slot: 0,
+                    target_highest_slot: 0,
+                }),
+                CbArgs::Recall(_) => CbReply::Recall,
+                CbArgs::Getattr(args) => {
+                    let attributes =
+                        Attributes { change: Some(self.change), size: Some(0), ..Attributes::default() };
+                    CbReply::Getattr(attributes.to_fattr(&args.request))
+                }
+            }));
+            if !matches!(op, CbArgs::Sequence(_)) {
+                self.called.push_back(op);
+            }
+        }
+        let mut reply = Encoder::new();
+        ReplyStatus::Success.encode(call.xid, &mut reply);
+        CbCompoundReply { status: Status::Ok, results }.encode(&mut reply);
+        self.send(&FragmentHeader::whole(reply.len()).unwrap()).await;
+        self.send(&reply.into_bytes()).await;
+        true
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {

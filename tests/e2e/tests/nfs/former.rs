@@ -155,7 +155,7 @@ async fn a_reply_lost_twice_is_given_in_the_third_life() {
 #[tokio::test]
 async fn persistence_is_granted_to_who_asks_for_it() {
     let server = serve_empty().await;
-    for (flags, granted) in [(0, 0), (1, 1), (7, 1)] {
+    for (flags, granted) in [(0, 0), (1, 1), (7, 3)] {
         let mut client = Client::connect(server.address).await;
         let Ok(Reply::ExchangeId(known)) = client.exchange_id("p", flags as u8).await else { panic!() };
         client.clientid = known.clientid;

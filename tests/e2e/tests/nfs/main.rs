@@ -5,6 +5,7 @@
 mod access;
 mod bounds;
 mod client;
+mod delegations;
 mod exports;
 mod former;
 mod hostile;
