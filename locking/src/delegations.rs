@@ -27,6 +27,8 @@ const CALM_FILES_MAX: usize = 1 << 14;
 pub enum Need {
     /// To look at its content, size or times, or to open it for that.
     Look,
+    /// To take or look for a lock that others may share.
+    Lock,
     /// To change anything of it, or to open it for that.
     Change,
 }
@@ -119,7 +121,7 @@ pub struct Delegations<C> {
 impl Need {
     /// Whether a delegation of this kind is in the way of others who need this.
     const fn meets(self, kind: Delegation) -> bool {
-        matches!((self, kind), (Need::Change, _) | (Need::Look, Delegation::Write))
+        matches!((self, kind), (Need::Change, _) | (_, Delegation::Write))
     }
 }
 
@@ -201,6 +203,8 @@ impl<C: Copy + Eq + Hash> Delegations<C> {
                 }
                 let delegated = Delegated { client: held.client, file: *file, id: held.id, kind: held.kind };
                 let at = match held.state {
+                    // Whatever its holder has closed is known here; what it has opened or locked is not.
+                    State::Former if *need == Need::Look => continue,
                     State::Former => {
                         found.waits = true;
                         continue;
@@ -231,21 +235,39 @@ impl<C: Copy + Eq + Hash> Delegations<C> {
         found
     }
 
-    /// The delegation to write, of somebody but `client`, that `file` is under; what it holds may be newer than what is known
-    /// here.
+    /// The delegation to write, of somebody but `client`, that `file` is under, and whether its holder was asked to give it back:
+    /// what it holds may be newer than what is known here.
     #[must_use]
-    pub fn written_by(&self, client: C, file: FileId) -> Option<Delegated<C>> {
-        let at = self.files.get(&file)?;
-        let held = at.holders.iter().find(|held| held.kind == Delegation::Write && held.client != client)?;
-        Some(Delegated { client: held.client, file, id: held.id, kind: held.kind })
+    pub fn written_by(&self, client: C, file: FileId) -> Option<(Delegated<C>, bool)> {
+        let held = self.writer(client, file)?;
+        let delegated = Delegated { client: held.client, file, id: held.id, kind: held.kind };
+        match held.state {
+            State::Held => Some((delegated, false)),
+            State::Asked(_) => Some((delegated, true)),
+            State::Former => None,
+        }
     }
 
-    /// Whether the holder was asked to give it back, or cannot be asked for anything.
+    /// Whether somebody but `client` may write `file` without anybody being told, now or once it has claimed that.
     #[must_use]
-    pub fn is_asked(&self, id: DelegationId) -> bool {
-        let held = self.ids.get(&id).and_then(|file| self.files.get(file));
-        let held = held.and_then(|at| at.holders.iter().find(|held| held.id == id));
-        held.is_some_and(|held| !matches!(held.state, State::Held))
+    pub fn may_be_written(&self, client: C, file: FileId) -> bool {
+        self.writer(client, file).is_some()
+    }
+
+    fn writer(&self, client: C, file: FileId) -> Option<&Holder<C>> {
+        let at = self.files.get(&file)?;
+        at.holders.iter().find(|held| held.kind == Delegation::Write && held.client != client)
+    }
+
+    /// The holder is asked at `now` although nobody waits.
+    pub fn ask(&mut self, now: u64, id: DelegationId) {
+        let at = self.ids.get(&id).and_then(|file| self.files.get_mut(file));
+        let held = at.and_then(|at| at.holders.iter_mut().find(|held| held.id == id));
+        if let Some(held) = held
+            && matches!(held.state, State::Held)
+        {
+            held.state = State::Asked(now);
+        }
     }
 
     /// Delegates `file` to `client`.
@@ -298,6 +320,26 @@ impl<C: Copy + Eq + Hash> Delegations<C> {
         let held = at.holders.iter_mut().find(is_it).ok_or(Refusal::Contended)?;
         (held.state, held.kind) = (State::Held, kind);
         Ok(held.id)
+    }
+
+    /// The client claims what it had in a former life of which nothing else is known.
+    ///
+    /// # Errors
+    /// [`Refusal::Contended`] when somebody else has claimed what cannot be together with it.
+    pub fn claim_unknown(
+        &mut self,
+        client: C,
+        file: FileId,
+        kind: Delegation,
+    ) -> Result<DelegationId, Refusal> {
+        let holders = self.files.get(&file).map_or(&[][..], |at| &at.holders);
+        let in_way = |held: &Holder<C>| {
+            held.client == client || kind == Delegation::Write || held.kind == Delegation::Write
+        };
+        if holders.iter().any(in_way) {
+            return Err(Refusal::Contended);
+        }
+        self.add(client, file, kind, State::Held).ok_or(Refusal::Full)
     }
 
     /// What the client had in a former life and has not claimed is gone; `None`: what anybody had.

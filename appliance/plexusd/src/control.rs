@@ -332,6 +332,7 @@ impl Control for Daemon {
                 return conflict(format!("{name} is mounted here: unmount it first, or say --force"));
             }
         }
+        self.doors.shared.take_back(fs).await;
         match self.files.remove_filesystem(fs, force, retained).await {
             Ok(()) => {}
             Err(RemoveError::Open(_)) => {

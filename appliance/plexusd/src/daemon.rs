@@ -15,7 +15,7 @@ use config::{Config, GroupSource};
 use env::{Random, SystemClock, SystemRandom};
 use identity::LocalFiles;
 use nfs::{NfsConfig, Server};
-use remote::{Coherent, Former, ServeOptions, TcpDoor};
+use remote::{Coherent, DelegatedFile, Former, ServeOptions, TcpDoor};
 use s3::S3Config;
 use std::error::Error;
 use std::path::Path;
@@ -27,6 +27,10 @@ use tokio::task::JoinHandle;
 
 /// There while mounts may trust what they have heard, for the next life to know.
 const TRUSTED_FILE: &str = "trusted";
+/// What is delegated to clients.
+const DELEGATED_FILE: &str = "delegated";
+/// Where the kernel names its start; what is written to files without being synced is lost with it.
+const BOOT_FILE: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Runs until told to stop.
 pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
@@ -62,7 +66,9 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     nfs.scope = format!("plexus-{}", drive::directory::hex(&folder.cluster()));
     // What everybody changes goes through here, so that mounts may trust what they have heard.
     let former = Former::open(config.data.join(TRUSTED_FILE))?;
-    let shared = Arc::new(Coherent::new(core.files.clone(), begun).after(former));
+    let delegated = DelegatedFile::open(config.data.join(DELEGATED_FILE), &this_boot())?;
+    let shared = Coherent::new(core.files.clone(), begun).after(former).with_delegations(delegated)?;
+    let shared = Arc::new(shared);
     let outliving = tokio::spawn({
         let shared = shared.clone();
         async move { shared.outlive().await }
@@ -125,7 +131,13 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     admin.await??;
     mounts.await?;
     s3.await?;
+    shared.end().await;
     core.close().await
+}
+
+/// This start of the machine; where it has no name, each is another one.
+fn this_boot() -> String {
+    std::fs::read_to_string(BOOT_FILE).map_or_else(|_| "-".to_owned(), |boot| boot.trim().to_owned())
 }
 
 async fn listen_s3(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {

@@ -123,6 +123,11 @@ impl Clients {
         self.in_grace.load(Ordering::Acquire)
     }
 
+    /// Whether the client may still claim what it had.
+    pub(crate) fn owes(&self, client: ClientId) -> bool {
+        self.table.lock().grace.owes(Client(client.0))
+    }
+
     /// Waits for the end of the time of grace.
     pub(crate) async fn grace_is_over(&self) {
         let over = self.over.notified();

@@ -254,10 +254,15 @@ macro_rules! implement {
             })*
 
             fn open_elsewhere(&self, file: types::FileId, client: vfs::ClientId) -> vfs::OpenElsewhere {
-                if self.0.clients.in_grace() {
-                    return vfs::OpenElsewhere::UNKNOWN;
-                }
                 self.0.locks.elsewhere(file, client)
+            }
+
+            fn may_claim(&self, client: Option<vfs::ClientId>) -> bool {
+                self.0.clients.in_grace() && client.is_none_or(|client| self.0.clients.owes(client))
+            }
+
+            async fn all_claimed(&self) {
+                self.0.clients.grace_is_over().await;
             }
         }
     };

@@ -1,6 +1,7 @@
 //! What mounts may trust of the attributes and names that they have heard: everything that changes a file goes through
 //! here, and first has all others told that trust it.
 
+use crate::delegated_file::DelegatedFile;
 use crate::delegating::{Delegating, Using};
 use crate::former::Former;
 use crate::shared::SharedFolders;
@@ -10,12 +11,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-use types::{Attr, Cred, Delegation, DelegationId, FileId, FsError, FsId, Leased};
+use types::{Attr, Cred, Delegation, DelegationId, FileId, FileKind, FsError, FsId, Leased};
 use vfs::*;
 
 /// How long a mount may trust, from when it has asked.
@@ -104,7 +106,8 @@ impl<V: Vfs> Coherent<V> {
         let (listeners, mounted) = (Mutex::default(), Mutex::default());
         let (shared, back) = (SharedFolders::default(), Notify::new());
         let (begun, former, closed) = (begun.into(), None, AtomicBool::new(false));
-        let delegating = Delegating::new(begun);
+        let of_inner = inner.clone();
+        let delegating = Delegating::new(begun, Box::new(move |client| of_inner.may_claim(Some(client))));
         Coherent { inner, begun, former, closed, leases, listeners, mounted, shared, back, delegating }
     }
 
@@ -114,10 +117,24 @@ impl<V: Vfs> Coherent<V> {
         Coherent { former: Some(former), ..self }
     }
 
-    /// To be called once: what is known of the former life is forgotten when nobody can trust it any more.
+    /// With what the former life has delegated, and will be delegated in this one.
+    ///
+    /// # Errors
+    /// That it cannot be written down.
+    pub fn with_delegations(self, file: DelegatedFile) -> io::Result<Coherent<V>> {
+        Ok(Coherent { delegating: self.delegating.after(file)?, ..self })
+    }
+
+    /// To be called once: what is known of the former life is forgotten when nobody can trust it any more, or claim what it
+    /// had.
     pub async fn outlive(&self) {
         tokio::time::sleep_until(self.begun + TRUST).await;
         self.clear(|| self.listeners.lock().is_empty()).await;
+        self.inner.all_claimed().await;
+        while let Err(error) = self.delegating.all_claimed().await {
+            tracing::warn!(%error, "nothing is delegated, and others wait, as it cannot be written down what is");
+            tokio::time::sleep(TERM).await;
+        }
     }
 
     /// Lets nobody trust any more, and returns when nobody does.
@@ -125,6 +142,13 @@ impl<V: Vfs> Coherent<V> {
         self.closed.store(true, Ordering::Release);
         self.distrust(|_| true).await;
         self.clear(|| true).await;
+    }
+
+    /// To be called when all heads have ended.
+    pub async fn end(&self) {
+        if let Err(error) = self.delegating.close().await {
+            tracing::warn!(%error, "the next start will look for delegations");
+        }
     }
 
     async fn clear(&self, nobody: impl FnOnce() -> bool) {
@@ -156,7 +180,7 @@ impl<V: Vfs> Coherent<V> {
         }
         // Who delegates a file looks at its leases afterwards.
         let mut leases = self.leases.lock();
-        !self.delegating.is_written(client, what.file()) && leases.grant(self.now(), client, what, mark)
+        !self.delegating.may_be_written(client, what.file()) && leases.grant(self.now(), client, what, mark)
     }
 
     /// Waits for changes that `client` has to hear of.
@@ -207,6 +231,12 @@ impl<V: Vfs> Coherent<V> {
         self.mounted.lock().values().filter(|mounted| **mounted == fs).count()
     }
 
+    /// Asks for all that is delegated of a filesystem, so that only what somebody has open counts as open. Who does not answer soon
+    /// keeps it.
+    pub async fn take_back(&self, fs: FsId) {
+        self.delegating.take_back(NOBODY, fs).await;
+    }
+
     /// The filesystem is gone: waits until nobody trusts what was heard of it before.
     pub async fn gone(&self, fs: FsId) {
         self.distrust(|file| file.fs == fs).await;
@@ -245,6 +275,7 @@ impl<V: Vfs> Coherent<V> {
             Touched { leased: Vec::with_capacity(3), files: Vec::with_capacity(3), dirs: Vec::new() };
         for place in request.touches() {
             match place {
+                Place::Folder(dir) => touched.leased.push(Leased::Attributes(dir)),
                 Place::File(file) => {
                     touched.leased.push(Leased::Attributes(file));
                     touched.files.push((file, request.need()));
@@ -255,7 +286,9 @@ impl<V: Vfs> Coherent<V> {
                     if let Ok(found) = self.inner.lookup(&Ctx::new(Cred::root()), asked).await {
                         let file = found.attr.file;
                         touched.leased.extend([Leased::Attributes(file), Leased::Names(file)]);
-                        touched.files.push((file, request.need()));
+                        if found.attr.kind == FileKind::File {
+                            touched.files.push((file, request.need()));
+                        }
                         touched.dirs.push(dir);
                     }
                 }
@@ -327,8 +360,10 @@ impl<V: Vfs> Coherent<V> {
     }
 
     /// Whether something is in the way of a delegation that the table of delegations does not know of.
-    fn is_in_use(&self, client: ClientId, Delegate { file, kind, .. }: Delegate) -> bool {
-        self.inner.open_elsewhere(file, client).is_in_way_of(kind)
+    fn is_in_use(&self, client: ClientId, Delegate { file, kind, reclaim }: Delegate) -> bool {
+        // What others may still claim cannot be in the way of what is claimed, too.
+        !reclaim && self.inner.may_claim(None)
+            || self.inner.open_elsewhere(file, client).is_in_way_of(kind)
             || kind == Delegation::Write
                 && self.leases.lock().is_held_by_others(self.now(), client, Leased::Attributes(file))
     }
@@ -352,7 +387,7 @@ macro_rules! look {
 
 /// Whoever holds a delegation keeps locks to itself that others would have to see.
 fn of_lock(kind: LockKind) -> Need {
-    if kind == LockKind::Exclusive { Need::Change } else { Need::Look }
+    if kind == LockKind::Exclusive { Need::Change } else { Need::Lock }
 }
 
 look! {
@@ -403,7 +438,6 @@ operations! {
         release_owner(ReleaseOwner) -> ();
         keep_client(KeepClient) -> ();
         kept_clients(KeptClients) -> KeptClientsReply;
-        reclaimed(Reclaimed) -> ();
         forget_requests(ForgetRequests) -> ();
     }
     look {
@@ -479,6 +513,13 @@ operations! {
         self.inner.clone_range(ctx, request).await
     }
 
+    async fn reclaimed(&self, ctx: &Ctx, request: Reclaimed) -> FsResult<()> {
+        let client = request.client;
+        self.inner.reclaimed(ctx, request).await?;
+        self.delegating.claimed(client);
+        Ok(())
+    }
+
     async fn end_client(&self, ctx: &Ctx, request: EndClient) -> FsResult<()> {
         self.delegating.end_client(request.client);
         self.inner.end_client(ctx, request).await
@@ -493,7 +534,7 @@ operations! {
     }
 
     async fn delegate(&self, ctx: &Ctx, request: Delegate) -> Result<DelegationId, NotDelegated> {
-        self.delegating.delegate(ctx, request, || self.is_in_use(ctx.client, request))
+        self.delegating.delegate(ctx, request, || self.is_in_use(ctx.client, request)).await
     }
 
     fn give_back(&self, id: DelegationId) {
@@ -502,5 +543,13 @@ operations! {
 
     fn open_elsewhere(&self, file: FileId, client: ClientId) -> OpenElsewhere {
         self.inner.open_elsewhere(file, client)
+    }
+
+    fn may_claim(&self, client: Option<ClientId>) -> bool {
+        self.inner.may_claim(client)
+    }
+
+    async fn all_claimed(&self) {
+        self.inner.all_claimed().await;
     }
 }

@@ -17,6 +17,7 @@
 mod channels;
 mod client;
 mod coherent;
+mod delegated_file;
 mod delegating;
 mod door;
 mod former;
@@ -38,6 +39,7 @@ pub const SOCKET: &str = "vfs.sock";
 
 pub use client::RemoteVfs;
 pub use coherent::Coherent;
+pub use delegated_file::DelegatedFile;
 pub use door::TcpDoor;
 pub use former::Former;
 pub use link::{Address, RemoteError, RemoteOptions};

@@ -8,6 +8,8 @@ use vfs::*;
 pub(crate) enum Place {
     /// The attributes of this inode.
     File(FileId),
+    /// The attributes of this directory, of which nothing is delegated.
+    Folder(FileId),
     /// Where this name leads, and the attributes of the inode that it has led to, if there is one.
     Entry(FileId, Name),
 }
@@ -43,17 +45,17 @@ touch! {
     RemoveXattr { file } => [Place::File(*file)];
     SetSystem { file } => [Place::File(*file)];
     Retain { file } => [Place::File(*file)];
-    SetGuard { dir } => [Place::File(*dir)];
-    Put { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
-    Mkdir { dir } => [Place::File(*dir)];
-    Mknod { dir } => [Place::File(*dir)];
-    Symlink { dir } => [Place::File(*dir)];
-    Link { file, dir } => [Place::File(*file), Place::File(*dir)];
-    Unlink { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
-    Rmdir { dir, name } => [Place::File(*dir), Place::Entry(*dir, name.clone())];
+    SetGuard { dir } => [Place::Folder(*dir)];
+    Put { dir, name } => [Place::Folder(*dir), Place::Entry(*dir, name.clone())];
+    Mkdir { dir } => [Place::Folder(*dir)];
+    Mknod { dir } => [Place::Folder(*dir)];
+    Symlink { dir } => [Place::Folder(*dir)];
+    Link { file, dir } => [Place::File(*file), Place::Folder(*dir)];
+    Unlink { dir, name } => [Place::Folder(*dir), Place::Entry(*dir, name.clone())];
+    Rmdir { dir, name } => [Place::Folder(*dir), Place::Entry(*dir, name.clone())];
     Rename { from_dir, from_name, to_dir, to_name } => [
-        Place::File(*from_dir),
-        Place::File(*to_dir),
+        Place::Folder(*from_dir),
+        Place::Folder(*to_dir),
         Place::Entry(*from_dir, from_name.clone()),
         Place::Entry(*to_dir, to_name.clone())
     ];
@@ -66,7 +68,7 @@ impl Touches for Open {
             (OpenTarget::File(_), false, _) => Vec::new(),
             // Made, or cut when it is there: which of both is seen by who does it.
             (OpenTarget::Entry { dir, name }, _, Some(_)) | (OpenTarget::Entry { dir, name }, true, None) => {
-                vec![Place::File(*dir), Place::Entry(*dir, name.clone())]
+                vec![Place::Folder(*dir), Place::Entry(*dir, name.clone())]
             }
             (OpenTarget::Entry { .. }, false, None) => Vec::new(),
         }

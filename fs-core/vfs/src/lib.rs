@@ -73,11 +73,21 @@ macro_rules! contract {
                 let _ = id;
             }
 
-            /// What the opens of others than `client` do with a file; [`OpenElsewhere::UNKNOWN`] also while others may
-            /// claim opens.
+            /// What the opens of others than `client` do with a file; where that is not known, everything.
             fn open_elsewhere(&self, file: FileId, client: ClientId) -> OpenElsewhere {
                 let _ = (file, client);
                 OpenElsewhere::UNKNOWN
+            }
+
+            /// Whether this client may still claim what it had before a restart; `None`: whether anybody may.
+            fn may_claim(&self, client: Option<ClientId>) -> bool {
+                let _ = client;
+                false
+            }
+
+            /// Waits until nobody may claim anything any more.
+            fn all_claimed(&self) -> impl Future<Output = ()> + Send {
+                async {}
             }
         }
 

@@ -1,6 +1,8 @@
+//! Delegations case by case, and against files that are numbers.
+
 use super::*;
 use Delegation::{Read, Write};
-use Need::{Change, Look};
+use Need::{Change, Lock, Look};
 use proptest::prelude::*;
 use types::{FsId, InodeId};
 
@@ -38,7 +40,7 @@ fn who_changes_waits_for_all_others_and_who_looks_for_who_writes() {
     assert!(all.is_empty() && all.files.is_empty() && all.counts.is_empty());
 
     all.grant(9_000, 'a', file(1), Write).unwrap();
-    assert_eq!(all.written_by('b', file(1)).map(|held| held.client), Some('a'));
+    assert_eq!(all.written_by('b', file(1)).map(|(held, asked)| (held.client, asked)), Some(('a', false)));
     assert_eq!(all.written_by('a', file(1)), None);
     assert!(all.in_way(9_000, 'b', &[(file(1), Look)]).waits);
 }
@@ -47,9 +49,11 @@ fn who_changes_waits_for_all_others_and_who_looks_for_who_writes() {
 fn who_does_not_answer_loses_it() {
     let mut all = Delegations::new(TERM);
     let id = all.grant(0, 'a', file(1), Write).unwrap();
-    assert!(!all.is_asked(id));
+    let asked = |all: &Delegations<char>| all.written_by('b', file(1)).map(|(held, asked)| (held.id, asked));
+    assert_eq!(asked(&all), Some((id, false)));
     let needs = [(file(1), Look)];
-    assert!(all.in_way(5, 'b', &needs).waits && all.is_asked(id));
+    assert!(all.in_way(5, 'b', &needs).waits);
+    assert_eq!(asked(&all), Some((id, true)));
     assert!(all.in_way(14, 'c', &needs).waits);
     let found = all.in_way(15, 'c', &needs);
     assert_eq!((clients(&found.lost), found.waits), (vec!['a'], false));
@@ -86,18 +90,34 @@ fn what_a_former_life_has_delegated_is_in_the_way_until_its_holder_has_claimed()
         all.restore(client, file(number), kind);
     }
     assert_eq!(all.len(), 4);
-    let found = all.in_way(1_000, 'd', &[(file(1), Look), (file(2), Look)]);
-    assert_eq!((found.ask, found.lost, found.waits, found.until), (vec![], vec![], true, None));
+    let looks = [(file(1), Look), (file(2), Lock)];
+    assert!(!all.in_way(1_000, 'd', &looks).waits && all.may_be_written('d', file(1)));
+    assert_eq!(all.written_by('d', file(1)), None);
+    for need in [Change, Lock] {
+        let found = all.in_way(1_000, 'd', &[(file(1), need)]);
+        assert_eq!((found.ask, found.lost, found.waits, found.until), (vec![], vec![], true, None));
+    }
     assert_eq!(all.claim('b', file(1), Read), Err(Refusal::Contended));
     assert_eq!(all.claim('a', file(2), Write), Err(Refusal::Contended), "it could not have written");
     let id = all.claim('a', file(1), Write).unwrap();
     assert!(all.claim('a', file(1), Write).is_err(), "once");
     assert_eq!(clients(&all.settle(Some('a'))), ['a']);
     let found = all.in_way(1_000, 'd', &[(file(1), Look), (file(2), Change)]);
+    all.ask(1_001, id);
+    assert_eq!(found.until, Some(1_010), "it was asked already");
     assert_eq!(found.ask.iter().map(|asked| asked.id).collect::<Vec<_>>(), [id]);
     assert_eq!(clients(&all.end_client('c')), ['c']);
     assert_eq!(clients(&all.settle(None)), ['b']);
     assert_eq!(all.len(), 1);
+
+    // Where nothing is known, who claims is believed.
+    let change = all.begin('d', vec![(file(7), Change)]);
+    assert!(all.claim_unknown('a', file(7), Read).is_ok() && all.claim_unknown('b', file(7), Read).is_ok());
+    for (client, kind) in [('c', Write), ('a', Read)] {
+        assert_eq!(all.claim_unknown(client, file(7), kind), Err(Refusal::Contended));
+    }
+    assert_eq!(all.in_way(2_000, 'd', &[(file(7), Change)]).ask.len(), 2);
+    all.end(change);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use nfs_wire::{
-    Args, Attributes, Bitmap, CompoundArgs, CompoundReply, Fattr, Op, decode_outcome, encode_outcome,
+    Args, Attributes, Bitmap, CbCompoundArgs, CbCompoundReply, CompoundArgs, CompoundReply, Fattr, Op,
+    decode_outcome, encode_outcome,
 };
 use proptest::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -103,6 +104,19 @@ proptest! {
             let again = decode_outcome(&mut d);
             prop_assert!(again.is_ok_and(|(same, _)| same == op));
             prop_assert_eq!(d.remaining(), 0);
+        }
+    }
+
+    #[test]
+    fn answers_to_callbacks(status in prop_oneof![Just(0_u32), any::<u32>()], bytes in input()) {
+        let mut e = Encoder::new();
+        e.words(&[status, 0, 2, 11, 0]);
+        e.fixed_opaque(&bytes);
+        for input in [bytes, e.into_bytes()] {
+            let length = input.len();
+            let used = allocated(|| drop(CbCompoundReply::decode(&mut Decoder::new(input.clone()))));
+            prop_assert!(used <= BASE_BYTES + GROWTH * length, "{} bytes for {}", used, length);
+            let _ = CbCompoundArgs::decode(&mut Decoder::new(input));
         }
     }
 

@@ -206,7 +206,12 @@ pub(crate) async fn answer<V: Vfs>(shared: Arc<Shared<V>>, question: AskHolder) 
 
 /// Has the client asked until it has heard it, or there is nothing to give back any more.
 async fn ask_back<V: Vfs>(shared: Arc<Shared<V>>, question: AskHolder) {
+    // After its lease it loses it to whoever wants it then, also unasked.
+    let until = Instant::now() + shared.config.lease;
     for pauses in 0.. {
+        if Instant::now() >= until {
+            return;
+        }
         let Some(client) = shared.clients.by_vfs_id(question.client) else { return };
         let found = client.state().table.delegation(question.id);
         let Some((stateid, held)) = found else {

@@ -71,6 +71,10 @@ impl Clients {
         self.owed.contains_key(&client)
     }
 
+    pub(crate) fn owes_any(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
     pub(crate) fn settle(&mut self, client: ClientId) {
         self.owed.remove(&client);
     }

@@ -166,6 +166,11 @@ impl Vfs for Model {
         self.state().opens.elsewhere(file.ino, client)
     }
 
+    fn may_claim(&self, client: Option<ClientId>) -> bool {
+        let state = self.state();
+        client.map_or_else(|| state.clients.owes_any(), |client| state.clients.owes(client))
+    }
+
     async fn filesystem(&self, _ctx: &Ctx, request: Filesystem) -> FsResult<FilesystemReply> {
         if request.name == "default" {
             Ok(FilesystemReply { root: self.root() })

@@ -4,7 +4,7 @@ use crate::client::*;
 use model::Model;
 use nfs::NfsConfig;
 use nfs_wire::*;
-use remote::Coherent;
+use remote::{Coherent, DelegatedFile};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,18 @@ async fn serve(config: NfsConfig) -> (Arc<Files>, Running<Files>) {
     (files, running)
 }
 
-/// A client that can be called.
+/// A client that can be called, and has nothing to claim.
 async fn callable(running: &Running<Files>, owner: &'static str) -> Client {
+    let mut client = introduced(running, owner).await;
+    assert!(client.run(vec![complete()]).await[0].is_ok());
+    client
+}
+
+fn complete() -> Args {
+    Args::ReclaimComplete(ReclaimCompleteArgs { one_fs: false })
+}
+
+async fn introduced(running: &Running<Files>, owner: &'static str) -> Client {
     let mut client = Client::connect(running.address).await;
     let Ok(Reply::ExchangeId(known)) = client.exchange_id(owner, 1).await else { panic!() };
     client.clientid = known.clientid;
@@ -38,7 +48,6 @@ async fn callable(running: &Running<Files>, owner: &'static str) -> Client {
     };
     assert_eq!(created.flags, PERSIST_AND_CALL);
     client.session = created.session;
-    assert!(client.run(vec![Args::ReclaimComplete(ReclaimCompleteArgs { one_fs: false })]).await[0].is_ok());
     client
 }
 
@@ -318,5 +327,158 @@ async fn a_client_that_comes_back_over_another_connection_is_asked_there() {
     while !matches!(again.next_call().await, CbArgs::Recall(_)) {}
     assert!(again.on(&file, give_back(held)).await.is_ok());
     assert_eq!(looking.await.unwrap().attr.size, 0);
+    running.stop().await;
+}
+
+/// Lives of a daemon over one model and one file of delegations.
+struct Lives {
+    model: Arc<Model>,
+    folder: tempfile::TempDir,
+}
+
+impl Lives {
+    fn new() -> Lives {
+        Lives { model: Arc::new(Model::new()), folder: tempfile::tempdir().unwrap() }
+    }
+
+    async fn begin(&self, boot: &str, instance: u64) -> (Arc<Files>, Running<Files>) {
+        let begun = std::time::Instant::now() - Duration::from_secs(5);
+        let file = DelegatedFile::open(self.folder.path().join("delegated"), boot).unwrap();
+        let files = Coherent::new(self.model.clone(), begun).with_delegations(file).unwrap();
+        let files = Arc::new(files);
+        let running = start(&files, config(instance)).await;
+        (files, running)
+    }
+
+    /// Ends a life in which two clients each had a file to write.
+    async fn leave_two(&self) -> (FileHandle, types::FileId) {
+        let (files, running) = self.begin("boot", 1).await;
+        let mut of_a = None;
+        for (owner, name) in [("a", "f"), ("b", "g")] {
+            let mut client = callable(&running, owner).await;
+            let (file, opened) = open(&mut client, name, BOTH).await.unwrap();
+            delegated(&opened, true);
+            of_a.get_or_insert(file);
+        }
+        let ino = files.inner_lookup("f").await;
+        running.stop().await;
+        self.model.restart();
+        (of_a.unwrap(), ino)
+    }
+}
+
+trait InnerLookup {
+    /// As the first client sees it, which is in nobody's way.
+    async fn inner_lookup(&self, name: &str) -> types::FileId;
+}
+
+impl InnerLookup for Arc<Files> {
+    async fn inner_lookup(&self, name: &str) -> types::FileId {
+        let dir =
+            self.filesystem(&root(), vfs::Filesystem { name: "default".to_owned() }).await.unwrap().root;
+        let list = vfs::ReadDir { dir, after: types::Cookie::START, limit: 10, attrs: false };
+        let entries = self.readdir(&root(), list).await.unwrap().entries;
+        entries.iter().find(|entry| entry.name.as_bytes() == name.as_bytes()).unwrap().file
+    }
+}
+
+fn reclaim(kind: u32) -> Args {
+    let claim = OpenClaim::Previous(kind);
+    Args::Open(OpenArgs { how: OpenHow::NoCreate(()), claim, ..open_args("", "o", BOTH, 0) })
+}
+
+/// Something that a mount changes; says how large the file is then.
+fn change(files: &Arc<Files>, file: types::FileId) -> tokio::task::JoinHandle<u64> {
+    ask(files, move |files: Arc<Files>| async move {
+        // Looking need not wait: what was closed is known.
+        assert_eq!(files.getattr(&root(), GetAttr { file }).await.unwrap().attr.size, 0);
+        let set = SetAttr { mode: Some(types::Mode(0o600)), ..SetAttr::default() };
+        files.setattr(&root(), SetAttrOf { file, open: None, set, if_ctime: None }).await.unwrap().attr.size
+    })
+}
+
+#[tokio::test]
+async fn a_delegation_outlives_the_daemon_and_others_wait_for_its_holder() {
+    let lives = Lives::new();
+    let (file, of) = lives.leave_two().await;
+    let (files, running) = lives.begin("boot", 2).await;
+    let changing = change(&files, of);
+    let mut a = introduced(&running, "a").await;
+    let Ok(Reply::Open(opened)) = a.on(&file, reclaim(2)).await else { panic!() };
+    let held = delegated(&opened, true);
+    recalls(a.next_call().await, held, &file);
+    assert!(!changing.is_finished());
+    assert!(a.run(vec![complete()]).await[0].is_ok());
+    assert!(a.on(&file, write(held, 0, b"kept")).await.is_ok());
+    assert!(a.on(&file, give_back(held)).await.is_ok());
+    assert_eq!(changing.await.unwrap(), 4);
+
+    // What is claimed no more is in nobody's way.
+    assert!(a.called.is_empty());
+    let of_b = files.inner_lookup("g").await;
+    let changing = change(&files, of_b);
+    let mut b = introduced(&running, "b").await;
+    assert!(!changing.is_finished());
+    assert!(b.run(vec![complete()]).await[0].is_ok());
+    assert_eq!(changing.await.unwrap(), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_power_cut_everybody_waits_until_holders_have_claimed() {
+    let lives = Lives::new();
+    let (file, of) = lives.leave_two().await;
+    let (files, running) = lives.begin("another boot", 2).await;
+    let changing = change(&files, of);
+    let mut a = introduced(&running, "a").await;
+    let mut ops = vec![putfh(&file), reclaim(2), getattr(&[attr::SIZE])];
+    let outcomes = a.run(std::mem::take(&mut ops)).await;
+    let [.., Ok(Reply::Open(opened)), Ok(Reply::Getattr(_))] = &outcomes[..] else { panic!("{outcomes:?}") };
+    let held = delegated(opened, true);
+    recalls(a.next_call().await, held, &file);
+    assert!(a.run(vec![complete()]).await[0].is_ok());
+    assert!(a.on(&file, give_back(held)).await.is_ok());
+    assert!(!changing.is_finished(), "others may claim anything");
+    let mut b = introduced(&running, "b").await;
+    assert!(b.run(vec![complete()]).await[0].is_ok());
+    files.outlive().await;
+    assert_eq!(changing.await.unwrap(), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_opened_a_file_before_its_holder_came_back_has_it_asked_back() {
+    let lives = Lives::new();
+    let (file, of) = lives.leave_two().await;
+    let (files, running) = lives.begin("boot", 2).await;
+    let request = vfs::Open {
+        target: vfs::OpenTarget::File(of),
+        access: vfs::OpenAccess { read: true, write: false },
+        deny: vfs::OpenAccess::default(),
+        create: None,
+        truncate: false,
+        reclaim: false,
+        for_execution: false,
+    };
+    files.open(&root(), request).await.unwrap();
+    let mut a = introduced(&running, "a").await;
+    let Ok(Reply::Open(opened)) = a.on(&file, reclaim(2)).await else { panic!() };
+    let held = delegated(&opened, true);
+    recalls(a.next_call().await, held, &file);
+    assert!(a.on(&file, give_back(held)).await.is_ok());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_claimed_and_nobody_wants_stays_with_its_holder() {
+    let lives = Lives::new();
+    let (file, _) = lives.leave_two().await;
+    let (_, running) = lives.begin("boot", 2).await;
+    let mut a = introduced(&running, "a").await;
+    let Ok(Reply::Open(opened)) = a.on(&file, reclaim(2)).await else { panic!() };
+    let held = delegated(&opened, true);
+    assert!(a.run(vec![complete()]).await[0].is_ok());
+    assert!(a.on(&file, write(held, 0, b"on")).await.is_ok());
+    assert!(a.called.is_empty());
     running.stop().await;
 }
