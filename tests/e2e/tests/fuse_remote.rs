@@ -14,7 +14,7 @@ use suites::Rules;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use types::{ByteRange, Cred, FileId, FsError, Leased, Mode, Name, SetAttr, SetTime, Time};
+use types::{ByteRange, Cred, Delegation, FileId, FsError, Leased, Mode, Name, SetAttr, SetTime, Time};
 use vfs::*;
 
 /// As it is long after the daemon's start.
@@ -519,4 +519,47 @@ async fn who_trusts_is_told_before_others_change() {
     two.setattr(&ctx_of(2), set(0o644)).await.unwrap();
     assert!(begun.elapsed() > Duration::from_secs(2), "it trusted still");
     drop((told, daemon));
+}
+
+#[tokio::test]
+async fn what_a_mount_trusts_is_not_delegated_and_what_is_delegated_it_does_not_trust() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("socket");
+    let model = Arc::new(Model::new());
+    let files = coherent(&model);
+    // A head whose clients have always written everything.
+    files.answer_for_holders(Duration::from_secs(9), |asked| async move {
+        assert_eq!(asked.what, HolderQuestion::IsUnchanged);
+        true
+    });
+    let options = ServeOptions { instance: 1, client_lease: Duration::from_secs(60) };
+    let listener = UnixListener::bind(&path).unwrap();
+    let serving = tokio::spawn(remote::serve_unix(files.clone(), listener, options, pending()));
+    let address = Address::At(fabric::Address::Unix(path));
+    let mount = RemoteVfs::connect(address, RemoteOptions::new(1)).await.unwrap();
+    mount.listen(|_| async {});
+    let opened = create(&mount, model.root(), "f").await;
+    mount.close(&ctx(), Close { open: opened.open }).await.unwrap();
+    let file = opened.attr.file;
+    let trust = async || mount.getattr(&ctx_of(1), GetAttr { file }).await.unwrap().trust;
+    while trust().await.is_zero() {}
+
+    let ask = |kind| Delegate { file, kind, reclaim: false };
+    let write = ask(Delegation::Write);
+    assert_eq!(files.delegate(&ctx_of(7), write).await, Err(NotDelegated::Contended));
+    let read = files.delegate(&ctx_of(7), ask(Delegation::Read)).await.unwrap();
+    assert!(!trust().await.is_zero(), "both read");
+    files.give_back(read);
+    let held = loop {
+        // Until the mount trusts no more.
+        match files.delegate(&ctx_of(7), write).await {
+            Ok(held) => break held,
+            Err(why) => assert_eq!(why, NotDelegated::Contended),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(trust().await.is_zero(), "it is another's");
+    files.give_back(held);
+    assert!(!trust().await.is_zero());
+    serving.abort();
 }
