@@ -18,7 +18,6 @@ use vfs::{AskHolder, ClientId, Ctx, Delegate, HolderQuestion, NotDelegated};
 const MOMENT: Duration = Duration::from_millis(250);
 /// How long a holder may take to say whether it keeps anything, before it is asked to give it back.
 const SAYS_WITHIN: Duration = Duration::from_secs(1);
-
 /// How long those are waited for whose filesystem is to be removed.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -162,6 +161,7 @@ impl Delegating {
         let patience = Instant::now() + MOMENT;
         loop {
             let gone = self.gone.notified();
+            // Whoever waits may go away at any moment: from here to the end of the questions nothing waits.
             let found = self.table.lock().in_way(self.now(), ctx.client, of);
             for lost in &found.lost {
                 tracing::warn!(file = %lost.file, client = format!("{:032x}", lost.client.0), "a delegation was not given back in time: it is taken away");
@@ -240,6 +240,10 @@ impl Delegating {
         let Delegate { file, kind, reclaim } = request;
         if self.asked.get().is_none() {
             return Err(NotDelegated::NotSupported);
+        }
+        // It would not be written down.
+        if !reclaim && self.unknown.load(Ordering::Acquire) {
+            return Err(NotDelegated::Contended);
         }
         if let Some(written) = &self.file {
             written.prepare().await.map_err(|error| not_written(&error))?;

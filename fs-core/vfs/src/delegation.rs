@@ -43,11 +43,11 @@ pub struct AskHolder {
 /// What can be asked about a delegation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HolderQuestion {
-    /// Have the client give it back, after everything that it keeps has been written: begun when this is answered, whatever the answer.
+    /// Have the client give it back, after everything that it keeps has been written: begun when this is answered, which is at once.
     GiveBack,
     /// Is everything that the client knows of the file known here as well? `false` where that cannot be said soon.
     IsUnchanged,
-    /// The client has lost it, and does nothing through it any more when this is answered, whatever the answer.
+    /// The client has lost it, and does nothing through it any more when this is answered, which is at once.
     Lost,
 }
 

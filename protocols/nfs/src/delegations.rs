@@ -197,7 +197,8 @@ pub(crate) async fn answer<V: Vfs>(shared: Arc<Shared<V>>, question: AskHolder) 
             let Some(client) = shared.clients.by_vfs_id(question.client) else { return false };
             let open = client.state().table.revoke(question.id);
             if let Some(open) = open {
-                close(&shared, &client, open).await;
+                // Nothing comes through it any more; who asks does not wait for its end.
+                tokio::spawn(async move { close(&shared, &client, open).await });
             }
             false
         }
