@@ -44,7 +44,7 @@ pub(crate) struct Trusted {
 
 #[derive(Default)]
 struct Said {
-    attributes: HashMap<FileId, Instant>,
+    attributes: HashMap<FileId, Term>,
     names: Entries,
     /// The last changes, and how many there were with each.
     changed: HashMap<Leased, u64>,
@@ -86,12 +86,12 @@ impl Trusted {
         }
         let attributes = &mut said.attributes;
         if attributes.len() >= TRUSTED_MAX && !attributes.contains_key(&file) {
-            attributes.retain(|_, until| *until > now);
+            attributes.retain(|_, term| term.until > now);
         }
         if attributes.len() >= TRUSTED_MAX && !attributes.contains_key(&file) {
             return Duration::ZERO;
         }
-        attributes.insert(file, now + trust);
+        attributes.insert(file, Term { said: now, until: now + trust });
         trust
     }
 
@@ -141,19 +141,26 @@ impl Trusted {
 
     /// The attributes are about to change: returns when the kernel trusts nothing of before any more. `tell` tells it.
     pub(crate) async fn end_attributes(&self, file: FileId, tell: impl Fn(FileId) -> io::Result<()>) {
-        drop(self.changes(Leased::Attributes(file)));
-        loop {
-            let until = self.said().attributes.get(&file).copied();
+        let term = self.changes(Leased::Attributes(file)).attributes.get(&file).copied();
+        // A kernel that is told leaves aside what it is just being answered, and goes on with what it knew before: who
+        // has asked takes the answer first. It is not told where it trusts nothing.
+        let Some(term) = term else { return };
+        let ended = term.until + TAKEN;
+        tokio::time::sleep_until((term.said + TAKEN).min(ended).into()).await;
+        while ended > Instant::now() {
             match tell(file) {
                 Ok(()) => break,
                 // Not there yet, or not any more.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(%file, %error, "the kernel trusts for a while what is changed"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => tokio::time::sleep(AGAIN).await,
+                Err(error) => {
+                    tracing::warn!(%file, %error, "the kernel trusts for a while what is changed");
+                    break;
+                }
             }
-            match until {
-                Some(until) if until > Instant::now() => tokio::time::sleep(AGAIN).await,
-                _ => break,
-            }
+        }
+        let mut said = self.said();
+        if said.attributes.get(&file) == Some(&term) {
+            said.attributes.remove(&file);
         }
         // What was said meanwhile is of after the change, and stays.
     }
@@ -253,7 +260,7 @@ mod tests {
             Err(io::ErrorKind::NotFound.into())
         };
         trusted.end_attributes(FILE, absent).await;
-        assert_eq!(times.swap(0, Ordering::Relaxed), 1, "nothing was said of it");
+        assert_eq!(times.load(Ordering::Relaxed), 0, "nothing was said of it");
         let trust = Duration::from_millis(30);
         assert_eq!(trusted.attributes(trusted.asked(), FILE, trust), trust);
         let third = |_| {
@@ -263,8 +270,12 @@ mod tests {
                 Err(io::ErrorKind::NotFound.into())
             }
         };
+        let begun = Instant::now();
         trusted.end_attributes(FILE, third).await;
         assert_eq!(times.load(Ordering::Relaxed), 2);
+        assert!(begun.elapsed() >= trust, "who has asked has taken the answer before");
+        trusted.end_attributes(FILE, third).await;
+        assert_eq!(times.load(Ordering::Relaxed), 2, "it trusts nothing any more");
     }
 
     #[tokio::test]
