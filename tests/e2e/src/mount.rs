@@ -52,12 +52,26 @@ impl Mount {
     pub fn resume(&self) -> io::Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
+
+    /// SIGKILL: what a crash is to it. Whoever uses the mount gets errors.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(|_| ())
+    }
+
+    /// Takes the mount away, even when somebody still uses it.
+    pub fn detach(&self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
+    }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Detached even when somebody still uses it; its process ends with the last of them.
-        let _ = Command::new("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
+        // Its process ends with the last who uses it.
+        self.detach();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
