@@ -53,26 +53,22 @@ impl Mount {
         Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
-    /// SIGKILL: what a crash is to it. Whoever uses the mount gets errors.
+    /// SIGKILL: what a crash is to it. Whoever uses the mount gets errors; it is taken away even when somebody still
+    /// uses it.
     ///
     /// # Errors
     /// What the system says.
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
+        // By force: a thread of it that has a name forgotten waits for who waits for its answer, and until then the
+        // process does not end and the kernel does not notice.
+        let _ = Command::new("umount").args(["-f", "-l"]).arg(&self.at).stderr(Stdio::null()).status();
         self.child.wait().map(|_| ())
-    }
-
-    /// Takes the mount away, even when somebody still uses it.
-    pub fn detach(&self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Its process ends with the last who uses it.
-        self.detach();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.kill();
     }
 }

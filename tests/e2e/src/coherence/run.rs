@@ -7,11 +7,11 @@ use super::history::{Behind, now};
 use super::places::Way;
 use super::worker::log_of;
 use super::{Coherence, CoherenceError, CoherenceReport};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, tail};
 use crate::guest::{Guest, RunningGuest};
 use crate::mount::Mount;
 use crate::programs::build_folder;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::net::TcpListener;
@@ -167,8 +167,20 @@ impl Run<'_> {
         CoherenceError::Failed { seed: self.plan.seed, what, daemon: self.daemon.log() }
     }
 
-    fn far(&mut self) -> io::Result<&mut Far> {
-        self.guest.as_mut().map(|(_, far)| far).ok_or_else(|| io::Error::other("there is no guest"))
+    /// Has the hands in the guest do something; nothing comes back if there is no guest.
+    fn with_far<T>(
+        &mut self,
+        does: impl FnOnce(&mut Far) -> io::Result<T>,
+    ) -> Result<Option<T>, CoherenceError> {
+        let Some((guest, far)) = &mut self.guest else { return Ok(None) };
+        match does(far) {
+            Ok(done) => Ok(Some(done)),
+            Err(error) => {
+                let console = guest.job().map(|job| tail(&job.join("console"))).unwrap_or_default();
+                let output = guest.cut();
+                Err(self.failed(format!("{error}\n{output}\n{console}")))
+            }
+        }
     }
 
     /// What it printed, once it is cut.
@@ -178,9 +190,7 @@ impl Run<'_> {
 
     fn tell_all(&mut self, order: &Order) -> Result<Vec<(u32, String)>, CoherenceError> {
         let mut replies = vec![self.here.obey(order)];
-        if let Some((_, far)) = &mut self.guest {
-            replies.push(far.tell(order)?);
-        }
+        replies.extend(self.with_far(|far| far.tell(order))?);
         let mut ended = Vec::new();
         for reply in replies {
             match reply {
@@ -218,9 +228,12 @@ impl Run<'_> {
     }
 
     fn order(&mut self, door: usize, order: &Order) -> Result<(), CoherenceError> {
-        let reply = if Self::in_guest(door) { self.far()?.tell(order)? } else { self.here.obey(order) };
+        let reply = match Self::in_guest(door) {
+            true => self.with_far(|far| far.tell(order))?,
+            false => Some(self.here.obey(order)),
+        };
         match reply {
-            Reply::Failed(what) => Err(self.failed(format!("{order:?}: {what}"))),
+            Some(Reply::Failed(what)) => Err(self.failed(format!("{order:?}: {what}"))),
             _ => Ok(()),
         }
     }
@@ -247,9 +260,7 @@ impl Run<'_> {
             self.resume(false)?;
             let guest_runs = !self.resumed.iter().any(|(_, fault)| *fault == Fault::StopGuest);
             if guest_runs && last_clock.elapsed() > CLOCK_EACH {
-                if let Some((_, far)) = &mut self.guest {
-                    far.compare_clocks()?;
-                }
+                self.with_far(Far::compare_clocks)?;
                 self.watch()?;
                 last_clock = Instant::now();
             }
@@ -328,7 +339,8 @@ impl Run<'_> {
             Fault::StopMount(mount) => self.mounts[mount].resume()?,
             Fault::StopGuest => {
                 let guest = self.guest.as_ref().and_then(|(guest, _)| pid(guest.pid()));
-                kill_process_group(guest.ok_or_else(missing)?, signal)?;
+                // Its kernel alone: it does not expect its processes to be stopped by others.
+                kill_process(guest.ok_or_else(missing)?, signal)?;
             }
             _ => {}
         }
@@ -388,7 +400,6 @@ impl Run<'_> {
         // It asks the daemon when it starts.
         self.wake(|other| other == Fault::StopDaemon)?;
         let at = self.folder.join(DOORS[mount].0);
-        self.mounts[mount].detach();
         self.mounts[mount] = Mount::new(&self.daemon, &at)?;
         self.excuses.push((mount, killed, now() + AFTER_KILL));
         Ok(())
@@ -420,12 +431,11 @@ impl Run<'_> {
         self.resume(true)?;
         File::create(self.job.join("stop"))?;
         let ended = self.tell_all(&Order::Leave)?;
-        if let Some((_, far)) = &mut self.guest {
-            for _ in 0..CLOCKS_FIRST {
-                far.compare_clocks()?;
-            }
-            self.clocks.push(far.behind);
-        }
+        let behind = self.with_far(|far| {
+            (0..CLOCKS_FIRST).try_for_each(|_| far.compare_clocks())?;
+            Ok(far.behind)
+        })?;
+        self.clocks.extend(behind);
         if !ended.is_empty() {
             let output = self.cut();
             return Err(self.failed(format!("workers have failed: {ended:?}\n{output}")));
