@@ -73,12 +73,8 @@ impl Of<'_> {
     fn check(&self, made: &HashSet<u64>) -> Vec<Violation> {
         match self.object.kind {
             Kind::Block { .. } | Kind::Size => self.register(),
-            Kind::Cut | Kind::Log => {
-                self.linear::<Blocks>(&self.timed(|_, operation| blocks(operation)), looks::<Blocks>)
-            }
-            Kind::Counter => {
-                self.linear::<Counter>(&self.timed(|_, operation| counter(operation)), looks::<Counter>)
-            }
+            Kind::Cut | Kind::Log => self.linear::<Blocks>(&self.timed(blocks), looks::<Blocks>),
+            Kind::Counter => self.linear::<Counter>(&self.timed(counter), looks::<Counter>),
             Kind::Names => {
                 let mut timed = Vec::new();
                 for (from, operation) in self.operations.iter().enumerate() {
@@ -96,9 +92,17 @@ impl Of<'_> {
         self.doers[operation.worker].way
     }
 
-    fn timed<A>(&self, known: impl Fn(usize, &Operation) -> Effect<A>) -> Vec<Timed<A>> {
-        let each = self.operations.iter().enumerate();
-        each.filter_map(|(from, operation)| as_timed(known(from, operation), operation, from)).collect()
+    fn timed<A: Copy>(&self, known: impl Fn(&Operation) -> Effect<A>) -> Vec<Timed<A>> {
+        let mut timed = Vec::with_capacity(self.operations.len());
+        for (from, operation) in self.operations.iter().enumerate() {
+            let effect = known(operation);
+            // Others see what is not durable yet; when it is lost with the daemon, its client writes it again.
+            if let (Has(act), Act::Write { .. }, true) = (&effect, operation.act, operation.daemon_died) {
+                timed.extend(as_timed(May(*act), operation, from));
+            }
+            timed.extend(as_timed(effect, operation, from));
+        }
+        timed
     }
 
     fn register(&self) -> Vec<Violation> {
@@ -106,7 +110,7 @@ impl Of<'_> {
             |operation: &Operation| self.way(operation) == Way::Defaults && value_read(operation).is_some();
         // What was never read need not have been.
         let read: HashSet<u64> = self.operations.iter().filter_map(value_read).collect();
-        let timed = self.timed(|_, operation| match register(operation) {
+        let timed = self.timed(|operation| match register(operation) {
             May(RegisterAct::Write(value)) if !read.contains(&value) => Nothing,
             _ if is_session(operation) => Nothing,
             known => known,

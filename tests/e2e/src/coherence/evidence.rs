@@ -34,6 +34,8 @@ pub(super) struct Evidence {
     pub(super) lives: Vec<Life>,
     /// A door, and from when until when its mount was killed and not yet back for all.
     pub(super) excuses: Vec<(String, u64, u64)>,
+    /// When the daemon was killed.
+    pub(super) deaths: Vec<u64>,
     /// What was done to whom, and when.
     pub(super) faults: String,
 }
@@ -69,6 +71,9 @@ impl Evidence {
             read(&log, worker, life.behind, &mut all)?;
             *operations.entry(life.door.clone()).or_default() += all.len() as u64 - before;
             clock = clock.max(life.behind.unsure());
+        }
+        for one in &mut all {
+            one.daemon_died = self.deaths.iter().any(|death| (one.began..=one.ended).contains(death));
         }
         let errors = self.unexplained(&all);
         let unknown = all.iter().filter(|one| one.outcome.is_none()).count() as u64;

@@ -97,6 +97,8 @@ pub(super) struct Operation {
     pub(super) act: Act,
     /// Not known of who was killed meanwhile.
     pub(super) outcome: Option<Outcome>,
+    /// Whether the daemon was killed meanwhile.
+    pub(super) daemon_died: bool,
 }
 
 /// What the clock of a worker is behind that of this machine: at least and at most, in nanoseconds.
@@ -135,7 +137,15 @@ pub(super) fn read(
         match serde_json::from_str(line) {
             Ok(Line::Began(at, object, act)) => {
                 let began = at.saturating_add_signed(behind.least);
-                let next = Operation { worker, began, ended: u64::MAX, object, act, outcome: None };
+                let next = Operation {
+                    worker,
+                    began,
+                    ended: u64::MAX,
+                    object,
+                    act,
+                    outcome: None,
+                    daemon_died: false,
+                };
                 operations.extend(pending.replace(next));
             }
             Ok(Line::Ended(at, outcome)) => {

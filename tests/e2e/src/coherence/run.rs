@@ -76,6 +76,8 @@ struct Run<'a> {
     resumed: Vec<(Instant, Fault)>,
     /// When a mount was killed and was back, by door.
     excuses: Vec<(usize, u64, u64)>,
+    /// When the daemon was killed.
+    deaths: Vec<u64>,
     report: CoherenceReport,
     told: Vec<String>,
     begun: Instant,
@@ -111,6 +113,7 @@ pub(super) fn run(plan: &Coherence) -> Result<CoherenceReport, CoherenceError> {
         lives: Vec::new(),
         resumed: Vec::new(),
         excuses: Vec::new(),
+        deaths: Vec::new(),
         report: CoherenceReport::default(),
         told: Vec::new(),
         begun: Instant::now(),
@@ -385,6 +388,7 @@ impl Run<'_> {
             }
             Fault::KillDaemon => {
                 self.resumed.retain(|(_, other)| *other != Fault::StopDaemon);
+                self.deaths.push(now());
                 self.daemon.revive()?;
             }
             Fault::KillMount(mount) => self.kill_mount(mount)?,
@@ -460,6 +464,7 @@ impl Run<'_> {
             seed: self.plan.seed,
             lives: lives.collect(),
             excuses: excuses.collect(),
+            deaths: self.deaths.clone(),
             faults: self.told.join(" "),
         };
         evidence.keep(&self.job)?;

@@ -16,10 +16,16 @@ fn doers() -> Vec<Doer> {
 }
 
 /// An operation from `time.0` to `time.1`; from nobody knows what came of it if there is no outcome.
-fn did(worker: usize, time: (u64, u64), object: Object, act: Act, outcome: impl Into<Option<Outcome>>) -> Operation {
+fn did(
+    worker: usize,
+    time: (u64, u64),
+    object: Object,
+    act: Act,
+    outcome: impl Into<Option<Outcome>>,
+) -> Operation {
     let outcome = outcome.into();
     let ended = if outcome.is_some() { time.1 } else { u64::MAX };
-    Operation { worker, began: time.0, ended, object, act, outcome }
+    Operation { worker, began: time.0, ended, object, act, outcome, daemon_died: false }
 }
 
 fn write(worker: usize, time: (u64, u64), tag: u64) -> Operation {
@@ -74,6 +80,16 @@ fn a_lost_write_is_found_and_one_that_nobody_knows_of_may_be_lost_or_late() {
 }
 
 #[test]
+fn a_write_that_is_lost_with_the_daemon_before_it_is_durable_is_done_again() {
+    let mut slow = write(2, (0, 100), 1);
+    let others = [read(0, (10, 20), 1), write(1, (30, 40), 2), read(0, (110, 120), 1)];
+    assert_eq!(found(&[&[slow.clone()], &others[..]].concat()).len(), 1);
+    slow.daemon_died = true;
+    assert!(found(&[&[slow.clone()], &others[..]].concat()).is_empty());
+    assert_eq!(found(&[&[slow], &others[..], &[read(1, (130, 140), 2)]].concat()).len(), 1);
+}
+
+#[test]
 fn a_name_that_comes_back_is_found() {
     let create = |time, number| did(0, time, NAMES_OF, Act::Create { name: 0 }, Outcome::Number(number));
     let lookup = |time, number| did(1, time, NAMES_OF, Act::Lookup { name: 0 }, Outcome::Number(number));
@@ -95,7 +111,8 @@ fn a_rename_is_at_once_but_where_the_client_makes_it_two() {
     let rename = |worker| did(worker, (20, 60), NAMES_OF, Act::Rename { from: 0, to: 1 }, Outcome::Done);
     let look = |time, number| did(1, time, NAMES_OF, Act::Lookup { name: 1 }, Outcome::Number(number));
     for (worker, violations) in [(0, 1), (2, 0)] {
-        let between = [set(0, (0, 5), 8), set(1, (6, 9), 9), rename(worker), look((30, 35), 0), look((70, 80), 8)];
+        let between =
+            [set(0, (0, 5), 8), set(1, (6, 9), 9), rename(worker), look((30, 35), 0), look((70, 80), 8)];
         assert_eq!(found(&between).len(), violations);
     }
     // Nobody was told of the inode that was made: the first who sees it says which it is.
@@ -166,7 +183,7 @@ fn history(random: &mut Random, count: u64) -> Vec<Operation> {
                 _ => (Kind::Names, Act::Lookup { name: block }),
             };
             let object = Object { generation, kind };
-            (moment, Operation { worker, began, ended, object, act, outcome: None })
+            (moment, Operation { worker, began, ended, object, act, outcome: None, daemon_died: false })
         })
         .collect();
     all.sort_by_key(|(moment, _)| *moment);
@@ -199,7 +216,9 @@ fn history(random: &mut Random, count: u64) -> Vec<Operation> {
                 Outcome::Done
             }
             Act::Lookup { name } => Outcome::Number(at(name)),
-            _ => Outcome::Names((0..NAMES as u8).filter(|name| at(*name) != 0).map(|name| (name, at(name))).collect()),
+            _ => Outcome::Names(
+                (0..NAMES as u8).filter(|name| at(*name) != 0).map(|name| (name, at(name))).collect(),
+            ),
         });
     }
     all.into_iter().map(|(_, operation)| operation).collect()
@@ -213,7 +232,8 @@ fn long_histories_are_checked_quickly_and_one_wrong_answer_in_them_is_found() {
     // A million in two minutes, also without optimisation.
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let late = operations.len() / 2;
-    let write = operations[late..].iter().position(|one| matches!(one.act, Act::Write { .. })).unwrap_or_default();
+    let write =
+        operations[late..].iter().position(|one| matches!(one.act, Act::Write { .. })).unwrap_or_default();
     let Operation { object, ended, .. } = operations[late + write];
     // Long after it was written over.
     let Act::Write { tag, block } = operations[late + write].act else { panic!("no write") };
