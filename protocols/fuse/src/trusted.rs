@@ -2,8 +2,8 @@
 //!
 //! Attributes: the kernel is told without waiting for anything of its own, so that two mounts that change the same do
 //! not wait for each other. An answer that is on its way when the kernel hears of a change does not count where the
-//! kernel has the inode already: its own counter of versions sees to that. Where it has not, it is told again until it
-//! has, or until the trust has ended.
+//! kernel has the inode already: its own counter of versions sees to that, also where it should not. So it is told only a little
+//! later than it was answered last.
 //!
 //! Names: the kernel lets go of a name under the lock of its folder, which whoever changes something in that folder
 //! through this mount holds until it is answered; so it is waited for no longer than the trust lasts. A look-up of a name that the
@@ -26,8 +26,6 @@ const TRUSTED_MAX: usize = 1 << 16;
 const TOLD_MAX: usize = 1 << 10;
 /// Threads that wait for locks of folders, at most.
 const WAITING_MAX: usize = 32;
-/// How long to wait before the kernel is told again of an inode that it does not have yet.
-const AGAIN: Duration = Duration::from_millis(20);
 /// How long after an answer the process that asked has surely woken up and taken it.
 const TAKEN: Duration = Duration::from_millis(50);
 
@@ -142,21 +140,17 @@ impl Trusted {
     /// The attributes are about to change: returns when the kernel trusts nothing of before any more. `tell` tells it.
     pub(crate) async fn end_attributes(&self, file: FileId, tell: impl Fn(FileId) -> io::Result<()>) {
         let term = self.changes(Leased::Attributes(file)).attributes.get(&file).copied();
-        // A kernel that is told leaves aside what it is just being answered, and goes on with what it knew before: who
-        // has asked takes the answer first. It is not told where it trusts nothing.
+        // A kernel that is told leaves aside what it is just being answered, and goes on with what it knew before; and it
+        // knows a new inode only when the answer is taken. So that comes first. It is not told where it trusts nothing.
         let Some(term) = term else { return };
-        let ended = term.until + TAKEN;
-        tokio::time::sleep_until((term.said + TAKEN).min(ended).into()).await;
-        while ended > Instant::now() {
-            match tell(file) {
-                Ok(()) => break,
-                // Not there yet, or not any more.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => tokio::time::sleep(AGAIN).await,
-                Err(error) => {
-                    tracing::warn!(%file, %error, "the kernel trusts for a while what is changed");
-                    break;
-                }
+        tokio::time::sleep_until((term.said + TAKEN).into()).await;
+        match tell(file) {
+            // It knows no such inode (any more).
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%file, %error, "the kernel trusts attributes until that ends");
+                tokio::time::sleep_until((term.until + TAKEN).into()).await;
             }
+            _ => {}
         }
         let mut said = self.said();
         if said.attributes.get(&file) == Some(&term) {
@@ -252,30 +246,22 @@ mod tests {
     const LONG: Duration = Duration::from_secs(100);
 
     #[tokio::test]
-    async fn the_kernel_is_told_until_it_has_heard_or_trusts_no_more() {
+    async fn the_kernel_is_told_once_it_has_taken_the_answer_and_where_it_trusts() {
         let trusted = Trusted::default();
         let times = AtomicU32::new(0);
-        let absent = |_| {
+        let tell = |_| {
             times.fetch_add(1, Ordering::Relaxed);
             Err(io::ErrorKind::NotFound.into())
         };
-        trusted.end_attributes(FILE, absent).await;
+        trusted.end_attributes(FILE, tell).await;
         assert_eq!(times.load(Ordering::Relaxed), 0, "nothing was said of it");
-        let trust = Duration::from_millis(30);
-        assert_eq!(trusted.attributes(trusted.asked(), FILE, trust), trust);
-        let third = |_| {
-            if times.fetch_add(1, Ordering::Relaxed) == 1 {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::NotFound.into())
-            }
-        };
+        assert_eq!(trusted.attributes(trusted.asked(), FILE, LONG), LONG);
         let begun = Instant::now();
-        trusted.end_attributes(FILE, third).await;
-        assert_eq!(times.load(Ordering::Relaxed), 2);
-        assert!(begun.elapsed() >= trust, "who has asked has taken the answer before");
-        trusted.end_attributes(FILE, third).await;
-        assert_eq!(times.load(Ordering::Relaxed), 2, "it trusts nothing any more");
+        trusted.end_attributes(FILE, tell).await;
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+        assert!(begun.elapsed() >= TAKEN - Duration::from_millis(5) && begun.elapsed() < LONG);
+        trusted.end_attributes(FILE, tell).await;
+        assert_eq!(times.load(Ordering::Relaxed), 1, "it trusts nothing any more");
     }
 
     #[tokio::test]
