@@ -381,7 +381,8 @@ impl Run<'_> {
                 self.resumed.push((until, fault));
             }
             Fault::KillWorker(post) => {
-                self.wake(|other| other == Fault::StopGuest)?;
+                // Who waits in the kernel for somebody that stands still does not end before that goes on.
+                self.wake(|other| !matches!(other, Fault::StopWorker(_)))?;
                 self.resumed.retain(|(_, other)| *other != Fault::StopWorker(post));
                 self.push(post, Push::Kill)?;
                 self.hire(post)?;
