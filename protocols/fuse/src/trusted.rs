@@ -11,6 +11,7 @@
 //! it was answered.
 
 use crate::entries::{Entries, Entry, Term};
+use crate::listings::Listings;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
@@ -44,6 +45,7 @@ pub(crate) struct Trusted {
 struct Said {
     attributes: HashMap<FileId, Term>,
     names: Entries,
+    listings: Listings,
     /// The last changes, and how many there were with each.
     changed: HashMap<Leased, u64>,
     /// Of earlier ones nothing is known.
@@ -93,6 +95,20 @@ impl Trusted {
         trust
     }
 
+    /// A folder is listed from now on; what it is was asked for before.
+    pub(crate) fn listed(&self, asked: Asked, dir: &Attr, trust: Duration) {
+        let until = Instant::now() + trust;
+        let mut said = self.said();
+        if !trust.is_zero() && !said.is_of_before(asked, Leased::Attributes(dir.file)) {
+            said.listings.begin(dir, until);
+        }
+    }
+
+    /// What a folder is, while what the kernel has been told last of its names is right.
+    pub(crate) fn listing(&self, dir: FileId) -> Option<Attr> {
+        self.said().listings.of(dir).cloned()
+    }
+
     /// How long the kernel may trust that `name` in `dir` leads to `file`, which this remembers.
     pub(crate) fn name(
         &self,
@@ -133,6 +149,9 @@ impl Trusted {
             said.changed_before = number;
         }
         said.changed.insert(what, number);
+        if let Leased::Attributes(file) = what {
+            said.listings.end(file);
+        }
         self.told.store(number, Ordering::Release);
         said
     }

@@ -11,7 +11,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -173,6 +173,25 @@ impl RaftLogReader<TypeConfig> for RaftLog {
             }
             all.extend(some);
         }
+    }
+
+    /// The last entry of each leader. The library would look for each of them by halving, a read of the drive for each look, which
+    /// costs more with each life that the log remembers.
+    async fn get_key_log_ids(&mut self, range: RangeInclusive<LogId>) -> Result<Vec<LogId>, io::Error> {
+        let (mut next, to) = (range.start().index, range.end().index + 1);
+        let mut last_of_each: Vec<LogId> = Vec::new();
+        while next < to {
+            let some = self.some(next, to).map_err(other)?;
+            let Some(last) = some.last() else { break };
+            next = last.log_id.index + 1;
+            for Entry { log_id, .. } in some {
+                match last_of_each.last_mut() {
+                    Some(last) if last.leader_id == log_id.leader_id => *last = log_id,
+                    _ => last_of_each.push(log_id),
+                }
+            }
+        }
+        Ok(last_of_each)
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {

@@ -2,9 +2,13 @@
 //! says may be lost are lost, and nothing is.
 
 use crate::cluster::{Cluster, ID, Random, close, settled};
-use crate::counter::total;
+use crate::counter::{Counter, Drive, add, total};
 use crate::crashes::{commands, content, reference, stored};
-use drive::log::sim::Fate;
+use drive::log::LogOptions;
+use drive::log::sim::{Fate, SimLog};
+use drive::map::{DriveMap, MapOptions};
+use env::{SeededRandom, Workers};
+use std::sync::Arc;
 
 /// Picks `n` of `of`.
 fn some(random: &mut Random, n: usize, of: usize) -> Vec<usize> {
@@ -106,4 +110,26 @@ async fn nothing_is_lost_on_five_homes_and_three_maps() {
     for seed in 100..108 {
         lives(seed, 2).await;
     }
+}
+
+#[tokio::test]
+async fn a_life_reads_no_more_of_the_log_for_the_lives_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = SimLog::new(Arc::new(SeededRandom::new(1)));
+    let map = DriveMap::open(&dir.path().join("map"), &MapOptions::default()).unwrap();
+    let mut reads = Vec::new();
+    for life in 0..40 {
+        let before = log.reads();
+        let drive =
+            Drive { log: log.open(LogOptions::default(), &Workers::default()).unwrap(), map: map.clone() };
+        let shard = drive.shard(Arc::new(Counter)).await.unwrap();
+        reads.push(log.reads() - before);
+        for n in 0..10 {
+            shard.submit(add(b"n", life + n)).await.unwrap();
+        }
+        shard.close().await.unwrap();
+        drop(shard);
+        drive.close().await;
+    }
+    assert!(reads[39] <= reads[1], "{reads:?}");
 }

@@ -39,6 +39,8 @@ struct State {
     faults: LogFaults,
     /// Who opened it in an earlier life has lost it.
     life: u64,
+    /// How often entries were read.
+    reads: u64,
 }
 
 /// What is kept of a shard.
@@ -122,6 +124,12 @@ impl SimLog {
         DriveLog::over(store, options, workers).map_err(|e| fail(e.to_string()))
     }
 
+    /// How often entries have been read so far.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.state.lock().reads
+    }
+
     /// The power goes: the group that was on its way is there as a whole, or nothing of it.
     pub fn cut_power(&self, keeps: bool) {
         let mut state = self.state.lock();
@@ -202,7 +210,8 @@ impl Store for Opened {
     }
 
     fn read(&self, shard: ShardId, from: u64, to: u64, bytes: usize) -> Result<Vec<LogRecord>, LogError> {
-        let state = self.log.state.lock();
+        let mut state = self.log.state.lock();
+        state.reads += 1;
         if state.faults.dead {
             return Err(LogError::Unreadable("the drive is dead".to_owned()));
         }
