@@ -1,3 +1,5 @@
+//! Planted histories: what cannot have been is found, and what can is not.
+
 use super::*;
 use crate::coherence::history::Kind;
 use crate::coherence::models::BlocksAct as B;
