@@ -2,7 +2,7 @@
 //! here, and first has all others told that trust it.
 
 use crate::former::Former;
-use crate::shared::SharedFolders;
+use crate::shared::Shared;
 use crate::touches::{Place, Touches};
 use locking::{Change, LeaseId, Leases, Mark};
 use parking_lot::Mutex;
@@ -44,7 +44,9 @@ pub struct Coherent<V> {
     /// What is mounted at the other end of each connection.
     mounted: Mutex<HashMap<u64, FsId>>,
     /// Folders whose names are not to be trusted for now.
-    shared: SharedFolders,
+    shared: Shared,
+    /// Inodes whose attributes are not.
+    contested: Shared,
     /// A lease has been given back.
     back: Notify,
 }
@@ -88,9 +90,9 @@ impl<V: Vfs> Coherent<V> {
     pub fn new(inner: Arc<V>, begun: std::time::Instant) -> Coherent<V> {
         let leases = Mutex::new(Leases::new(millis(TERM)));
         let (listeners, mounted) = (Mutex::default(), Mutex::default());
-        let (shared, back) = (SharedFolders::default(), Notify::new());
+        let (shared, contested, back) = (Shared::default(), Shared::default(), Notify::new());
         let (begun, former, closed) = (begun.into(), None, AtomicBool::new(false));
-        Coherent { inner, begun, former, closed, leases, listeners, mounted, shared, back }
+        Coherent { inner, begun, former, closed, leases, listeners, mounted, shared, contested, back }
     }
 
     /// With what is known of the former life, and will be known of this one.
@@ -138,7 +140,14 @@ impl<V: Vfs> Coherent<V> {
     pub(crate) fn grant(&self, client: ClientId, what: Leased, mark: Mark) -> bool {
         !self.closed.load(Ordering::Acquire)
             && self.listeners.lock().contains_key(&client)
+            && !self.is_contested(what)
             && self.leases.lock().grant(self.now(), client, what, mark)
+    }
+
+    /// Whether these are attributes that somebody has changed a short while ago while somebody else trusted them. A kernel
+    /// that is told of a change just when it asks leaves the answer aside, and goes on with what it knew.
+    fn is_contested(&self, what: Leased) -> bool {
+        matches!(what, Leased::Attributes(file) if self.contested.has(file))
     }
 
     /// Waits for changes that `client` has to hear of.
@@ -232,6 +241,11 @@ impl<V: Vfs> Coherent<V> {
         let (change, holders) = self.leases.lock().begin(self.now(), client, of);
         if holders.iter().any(|holder| matches!(holder.what, Leased::Names(_))) {
             dirs.iter().for_each(|dir| self.shared.note(*dir));
+        }
+        for holder in &holders {
+            if let Leased::Attributes(file) = holder.what {
+                self.contested.note(file);
+            }
         }
         let changing = Changing { coherent: self, change: Some(change) };
         if may_be_trusted {
