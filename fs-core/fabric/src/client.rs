@@ -1,7 +1,7 @@
 //! The calling end.
 
 use crate::frame::{Failure, Frame, Hello, Kind};
-use crate::outbox::{Outbox, Sink};
+use crate::outbox::{Outbox, Sink, widen};
 use crate::{FabricError, Handler, Limits, Message, Peer, Query, Token, Who};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -90,7 +90,9 @@ impl<Q: Query, A: Message> Client<Q, A> {
     /// # Errors
     /// When nobody listens, or the peer refuses.
     pub async fn connect_unix(path: &Path, service: &str, limits: Limits) -> Result<Self, FabricError> {
-        let (from, to) = UnixStream::connect(path).await?.into_split();
+        let stream = UnixStream::connect(path).await?;
+        widen(&stream);
+        let (from, to) = stream.into_split();
         Self::greet(from, to, Hello { service: service.to_owned(), token: None }, limits).await
     }
 

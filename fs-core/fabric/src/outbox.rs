@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::net::{tcp, unix};
+use tokio::net::{UnixStream, tcp, unix};
 use tokio::sync::Notify;
 
 /// The writing half of a stream, which ends the stream when it is dropped.
@@ -31,6 +31,21 @@ macro_rules! sinks {
 }
 
 sinks!(unix::OwnedWriteHalf, tcp::OwnedWriteHalf);
+
+/// Bytes that a Unix socket takes before somebody reads them: several of the largest payloads, each of which would else go
+/// in pieces, with a change of processes for each.
+const SOCKET_BYTES: usize = 4 << 20;
+
+/// Lets the socket take as much as it should, or as much as this process may have it take.
+pub(crate) fn widen(socket: &UnixStream) {
+    use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
+    // Only the superuser may go beyond the limit of the system.
+    let widened = set_socket_send_buffer_size_force(socket, SOCKET_BYTES)
+        .or_else(|_| set_socket_send_buffer_size(socket, SOCKET_BYTES));
+    if let Err(error) = widened {
+        tracing::debug!(%error, "a socket stays as it is");
+    }
+}
 
 /// A frame of which some has been written.
 struct Rest {

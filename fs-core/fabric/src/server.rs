@@ -1,7 +1,7 @@
 //! The answering end.
 
 use crate::frame::{Failure, Frame, Hello, Kind};
-use crate::outbox::{Outbox, Sink};
+use crate::outbox::{Outbox, Sink, widen};
 use crate::{FabricError, Handler, Limits, Message, Query, Token};
 use bytes::Bytes;
 use env::start_here;
@@ -103,6 +103,7 @@ pub async fn serve_unix<Q: Query, A: Message, H: Handler<Q, A>>(
         };
         let Ok(credentials) = stream.peer_cred() else { continue };
         let uid = credentials.uid();
+        widen(&stream);
         let (from, to) = stream.into_split();
         let refusal = (uid != own && uid != 0).then(|| format!("user {uid} may not use this socket"));
         house.take(Peer::new(Who::Unix { uid }), from, to, refusal, permit);

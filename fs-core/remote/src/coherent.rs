@@ -4,7 +4,7 @@
 use crate::delegated_file::DelegatedFile;
 use crate::delegating::{Delegating, Using};
 use crate::former::Former;
-use crate::shared::SharedFolders;
+use crate::shared::Shared;
 use crate::touches::{Place, Touches};
 use locking::{Change, LeaseId, Leases, Mark, Need};
 use parking_lot::Mutex;
@@ -50,7 +50,9 @@ pub struct Coherent<V> {
     /// What is mounted at the other end of each connection.
     mounted: Mutex<HashMap<u64, FsId>>,
     /// Folders whose names are not to be trusted for now.
-    shared: SharedFolders,
+    shared: Shared,
+    /// Inodes whose attributes are not.
+    contested: Shared,
     /// A lease has been given back.
     back: Notify,
     delegating: Delegating,
@@ -104,11 +106,23 @@ impl<V: Vfs> Coherent<V> {
     pub fn new(inner: Arc<V>, begun: std::time::Instant) -> Coherent<V> {
         let leases = Mutex::new(Leases::new(millis(TERM)));
         let (listeners, mounted) = (Mutex::default(), Mutex::default());
-        let (shared, back) = (SharedFolders::default(), Notify::new());
+        let (shared, contested, back) = (Shared::default(), Shared::default(), Notify::new());
         let (begun, former, closed) = (begun.into(), None, AtomicBool::new(false));
         let of_inner = inner.clone();
         let delegating = Delegating::new(begun, Box::new(move |client| of_inner.may_claim(Some(client))));
-        Coherent { inner, begun, former, closed, leases, listeners, mounted, shared, back, delegating }
+        Coherent {
+            inner,
+            begun,
+            former,
+            closed,
+            leases,
+            listeners,
+            mounted,
+            shared,
+            contested,
+            back,
+            delegating,
+        }
     }
 
     /// With what is known of the former life, and will be known of this one.
@@ -175,12 +189,21 @@ impl<V: Vfs> Coherent<V> {
 
     /// Whether `client` may trust what it hears, which was read since `mark`.
     pub(crate) fn grant(&self, client: ClientId, what: Leased, mark: Mark) -> bool {
-        if self.closed.load(Ordering::Acquire) || !self.listeners.lock().contains_key(&client) {
+        if self.closed.load(Ordering::Acquire)
+            || !self.listeners.lock().contains_key(&client)
+            || self.is_contested(what)
+        {
             return false;
         }
         // Who delegates a file looks at its leases afterwards.
         let mut leases = self.leases.lock();
         !self.delegating.may_be_written(client, what.file()) && leases.grant(self.now(), client, what, mark)
+    }
+
+    /// Whether these are attributes that somebody has changed a short while ago while somebody else trusted them. A kernel
+    /// that is told of a change just when it asks leaves the answer aside, and goes on with what it knew.
+    fn is_contested(&self, what: Leased) -> bool {
+        matches!(what, Leased::Attributes(file) if self.contested.has(file))
     }
 
     /// Waits for changes that `client` has to hear of.
@@ -305,6 +328,11 @@ impl<V: Vfs> Coherent<V> {
         let (change, holders) = self.leases.lock().begin(self.now(), client, of);
         if holders.iter().any(|holder| matches!(holder.what, Leased::Names(_))) {
             dirs.iter().for_each(|dir| self.shared.note(*dir));
+        }
+        for holder in &holders {
+            if let Leased::Attributes(file) = holder.what {
+                self.contested.note(file);
+            }
         }
         let changing = Changing { coherent: self, change: Some(change), using: None };
         if may_be_trusted {

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use types::{Cred, FileId, FsError, FsId, Leased};
-use vfs::{ClientId, Ctx, DirEntry, EndClient, GetAttrReply, LookupReply, ReadDirReply, Reply, Request, Vfs};
+use vfs::{
+    ClientId, Ctx, DirEntry, EndClient, GetAttrReply, LookupReply, Open, OpenReply, OpenTarget, ReadDirReply,
+    Reply, Request, Vfs,
+};
 
 /// How the daemon serves.
 #[derive(Clone, Debug)]
@@ -80,6 +83,9 @@ impl<V: Vfs> Service<V> {
                 *trust = lasts(attributes(attr.file));
                 *name_trust = lasts(trusts_names && names(attr.file));
             }
+            Reply::Open(OpenReply { created: true, attr, trust, .. }) => {
+                *trust = lasts(trusts_names && names(attr.file) && attributes(attr.file));
+            }
             Reply::ReadDir(ReadDirReply { entries, .. }) if trusts_names => {
                 for DirEntry { file, attr, trust, .. } in entries {
                     *trust = lasts(attr.is_some() && names(*file) && attributes(*file));
@@ -111,13 +117,17 @@ impl<V: Vfs> Handler<Ask, Tell> for Service<V> {
                 let dir = match &request {
                     Request::Lookup(lookup) => Some(lookup.dir),
                     Request::ReadDir(list) => Some(list.dir),
+                    Request::Open(Open { target: OpenTarget::Entry { dir, .. }, .. }) => Some(*dir),
                     _ => None,
                 };
                 let mut reply = wire::join_request(request, payload).run(&*self.vfs, &ctx).await;
                 if let Ok(Reply::Filesystem(found)) = &reply {
                     self.vfs.mounts(peer.connection, Some(found.root.fs));
                 }
-                if let Ok(heard) = &mut reply {
+                // What is said again may be of long ago.
+                if let Ok(heard) = &mut reply
+                    && !ctx.again
+                {
                     self.let_trust(ctx.client, dir, heard, mark);
                 }
                 let (reply, data) = wire::split_reply(reply);

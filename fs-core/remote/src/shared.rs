@@ -1,4 +1,5 @@
-//! Folders in which several mounts are at work at once, and whose names are not to be trusted for a while.
+//! Folders in which several mounts are at work at once, whose names are not to be trusted for a while; and files that several
+//! mounts use while somebody writes them, whose attributes are not.
 //!
 //! A kernel forgets a name only under the lock of its folder. Two mounts that remove or rename in one folder what the
 //! other has just looked up would each wait for the other's kernel, until what they trust ends: once, not at every name.
@@ -9,30 +10,30 @@ use std::time::Duration;
 use tokio::time::Instant;
 use types::FileId;
 
-/// For how long after somebody has changed a name in it that somebody else trusted.
+/// For how long after somebody has changed what somebody else trusted.
 const CALM: Duration = Duration::from_secs(10);
-/// Folders at once, at most; names of others are trusted, and waited for.
-const FOLDERS_MAX: usize = 4096;
+/// At once, at most; others are trusted, and waited for.
+const INODES_MAX: usize = 4096;
 
 #[derive(Default)]
-pub(crate) struct SharedFolders(Mutex<HashMap<FileId, Instant>>);
+pub(crate) struct Shared(Mutex<HashMap<FileId, Instant>>);
 
-impl SharedFolders {
-    /// Somebody changes a name in `dir` that somebody else trusts.
-    pub(crate) fn note(&self, dir: FileId) {
+impl Shared {
+    /// Somebody changes in `file` what somebody else trusts.
+    pub(crate) fn note(&self, file: FileId) {
         let now = Instant::now();
         let mut until = self.0.lock();
-        if until.len() >= FOLDERS_MAX {
+        if until.len() >= INODES_MAX {
             until.retain(|_, until| *until > now);
         }
-        if until.len() < FOLDERS_MAX || until.contains_key(&dir) {
-            until.insert(dir, now + CALM);
+        if until.len() < INODES_MAX || until.contains_key(&file) {
+            until.insert(file, now + CALM);
         }
     }
 
     /// Whether that was a short while ago.
-    pub(crate) fn has(&self, dir: FileId) -> bool {
-        self.0.lock().get(&dir).is_some_and(|until| *until > Instant::now())
+    pub(crate) fn has(&self, file: FileId) -> bool {
+        self.0.lock().get(&file).is_some_and(|until| *until > Instant::now())
     }
 }
 
@@ -43,14 +44,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_folder_calms_down() {
-        let shared = SharedFolders::default();
+        let shared = Shared::default();
         let dir = |number| FileId { fs: FsId(1), ino: InodeId(number) };
         shared.note(dir(1));
         assert!(shared.has(dir(1)) && !shared.has(dir(2)));
         tokio::time::advance(CALM).await;
         assert!(!shared.has(dir(1)));
-        (0..2 * FOLDERS_MAX as u64).for_each(|number| shared.note(dir(number)));
-        assert_eq!(shared.0.lock().len(), FOLDERS_MAX);
+        (0..2 * INODES_MAX as u64).for_each(|number| shared.note(dir(number)));
+        assert_eq!(shared.0.lock().len(), INODES_MAX);
         tokio::time::advance(CALM).await;
         shared.note(dir(7));
         assert_eq!(shared.0.lock().len(), 1);

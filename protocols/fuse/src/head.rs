@@ -293,8 +293,19 @@ impl<V: Vfs> Filesystem for Head<V> {
         ops::data::write(self, request, (ino, open), offset, data, (how, flags), reply);
     }
 
-    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        ops::directory::opendir(reply);
+    fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        ops::directory::opendir(self, ino, reply);
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _open: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        ops::directory::releasedir(self, ino, reply);
     }
 
     fn readdir(

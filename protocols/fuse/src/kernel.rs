@@ -1,5 +1,6 @@
 //! What the library does not do. mount(2) itself, which only the superuser may call: unlike a helper it lets the mount
-//! have its own type (`fuse.plexus`), device nodes and setuid programs. And letting a name expire.
+//! have its own type (`fuse.plexus`), device nodes and setuid programs. Letting a name expire; and being told that the kernel
+//! does not know an inode.
 
 use crate::options::MountOptions;
 use rustix::fs::{Mode, OFlags};
@@ -46,9 +47,26 @@ fn flags(options: &MountOptions) -> MountFlags {
     flags
 }
 
+/// `FUSE_NOTIFY_INVAL_INODE` of linux/fuse.h.
+const INVAL_INODE: i32 = 2;
 /// `FUSE_NOTIFY_INVAL_ENTRY` of linux/fuse.h, and its flag `FUSE_EXPIRE_ONLY`.
 const INVAL_ENTRY: i32 = 3;
 const EXPIRE_ONLY: u32 = 1;
+
+/// Has the kernel ask for the attributes of `inode` before it trusts them, for which it waits for nothing. Not found is
+/// what it does not know: the library takes that for done.
+pub(crate) fn forget_attributes(connection: &OwnedFd, inode: u64) -> io::Result<()> {
+    // A header (length, what it is, nothing it answers), the inode, an offset that stands for no data, a length.
+    let mut message = Vec::with_capacity(16 + 24);
+    message.extend((16_u32 + 24).to_ne_bytes());
+    message.extend(INVAL_INODE.to_ne_bytes());
+    message.extend(0_u64.to_ne_bytes());
+    message.extend(inode.to_ne_bytes());
+    message.extend((-1_i64).to_ne_bytes());
+    message.extend(0_i64.to_ne_bytes());
+    rustix::io::write(connection, &message)?;
+    Ok(())
+}
 
 /// Has the kernel ask for `name` in `dir` again before it trusts it, and leaves whatever is mounted below it; before
 /// Linux 6.2 the kernel forgets the name. Waits for the lock of the folder.

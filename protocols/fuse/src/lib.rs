@@ -19,6 +19,7 @@ mod entries;
 mod gone;
 mod head;
 mod kernel;
+mod listings;
 mod lockers;
 mod mount;
 mod options;

@@ -84,12 +84,14 @@ impl<V: Vfs> Mount<V> {
         };
         let mut session = begun.map_err(failed)?;
         let unmounter = Mutex::new(session.unmount_callable());
-        let (notifier, attributes) = (session.notifier(), session.notifier());
-        let names = session.as_fd().try_clone_to_owned().map_err(failed)?;
+        let notifier = session.notifier();
+        let (attributes, names) =
+            (session.as_fd().try_clone_to_owned(), session.as_fd().try_clone_to_owned());
+        let (attributes, names) = (attributes.map_err(failed)?, names.map_err(failed)?);
         {
             let _entered = runtime.enter();
-            // A negative offset: of the attributes alone, for which the kernel waits for nothing.
-            let of_attributes = Arc::new(move |file| attributes.inval_inode(numbers.ino(file), -1, 0));
+            let of_attributes =
+                Arc::new(move |file| kernel::forget_attributes(&attributes, numbers.ino(file).0));
             let of_name = Arc::new(move |dir, name: &OsStr| kernel::expire(&names, numbers.ino(dir).0, name));
             vfs.listen(move |what| {
                 let (trusted, of_attributes, of_name) =

@@ -1,4 +1,4 @@
-//! Pages that the kernel keeps of open files, where neither size nor time tells that they are old.
+//! Pages that the kernel keeps of open files and folders, where neither size nor time tells that they are old.
 //!
 //! The kernel asks for attributes before it answers from its pages, and lets go of them when the size or the time of the
 //! last change is another one. Who writes through another door and sets the time back moves neither: only the change
@@ -9,17 +9,31 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
-use types::{Attr, FileId, Time};
+use types::{Attr, FileId, FileKind, Time};
 
 /// Files whose pages wait to be let go.
 const WAITING_MAX: usize = 256;
 
 /// What the kernel has heard last of an open file.
+#[derive(Default)]
 struct Known {
     opens: u64,
+    /// Nothing before a folder is listed.
+    heard: Option<Heard>,
+}
+
+struct Heard {
     size: u64,
     modified: Time,
     change: u64,
+}
+
+impl Heard {
+    fn of(attr: &Attr) -> Heard {
+        // The kernel does not look at the size of a folder.
+        let size = if attr.kind == FileKind::Directory { 0 } else { attr.size };
+        Heard { size, modified: attr.mtime, change: attr.change }
+    }
 }
 
 type Order = (FileId, oneshot::Sender<()>);
@@ -42,10 +56,23 @@ impl Pages {
     /// A file is open: the kernel lets go of what it had.
     pub(crate) fn opened(&self, attr: &Attr) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            open.entry(attr.file).or_insert(Known { opens: 0, size: 0, modified: attr.mtime, change: 0 });
+        let known = open.entry(attr.file).or_default();
         known.opens += 1;
-        (known.size, known.modified, known.change) = (attr.size, attr.mtime, attr.change);
+        known.heard = Some(Heard::of(attr));
+    }
+
+    /// A folder is open, of which nothing has been asked yet.
+    pub(crate) fn opened_unheard(&self, dir: FileId) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.entry(dir).or_default().opens += 1;
+    }
+
+    /// An open folder is listed: what the kernel keeps is not older than these attributes.
+    pub(crate) fn listed(&self, attr: &Attr) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = open.get_mut(&attr.file) {
+            known.heard.get_or_insert_with(|| Heard::of(attr));
+        }
     }
 
     /// An open has ended.
@@ -79,11 +106,14 @@ impl Pages {
     /// Whether the file has changed and the kernel cannot see it.
     fn is_hidden(&self, attr: &Attr, to_be_shown: bool) -> bool {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = open.get_mut(&attr.file) else { return false };
-        let seen = (known.size, known.modified) != (attr.size, attr.mtime);
-        let hidden = !seen && known.change != attr.change;
+        let Some(heard) = open.get_mut(&attr.file).and_then(|known| known.heard.as_mut()) else {
+            return false;
+        };
+        let now = Heard::of(attr);
+        let seen = (heard.size, heard.modified) != (now.size, now.modified);
+        let hidden = !seen && heard.change != now.change;
         if seen || to_be_shown {
-            (known.size, known.modified, known.change) = (attr.size, attr.mtime, attr.change);
+            *heard = now;
         }
         hidden
     }

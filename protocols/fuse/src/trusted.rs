@@ -2,8 +2,8 @@
 //!
 //! Attributes: the kernel is told without waiting for anything of its own, so that two mounts that change the same do
 //! not wait for each other. An answer that is on its way when the kernel hears of a change does not count where the
-//! kernel has the inode already: its own counter of versions sees to that. Where it has not, it is told again until it
-//! has, or until the trust has ended.
+//! kernel has the inode already: its own counter of versions sees to that, also where it should not. So it is told only a little
+//! later than it was answered last.
 //!
 //! Names: the kernel lets go of a name under the lock of its folder, which whoever changes something in that folder
 //! through this mount holds until it is answered; so it is waited for no longer than the trust lasts. A look-up of a name that the
@@ -11,6 +11,7 @@
 //! it was answered.
 
 use crate::entries::{Entries, Entry, Term};
+use crate::listings::Listings;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
@@ -26,8 +27,6 @@ const TRUSTED_MAX: usize = 1 << 16;
 const TOLD_MAX: usize = 1 << 10;
 /// Threads that wait for locks of folders, at most.
 const WAITING_MAX: usize = 32;
-/// How long to wait before the kernel is told again of an inode that it does not have yet.
-const AGAIN: Duration = Duration::from_millis(20);
 /// How long after an answer the process that asked has surely woken up and taken it.
 const TAKEN: Duration = Duration::from_millis(50);
 
@@ -44,8 +43,9 @@ pub(crate) struct Trusted {
 
 #[derive(Default)]
 struct Said {
-    attributes: HashMap<FileId, Instant>,
+    attributes: HashMap<FileId, Term>,
     names: Entries,
+    listings: Listings,
     /// The last changes, and how many there were with each.
     changed: HashMap<Leased, u64>,
     /// Of earlier ones nothing is known.
@@ -86,13 +86,27 @@ impl Trusted {
         }
         let attributes = &mut said.attributes;
         if attributes.len() >= TRUSTED_MAX && !attributes.contains_key(&file) {
-            attributes.retain(|_, until| *until > now);
+            attributes.retain(|_, term| term.until > now);
         }
         if attributes.len() >= TRUSTED_MAX && !attributes.contains_key(&file) {
             return Duration::ZERO;
         }
-        attributes.insert(file, now + trust);
+        attributes.insert(file, Term { said: now, until: now + trust });
         trust
+    }
+
+    /// A folder is listed from now on; what it is was asked for before.
+    pub(crate) fn listed(&self, asked: Asked, dir: &Attr, trust: Duration) {
+        let until = Instant::now() + trust;
+        let mut said = self.said();
+        if !trust.is_zero() && !said.is_of_before(asked, Leased::Attributes(dir.file)) {
+            said.listings.begin(dir, until);
+        }
+    }
+
+    /// What a folder is, while what the kernel has been told last of its names is right.
+    pub(crate) fn listing(&self, dir: FileId) -> Option<Attr> {
+        self.said().listings.of(dir).cloned()
     }
 
     /// How long the kernel may trust that `name` in `dir` leads to `file`, which this remembers.
@@ -135,25 +149,31 @@ impl Trusted {
             said.changed_before = number;
         }
         said.changed.insert(what, number);
+        if let Leased::Attributes(file) = what {
+            said.listings.end(file);
+        }
         self.told.store(number, Ordering::Release);
         said
     }
 
     /// The attributes are about to change: returns when the kernel trusts nothing of before any more. `tell` tells it.
     pub(crate) async fn end_attributes(&self, file: FileId, tell: impl Fn(FileId) -> io::Result<()>) {
-        drop(self.changes(Leased::Attributes(file)));
-        loop {
-            let until = self.said().attributes.get(&file).copied();
-            match tell(file) {
-                Ok(()) => break,
-                // Not there yet, or not any more.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(%file, %error, "the kernel trusts for a while what is changed"),
+        let term = self.changes(Leased::Attributes(file)).attributes.get(&file).copied();
+        // A kernel that is told leaves aside what it is just being answered, and goes on with what it knew before; and it
+        // knows a new inode only when the answer is taken. So that comes first. It is not told where it trusts nothing.
+        let Some(term) = term else { return };
+        tokio::time::sleep_until((term.said + TAKEN).into()).await;
+        match tell(file) {
+            // It knows no such inode (any more).
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%file, %error, "the kernel trusts attributes until that ends");
+                tokio::time::sleep_until((term.until + TAKEN).into()).await;
             }
-            match until {
-                Some(until) if until > Instant::now() => tokio::time::sleep(AGAIN).await,
-                _ => break,
-            }
+            _ => {}
+        }
+        let mut said = self.said();
+        if said.attributes.get(&file) == Some(&term) {
+            said.attributes.remove(&file);
         }
         // What was said meanwhile is of after the change, and stays.
     }
@@ -245,26 +265,22 @@ mod tests {
     const LONG: Duration = Duration::from_secs(100);
 
     #[tokio::test]
-    async fn the_kernel_is_told_until_it_has_heard_or_trusts_no_more() {
+    async fn the_kernel_is_told_once_it_has_taken_the_answer_and_where_it_trusts() {
         let trusted = Trusted::default();
         let times = AtomicU32::new(0);
-        let absent = |_| {
+        let tell = |_| {
             times.fetch_add(1, Ordering::Relaxed);
             Err(io::ErrorKind::NotFound.into())
         };
-        trusted.end_attributes(FILE, absent).await;
-        assert_eq!(times.swap(0, Ordering::Relaxed), 1, "nothing was said of it");
-        let trust = Duration::from_millis(30);
-        assert_eq!(trusted.attributes(trusted.asked(), FILE, trust), trust);
-        let third = |_| {
-            if times.fetch_add(1, Ordering::Relaxed) == 1 {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::NotFound.into())
-            }
-        };
-        trusted.end_attributes(FILE, third).await;
-        assert_eq!(times.load(Ordering::Relaxed), 2);
+        trusted.end_attributes(FILE, tell).await;
+        assert_eq!(times.load(Ordering::Relaxed), 0, "nothing was said of it");
+        assert_eq!(trusted.attributes(trusted.asked(), FILE, LONG), LONG);
+        let begun = Instant::now();
+        trusted.end_attributes(FILE, tell).await;
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+        assert!(begun.elapsed() >= TAKEN - Duration::from_millis(5) && begun.elapsed() < LONG);
+        trusted.end_attributes(FILE, tell).await;
+        assert_eq!(times.load(Ordering::Relaxed), 1, "it trusts nothing any more");
     }
 
     #[tokio::test]

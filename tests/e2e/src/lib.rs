@@ -3,13 +3,14 @@
 //! [`Daemon`] runs `plexusd` on a folder of its own and free ports; [`Guest`] boots a Linux whose
 //! kernel clients mount it; [`PowerCut`] runs daemon and clients inside such a Linux and pulls its
 //! plug again and again; [`Kills`] kills the daemon under clients that must not notice; [`Doors`] compares one tree at
-//! two doors with a local folder; [`Everyday`] runs what people run; [`Pynfs`] and [`S3Tests`] have
+//! two doors with a local folder; [`Coherence`] has all doors see one truth; [`Everyday`] runs what people run; [`Pynfs`] and [`S3Tests`] have
 //! foreign tests judge it. What is
 //! missing on the machine is an error with the remedy, not a pass.
 
 #![forbid(unsafe_code)]
 
 mod attached;
+mod coherence;
 mod daemon;
 mod doors;
 mod everyday;
@@ -27,6 +28,7 @@ mod steady;
 mod workload;
 
 pub use attached::{attach, run};
+pub use coherence::{Coherence, CoherenceError, CoherenceReport, CoherenceWorker, Way, lead_hands};
 pub use daemon::{Daemon, DaemonError, DaemonOptions};
 pub use doors::{Doors, DoorsError, DoorsReport, serve};
 pub use everyday::{Everyday, EverydayError, Through};

@@ -13,6 +13,7 @@ pub struct Mount {
     /// Where.
     pub at: PathBuf,
     child: Child,
+    killed: bool,
 }
 
 impl Mount {
@@ -33,7 +34,7 @@ impl Mount {
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
-        let mount = Mount { at: at.to_owned(), child };
+        let mount = Mount { at: at.to_owned(), child, killed: false };
         if line.contains("mounted") { Ok(mount) } else { Err(io::Error::other("the mount ended at once")) }
     }
 
@@ -52,13 +53,28 @@ impl Mount {
     pub fn resume(&self) -> io::Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
+
+    /// SIGKILL: what a crash is to it. Whoever uses the mount gets errors; it is taken away even when somebody still
+    /// uses it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> io::Result<()> {
+        // Another one may be where this one was.
+        if self.killed {
+            return Ok(());
+        }
+        self.killed = true;
+        self.child.kill()?;
+        // By force: a thread of it that has a name forgotten waits for who waits for its answer, and until then the
+        // process does not end and the kernel does not notice.
+        let _ = Command::new("umount").args(["-f", "-l"]).arg(&self.at).stderr(Stdio::null()).status();
+        self.child.wait().map(|_| ())
+    }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Detached even when somebody still uses it; its process ends with the last of them.
-        let _ = Command::new("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.kill();
     }
 }

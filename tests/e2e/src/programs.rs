@@ -41,11 +41,18 @@ pub fn raise_descriptors() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
-/// A program of the workspace, built beside this one.
+/// A folder with programs to be taken in the place of those that are built beside this one.
+const PROGRAMS: &str = "PLEXUS_E2E_PROGRAMS";
+
+/// A program of the workspace, built beside this one, or in the folder `PLEXUS_E2E_PROGRAMS`.
 ///
 /// # Errors
 /// With the command that builds it when it is missing.
 pub fn program(name: &str) -> io::Result<PathBuf> {
+    let chosen = std::env::var_os(PROGRAMS).map(|folder| PathBuf::from(folder).join(name));
+    if let Some(path) = chosen.filter(|path| path.is_file()) {
+        return Ok(path);
+    }
     let path = build_folder()?.join(name);
     if path.is_file() {
         return Ok(path);

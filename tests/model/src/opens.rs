@@ -4,6 +4,7 @@ use crate::clients::Had;
 use crate::inode::{Body, Inode};
 use crate::state::{FS, State};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use types::{AccessMask, FileId, FileKind, FsError, InodeId, Name};
 use vfs::{
     ClientId, Close, Create, CreateHow, Ctx, DirChange, FsResult, Open, OpenAccess, OpenElsewhere, OpenId,
@@ -153,7 +154,7 @@ impl State {
             (OpenTarget::File(_), None) => None,
         };
         let attr = self.inode(file)?.attr(file);
-        Ok(OpenReply { open, attr, created: made.is_some(), dir })
+        Ok(OpenReply { open, attr, created: made.is_some(), dir, trust: Duration::ZERO })
     }
 
     fn open_existing(&mut self, ctx: &Ctx, file: FileId, request: &Open) -> FsResult<()> {

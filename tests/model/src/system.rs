@@ -4,6 +4,7 @@ use crate::inode::{Body, Directory, Inode};
 use crate::opens::OpenFile;
 use crate::state::{FS, State};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use types::limits::{
     IO_BYTES_MAX, READDIR_ENTRIES_MAX, SYSTEM_ATTRIBUTES_MAX, SYSTEM_PUT_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
 };
@@ -77,7 +78,13 @@ impl State {
             access: READ_WRITE,
             deny: OpenAccess::default(),
         });
-        Ok(OpenReply { open, attr: self.inode(file)?.attr(file), created: true, dir: None })
+        Ok(OpenReply {
+            open,
+            attr: self.inode(file)?.attr(file),
+            created: true,
+            dir: None,
+            trust: Duration::ZERO,
+        })
     }
 
     pub(crate) fn put(&mut self, ctx: &Ctx, request: &Put) -> FsResult<PutReply> {

@@ -12,6 +12,7 @@ use map::OrderedMap;
 use namespace::queries::{directory, inode};
 use namespace::records::Inode;
 use namespace::{Action, Exists, NodeSpec, Reply};
+use std::time::Duration;
 use types::{AccessMask, Cred, FileId, FileKind, FsError};
 use vfs::{CreateHow, Ctx, DirChange, Open, OpenAccess, OpenReply, OpenTarget, Reopen};
 
@@ -85,7 +86,7 @@ async fn open_found<S: Shards, D: Stripes>(
         Err(error) => Err(error),
     };
     match opened {
-        Ok(attr) => Ok(OpenReply { open, attr, created, dir }),
+        Ok(attr) => Ok(OpenReply { open, attr, created, dir, trust: Duration::ZERO }),
         Err(error) => {
             super::close::close_open(fe, open).await?;
             Err(error)

@@ -4,6 +4,7 @@ use crate::opens::Opened;
 use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Shards, Stripes};
 use namespace::{Action, Reply};
+use std::time::Duration;
 use types::FsError;
 use vfs::{Ctx, OpenAccess, OpenReply, Stage};
 
@@ -39,7 +40,7 @@ pub(crate) async fn stage<S: Shards, D: Stripes>(
             state.orphan = true;
         }
         let attr = fe.attr(file).await?;
-        return Ok(OpenReply { open, attr, created: true, dir: None });
+        return Ok(OpenReply { open, attr, created: true, dir: None, trust: Duration::ZERO });
     }
     Err(FsError::Delay)
 }

@@ -2,6 +2,7 @@
 
 use crate::DirChange;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use types::{Attr, FileId, Mode, Name, SetAttr};
 
 /// An open: the file, what may be done, on whose behalf. Unique among those of a frontend's life.
@@ -85,6 +86,9 @@ pub struct OpenReply {
     pub created: bool,
     /// The change of the directory, with [`OpenTarget::Entry`].
     pub dir: Option<DirChange>,
+    /// For how long from the request on nobody changes attributes or name of a file that was made without this being told
+    /// before ([`crate::Vfs::listen`]).
+    pub trust: Duration,
 }
 
 /// The same open with other rights, no more than the caller has on the file.

@@ -3,17 +3,17 @@
 use crate::head::{Head, UNTIL_DONE};
 use crate::pages::Pages;
 use crate::translate::{Numbers, kind};
-use crate::trusted::Trusts;
+use crate::trusted::{Trusted, Trusts};
 use fuser::{
-    FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, ReplyOpen,
-    Request,
+    FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyOpen, Request,
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 use types::{Attr, Cookie, FileId};
-use vfs::{Ctx, DirEntry, FsResult, GetAttr, LookupParent, ReadDir, ReadDirReply, Vfs};
+use vfs::{Ctx, DirEntry, FsResult, GetAttr, GetAttrReply, LookupParent, ReadDir, ReadDirReply, Vfs};
 
 /// Entries to ask for at once; what the kernel's buffer does not hold is asked for again.
 const BATCH: u32 = 128;
@@ -72,15 +72,43 @@ impl Buffer for Entries {
     }
 }
 
-async fn fill<V: Vfs, B: Buffer>(
+/// A folder that is listed.
+struct Folder<V> {
     vfs: Arc<V>,
-    ctx: &Ctx,
-    (dir, root): (FileId, FileId),
-    offset: u64,
-    buffer: &mut B,
-) -> FsResult<()> {
+    ctx: Ctx,
+    dir: FileId,
+    root: FileId,
+    pages: Arc<Pages>,
+    trusted: Arc<Trusted>,
+}
+
+impl<V: Vfs> Folder<V> {
+    fn of(head: &Head<V>, request: &Request, ino: INodeNo) -> Folder<V> {
+        Folder {
+            vfs: head.vfs.clone(),
+            ctx: head.ctx(request),
+            dir: head.numbers.file(ino),
+            root: head.numbers.root,
+            pages: head.pages.clone(),
+            trusted: head.trusted.clone(),
+        }
+    }
+
+    /// What it is, from before any of its names is asked for.
+    async fn begin(&self) -> FsResult<Attr> {
+        let asked = self.trusted.asked();
+        let GetAttrReply { attr, trust } = self.vfs.getattr(&self.ctx, GetAttr { file: self.dir }).await?;
+        self.pages.listed(&attr);
+        self.trusted.listed(asked, &attr, trust);
+        Ok(attr)
+    }
+}
+
+async fn fill<V: Vfs, B: Buffer>(folder: &Folder<V>, offset: u64, buffer: &mut B) -> FsResult<()> {
+    let Folder { vfs, ctx, dir, root, .. } = folder;
+    let (dir, root) = (*dir, *root);
     if offset < DOT {
-        let own = vfs.getattr(ctx, GetAttr { file: dir }).await?.attr;
+        let own = folder.begin().await?;
         if buffer.special(&own, DOT, ".") {
             return Ok(());
         }
@@ -116,8 +144,25 @@ async fn fill<V: Vfs, B: Buffer>(
     }
 }
 
-pub(crate) fn opendir(reply: ReplyOpen) {
-    reply.opened(FileHandle(0), FopenFlags::empty());
+/// Needs nothing of the file system. The kernel keeps the listing, and what it has of an earlier one while that is right.
+pub(crate) fn opendir<V: Vfs>(head: &Head<V>, ino: INodeNo, reply: ReplyOpen) {
+    let dir = head.numbers.file(ino);
+    let keep = match head.trusted.listing(dir) {
+        Some(attr) => {
+            head.pages.opened(&attr);
+            FopenFlags::FOPEN_KEEP_CACHE
+        }
+        None => {
+            head.pages.opened_unheard(dir);
+            FopenFlags::empty()
+        }
+    };
+    reply.opened(FileHandle(0), FopenFlags::FOPEN_CACHE_DIR | keep);
+}
+
+pub(crate) fn releasedir<V: Vfs>(head: &Head<V>, ino: INodeNo, reply: ReplyEmpty) {
+    head.pages.closed(head.numbers.file(ino));
+    reply.ok();
 }
 
 pub(crate) fn readdir<V: Vfs>(
@@ -127,13 +172,12 @@ pub(crate) fn readdir<V: Vfs>(
     offset: u64,
     reply: ReplyDirectory,
 ) {
-    let (ctx, dir, root) = (head.ctx(request), head.numbers.file(ino), head.numbers.root);
-    let (vfs, mut names) = (head.vfs.clone(), Names { reply, numbers: head.numbers });
+    let (folder, mut names) = (Folder::of(head, request, ino), Names { reply, numbers: head.numbers });
     head.desk.answer(
         UNTIL_DONE,
         Settled,
         async move {
-            let result = fill(vfs, &ctx, (dir, root), offset, &mut names).await;
+            let result = fill(&folder, offset, &mut names).await;
             Ok((names, result))
         },
         |_, (names, result)| match result {
@@ -150,15 +194,15 @@ pub(crate) fn readdirplus<V: Vfs>(
     offset: u64,
     reply: ReplyDirectoryPlus,
 ) {
-    let (ctx, dir, root) = (head.ctx(request), head.numbers.file(ino), head.numbers.root);
+    let folder = Folder::of(head, request, ino);
     let timeout = head.options.entry_timeout.min(head.options.attr_timeout);
-    let (vfs, pages, trusts) = (head.vfs.clone(), head.pages.clone(), head.trusts(dir));
+    let (pages, trusts) = (head.pages.clone(), head.trusts(folder.dir));
     let mut entries = Entries { reply, numbers: head.numbers, pages, timeout, trusts };
     head.desk.answer(
         UNTIL_DONE,
         Settled,
         async move {
-            let result = fill(vfs, &ctx, (dir, root), offset, &mut entries).await;
+            let result = fill(&folder, offset, &mut entries).await;
             Ok((entries, result))
         },
         |_, (entries, result)| match result {

@@ -74,7 +74,7 @@ pub(crate) fn create<V: Vfs>(
 ) {
     let (ctx, dir, caching) = (head.ctx(request), head.numbers.file(parent), caching(head));
     let (numbers, timeout) = (head.numbers, head.options.entry_timeout.min(head.options.attr_timeout));
-    let pages = head.pages.clone();
+    let (pages, trusts, named) = (head.pages.clone(), head.trusts(dir), text.to_owned());
     head.serve(
         UNTIL_DONE,
         reply,
@@ -87,8 +87,9 @@ pub(crate) fn create<V: Vfs>(
         },
         move |reply, opened| {
             pages.opened(&opened.attr);
+            let trust = timeout.max(trusts.entry(&named, &opened.attr, opened.trust));
             let attr = numbers.attr(&opened.attr);
-            reply.created(&timeout, &attr, Generation(0), FileHandle(opened.open.0), caching);
+            reply.created(&trust, &attr, Generation(0), FileHandle(opened.open.0), caching);
         },
     );
 }
