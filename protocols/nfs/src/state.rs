@@ -438,6 +438,14 @@ impl StateTable {
         }
     }
 
+    /// The number of the delegation that this is of, if it is of one.
+    pub(crate) fn delegation_behind(&self, stateid: &Stateid) -> Option<DelegationId> {
+        match &self.find(stateid).ok()?.kind {
+            Kind::Delegation(held) => Some(held.id),
+            _ => None,
+        }
+    }
+
     /// Forgets a delegation that the client gives back.
     pub(crate) fn returned(&mut self, stateid: &Stateid, file: FileId) -> Result<DelegationState, Status> {
         let Kind::Delegation(held) = &self.find_on(stateid, file)?.kind else {

@@ -1,6 +1,7 @@
 //! WRITE (RFC 8881 section 18.32).
 
 use crate::compound::{Compound, OrStatus};
+use crate::delegations;
 use crate::state::Need;
 use nfs_wire::{StableHow, Status, WriteArgs, WriteOk};
 use types::limits;
@@ -20,7 +21,11 @@ pub(super) async fn write<V: Vfs>(c: &mut Compound<'_, V>, args: WriteArgs) -> R
     };
     let request =
         Write { file: file.file, open, offset: WriteOffset::At(args.offset), data: args.data.0, durability };
-    let reply = c.vfs().write(&c.change(&file, 0)?, request).await.or_status()?;
+    let written = c.vfs().write(&c.change(&file, 0)?, request).await;
+    if written.is_err() {
+        delegations::refused(c, file.file, args.stateid);
+    }
+    let reply = written.or_status()?;
     let committed = match reply.durability {
         Durability::Unstable => StableHow::Unstable,
         Durability::Data => StableHow::DataSync,
