@@ -25,14 +25,15 @@ struct Known {
 struct Heard {
     size: u64,
     modified: Time,
-    change: u64,
+    /// Of when its pages are no older than; `None` where they may be.
+    change: Option<u64>,
 }
 
 impl Heard {
     fn of(attr: &Attr) -> Heard {
         // The kernel does not look at the size of a folder.
         let size = if attr.kind == FileKind::Directory { 0 } else { attr.size };
-        Heard { size, modified: attr.mtime, change: attr.change }
+        Heard { size, modified: attr.mtime, change: Some(attr.change) }
     }
 }
 
@@ -89,6 +90,15 @@ impl Pages {
     /// The kernel hears of these attributes, not because it wants to know whether its pages are old.
     pub(crate) fn told(&self, attr: &Attr) {
         self.is_hidden(attr, false);
+    }
+
+    /// The kernel has set attributes, and takes these for what has come of it: without letting go of pages, although they may also
+    /// tell of what others have changed before.
+    pub(crate) fn set(&self, attr: &Attr) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(heard) = open.get_mut(&attr.file).and_then(|known| known.heard.as_mut()) {
+            *heard = Heard { change: None, ..Heard::of(attr) };
+        }
     }
 
     /// It does want to know: returns when it has no pages that are older than these attributes without its seeing that.

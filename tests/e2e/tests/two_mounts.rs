@@ -291,3 +291,21 @@ fn a_folder_whose_time_is_set_back_is_listed_anew() {
         assert_eq!(names_in(&here).len(), 2 + round);
     }
 }
+
+#[test]
+fn what_was_written_elsewhere_is_read_after_a_change_of_the_mode_here() {
+    let scratch = TempDir::new().unwrap();
+    let (_daemon, mounts) = two_mounts(&scratch);
+    let [here, there] = [0, 1].map(|one| mounts[one].at.join("f"));
+    fs::write(&here, vec![0; 8192]).unwrap();
+    let [here, there] =
+        [here, there].map(|path| OpenOptions::new().read(true).write(true).open(path).unwrap());
+    for round in 1..20 {
+        let mut bytes = [0; 4096];
+        here.read_exact_at(&mut bytes, 0).unwrap();
+        there.write_all_at(&[round], 40).unwrap();
+        here.set_permissions(fs::Permissions::from_mode(0o600 + u32::from(round))).unwrap();
+        here.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(bytes[40], round);
+    }
+}

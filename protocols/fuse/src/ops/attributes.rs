@@ -54,14 +54,18 @@ pub(crate) fn setattr<V: Vfs>(
     reply: ReplyAttr,
 ) {
     let (ctx, file) = (head.ctx(request), head.numbers.file(ino));
+    let (pages, numbers, timeout) = (head.pages.clone(), head.numbers, head.options.attr_timeout);
     // The open speaks for the size only; an open that reads must not stand in the way of the rest.
     let open = open.filter(|_| set.size.is_some()).map(|open| OpenId(open.0));
     let wanted = SetAttrOf { file, open, set, if_ctime: None };
     head.serve(
         request.pid(),
         reply,
-        |vfs| Ok(async move { Ok((vfs.setattr(&ctx, wanted).await?.attr, Duration::ZERO)) }),
-        head.attr(),
+        |vfs| Ok(async move { Ok(vfs.setattr(&ctx, wanted).await?.attr) }),
+        move |reply, attr| {
+            pages.set(&attr);
+            reply.attr(&timeout, &numbers.attr(&attr));
+        },
     );
 }
 
