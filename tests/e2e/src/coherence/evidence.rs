@@ -108,6 +108,8 @@ impl Evidence {
                     matches!(error, ENOENT | EEXIST)
                 }
                 Act::Add => matches!(error, EAGAIN | EACCES),
+                // What an NFS client finds may be gone when it asks for attributes; it looks once more, and then gives up.
+                Act::Lookup { .. } => error == ESTALE && self.lives[operation.worker].way != Way::Fuse,
                 _ => false,
             };
             let door = &self.lives[operation.worker].door;
