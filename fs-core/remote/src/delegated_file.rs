@@ -4,6 +4,7 @@
 //! Records are appended and not synced: they outlive the process, not the machine's memory. After a power cut it is known only that something may
 //! have been delegated. The format is in `docs/formats/folder.md`.
 
+use crate::former::off_runtime;
 use env::durable;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ impl DelegatedFile {
         let mut there = self.there.lock().await;
         if !*there {
             let this = self.clone();
-            tokio::task::spawn_blocking(move || this.begin(Some(&[]))).await.map_err(io::Error::other)??;
+            off_runtime(move || this.begin(Some(&[]))).await?;
             *there = true;
         }
         Ok(())
@@ -130,7 +131,7 @@ impl DelegatedFile {
         if *there {
             *self.writing.lock() = None;
             let path = self.path.clone();
-            tokio::task::spawn_blocking(move || fs::remove_file(path)).await.map_err(io::Error::other)??;
+            off_runtime(move || fs::remove_file(path)).await?;
             *there = false;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Files that are delegated to clients of heads, and who waits until they are given back.
 
 use crate::delegated_file::{DelegatedFile, Left};
+use crate::former::off_runtime;
 use locking::{Delegations, Need, Refusal, Use};
 use parking_lot::Mutex;
 use std::future::Future;
@@ -87,7 +88,7 @@ impl Delegating {
         {
             // First it is written down what was claimed.
             let all = self.table.lock().all();
-            tokio::task::spawn_blocking(move || file.begin(Some(&all))).await.map_err(io::Error::other)??;
+            off_runtime(move || file.begin(Some(&all))).await?;
             self.unknown.store(false, Ordering::Release);
             self.gone.notify_waiters();
         }

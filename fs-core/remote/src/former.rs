@@ -50,7 +50,8 @@ impl Former {
     }
 }
 
-async fn off_runtime(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+/// Does what blocks on a disk.
+pub(crate) async fn off_runtime(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 

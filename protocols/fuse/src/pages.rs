@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use types::{Attr, FileId, FileKind, Time};
 
@@ -54,9 +54,13 @@ impl Pages {
         (Pages { open: Mutex::default(), orders }, Orders(out))
     }
 
+    fn open(&self) -> MutexGuard<'_, HashMap<FileId, Known>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A file is open: the kernel lets go of what it had.
     pub(crate) fn opened(&self, attr: &Attr) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open();
         let known = open.entry(attr.file).or_default();
         known.opens += 1;
         known.heard = Some(Heard::of(attr));
@@ -64,13 +68,12 @@ impl Pages {
 
     /// A folder is open, of which nothing has been asked yet.
     pub(crate) fn opened_unheard(&self, dir: FileId) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.entry(dir).or_default().opens += 1;
+        self.open().entry(dir).or_default().opens += 1;
     }
 
     /// An open folder is listed: what the kernel keeps is not older than these attributes.
     pub(crate) fn listed(&self, attr: &Attr) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open();
         if let Some(known) = open.get_mut(&attr.file) {
             known.heard.get_or_insert_with(|| Heard::of(attr));
         }
@@ -78,7 +81,7 @@ impl Pages {
 
     /// An open has ended.
     pub(crate) fn closed(&self, file: FileId) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open();
         if let Entry::Occupied(mut known) = open.entry(file) {
             known.get_mut().opens -= 1;
             if known.get().opens == 0 {
@@ -95,7 +98,7 @@ impl Pages {
     /// The kernel has set attributes, and takes these for what has come of it: without letting go of pages, although they may also
     /// tell of what others have changed before.
     pub(crate) fn set(&self, attr: &Attr) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open();
         if let Some(heard) = open.get_mut(&attr.file).and_then(|known| known.heard.as_mut()) {
             *heard = Heard { change: None, ..Heard::of(attr) };
         }
@@ -115,7 +118,7 @@ impl Pages {
 
     /// Whether the file has changed and the kernel cannot see it.
     fn is_hidden(&self, attr: &Attr, to_be_shown: bool) -> bool {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open();
         let Some(heard) = open.get_mut(&attr.file).and_then(|known| known.heard.as_mut()) else {
             return false;
         };

@@ -12,7 +12,7 @@ use nfs_wire::{
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use types::{Attr, Cred, Delegation, FileId, FileKind};
+use types::{Attr, Cred, Delegation, FileKind};
 use vfs::{AskHolder, Close, Ctx, Delegate, HolderQuestion, NotDelegated, Open, OpenAccess, OpenTarget, Vfs};
 use xdr::{Decoder, Opaque};
 
@@ -207,9 +207,10 @@ pub(crate) async fn answer<V: Vfs>(shared: Arc<Shared<V>>, question: AskHolder) 
 
 /// A client could not write through `stateid`. If that is of a delegation, it is asked back: as long as the client has it, it
 /// takes the size that it wanted to write for the true one.
-pub(crate) fn refused<V: Vfs>(c: &Compound<'_, V>, file: FileId, stateid: Stateid) {
+pub(crate) fn refused<V: Vfs>(c: &Compound<'_, V>, stateid: Stateid) {
     let (Ok(client), Ok(stateid)) = (c.client(), c.stateid(stateid)) else { return };
-    let Some(id) = client.state().table.delegation_behind(&stateid) else { return };
+    let held = client.state().table.delegation_of(&stateid).map(|(file, held)| (file, held.id));
+    let Ok((file, id)) = held else { return };
     let question = AskHolder { client: client.vfs, file, id, what: HolderQuestion::GiveBack };
     tokio::spawn(ask_back(c.shared.clone(), question));
 }

@@ -430,19 +430,11 @@ impl StateTable {
         }
     }
 
-    /// The file and the kind of a delegation.
-    pub(crate) fn delegation_of(&self, stateid: &Stateid) -> Result<(FileId, Delegation), Status> {
+    /// The file of a delegation, and the delegation.
+    pub(crate) fn delegation_of(&self, stateid: &Stateid) -> Result<(FileId, &DelegationState), Status> {
         match self.find(stateid)? {
-            State { kind: Kind::Delegation(held), file, .. } => Ok((*file, held.kind)),
+            State { kind: Kind::Delegation(held), file, .. } => Ok((*file, held)),
             _ => Err(Status::BadStateId),
-        }
-    }
-
-    /// The number of the delegation that this is of, if it is of one.
-    pub(crate) fn delegation_behind(&self, stateid: &Stateid) -> Option<DelegationId> {
-        match &self.find(stateid).ok()?.kind {
-            Kind::Delegation(held) => Some(held.id),
-            _ => None,
         }
     }
 

@@ -95,6 +95,18 @@ impl RaftLog {
         self.homes.pressed().await;
     }
 
+    /// Shows all entries `next..to` that there are, some at a time.
+    fn walk(&self, (mut next, to): (u64, u64), mut show: impl FnMut(Vec<Entry>)) -> Result<(), io::Error> {
+        loop {
+            let some = self.some(next, to).map_err(other)?;
+            match some.last() {
+                Some(last) => next = last.log_id.index + 1,
+                None => return Ok(()),
+            }
+            show(some);
+        }
+    }
+
     /// Entries from `from`, at most up to before `to` and at least one if there is one.
     pub(super) fn some(&self, from: u64, to: u64) -> Result<Vec<Entry>, MetadataError> {
         let (from, to) = {
@@ -163,34 +175,23 @@ impl RaftLogReader<TypeConfig> for RaftLog {
         &mut self,
         range: RB,
     ) -> Result<Vec<Entry>, io::Error> {
-        let (mut next, to) = limits(&range);
         let mut all = Vec::new();
-        loop {
-            let some = self.some(next, to).map_err(other)?;
-            match some.last() {
-                Some(last) => next = last.log_id.index + 1,
-                None => return Ok(all),
-            }
-            all.extend(some);
-        }
+        self.walk(limits(&range), |some| all.extend(some))?;
+        Ok(all)
     }
 
     /// The last entry of each leader. The library would look for each of them by halving, a read of the drive for each look, which
     /// costs more with each life that the log remembers.
     async fn get_key_log_ids(&mut self, range: RangeInclusive<LogId>) -> Result<Vec<LogId>, io::Error> {
-        let (mut next, to) = (range.start().index, range.end().index + 1);
         let mut last_of_each: Vec<LogId> = Vec::new();
-        while next < to {
-            let some = self.some(next, to).map_err(other)?;
-            let Some(last) = some.last() else { break };
-            next = last.log_id.index + 1;
+        self.walk((range.start().index, range.end().index + 1), |some| {
             for Entry { log_id, .. } in some {
                 match last_of_each.last_mut() {
                     Some(last) if last.leader_id == log_id.leader_id => *last = log_id,
                     _ => last_of_each.push(log_id),
                 }
             }
-        }
+        })?;
         Ok(last_of_each)
     }
 

@@ -220,9 +220,9 @@ fn under_delegation<V: Vfs>(
 ) -> Result<FileId, Status> {
     let stateid = c.stateid(*stateid)?;
     let state = c.client()?.state();
-    let (of, kind) = state.table.delegation_of(&stateid)?;
+    let (of, held) = state.table.delegation_of(&stateid)?;
     if file.is_some_and(|file| file != of) {
         return Err(Status::BadStateId);
     }
-    if access.write && kind == Delegation::Read { Err(Status::OpenMode) } else { Ok(of) }
+    if access.write && held.kind == Delegation::Read { Err(Status::OpenMode) } else { Ok(of) }
 }

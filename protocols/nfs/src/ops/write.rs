@@ -23,7 +23,7 @@ pub(super) async fn write<V: Vfs>(c: &mut Compound<'_, V>, args: WriteArgs) -> R
         Write { file: file.file, open, offset: WriteOffset::At(args.offset), data: args.data.0, durability };
     let written = c.vfs().write(&c.change(&file, 0)?, request).await;
     if written.is_err() {
-        delegations::refused(c, file.file, args.stateid);
+        delegations::refused(c, args.stateid);
     }
     let reply = written.or_status()?;
     let committed = match reply.durability {
