@@ -19,6 +19,7 @@ mod laying;
 mod ledger;
 mod locks;
 mod look;
+mod making;
 mod nodes;
 mod opens;
 mod ops;
@@ -46,6 +47,7 @@ use forgetting::Forgetting;
 use laying::Laying;
 use ledger::Ledger;
 use locks::LockTable;
+use making::Making;
 use metadata::Locking;
 use nodes::Nodes;
 use opens::Opens;
@@ -111,6 +113,7 @@ struct Inner<S, D> {
     verifier: Verifier,
     nodes: Nodes,
     opens: Opens,
+    making: Making,
     locks: LockTable,
     removals: Arc<Removals>,
     stripe_ids: StripeIds,
@@ -181,6 +184,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             verifier: Verifier(random.next().to_be_bytes()),
             nodes: Nodes::default(),
             opens: Opens::default(),
+            making: Making::default(),
             locks: LockTable::default(),
             removals,
             stripe_ids: StripeIds::default(),

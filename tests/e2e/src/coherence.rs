@@ -82,7 +82,7 @@ pub struct Coherence {
     pub generation: u64,
     /// The guest whose kernel is the NFS client; without it, only the FUSE mounts are looked at.
     pub guest: Option<Guest>,
-    /// Minor version of NFS: 1 or 2.
+    /// Minor version of NFS at the mount with defaults, 1 or 2; the other mount has the other.
     pub minor: u32,
     /// How the daemon runs.
     pub options: DaemonOptions,

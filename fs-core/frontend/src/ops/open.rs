@@ -30,6 +30,10 @@ pub(crate) async fn open<S: Shards, D: Stripes>(
         fe.0.clients.may_open(ctx.client, request.reclaim, deny)?;
         fe.note_holds(ctx.client, Holds::open(deny)).await?;
     }
+    let _making = match &request.target {
+        OpenTarget::Entry { dir, name } if request.create.is_some() => Some(fe.0.making.begin(*dir, name)),
+        _ => None,
+    };
     for _ in 0..TRIES {
         let found = find(fe, &ctx, &request).await?;
         match open_found(fe, &ctx, &request, found).await {

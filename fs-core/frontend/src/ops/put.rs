@@ -115,7 +115,7 @@ async fn put_source<S: Shards, D: Stripes>(
         if let Some(node) = of.and_then(|file| fe.0.nodes.find(file)) {
             fe.flush(&node).await?;
         }
-        let victim = Victim::hold(fe, seen.as_ref()).await;
+        let victim = Victim::hold(fe, (dir, &name), seen.as_ref()).await;
         let action = Action::Put(namespace::Put {
             dir: dir.ino,
             name: name.clone(),

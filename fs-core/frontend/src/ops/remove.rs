@@ -44,7 +44,7 @@ async fn remove<S: Shards, D: Stripes>(
             Err(_) if ctx.again => None,
             Err(error) => return Err(error),
         };
-        let victim = Victim::hold(fe, seen.as_ref()).await;
+        let victim = Victim::hold(fe, (dir, &name), seen.as_ref()).await;
         let (ino, keep) = (seen.as_ref().map_or(NO_INODE, |attr| attr.file.ino), victim.keeps(fe));
         let action = Action::Remove { dir: dir.ino, name: name.clone(), directory, seen: ino, keep };
         match fe.outcome(ctx, dir.fs, action).await? {
@@ -71,9 +71,14 @@ pub(crate) fn gone_directory(seen: Option<Attr>, removed: &Removed) -> Option<At
 pub(crate) struct Victim(Option<(tokio::sync::OwnedRwLockWriteGuard<()>, Held)>);
 
 impl Victim {
-    pub(crate) async fn hold<S: Shards, D: Stripes>(fe: &Frontend<S, D>, seen: Option<&Attr>) -> Victim {
+    pub(crate) async fn hold<S: Shards, D: Stripes>(
+        fe: &Frontend<S, D>,
+        (dir, name): (FileId, &Name),
+        seen: Option<&Attr>,
+    ) -> Victim {
         match seen {
             Some(attr) if attr.kind == FileKind::File => {
+                fe.0.making.settled(dir, name).await;
                 let node = fe.0.nodes.get(attr.file);
                 let guard = node.gate.clone().write_owned().await;
                 Victim(Some((guard, node)))

@@ -30,7 +30,8 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
         let look = || fe.look(|map| directory::lookup(map, &ctx.cred, to_dir, &to_name));
         let seen = fe.unlocked(look).await.ok();
         let seen = seen.map(|(ino, inode)| attr_of(FileId { ino, ..to_dir }, &inode));
-        let victim = Victim::hold(fe, seen.as_ref().filter(|_| how == RenameHow::Replace)).await;
+        let replaced = seen.as_ref().filter(|_| how == RenameHow::Replace);
+        let victim = Victim::hold(fe, (to_dir, &to_name), replaced).await;
         let action = Action::Rename {
             from_dir: from_dir.ino,
             from_name: from_name.clone(),

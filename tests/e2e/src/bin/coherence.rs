@@ -30,13 +30,13 @@ struct Arguments {
     /// Only the FUSE mounts
     #[arg(long)]
     fuse: bool,
-    /// Minor version of NFS
-    #[arg(long, default_value_t = 2)]
+    /// Minor version of NFS, 1 or 2, at the mount with defaults; the other mount has the other
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=2))]
     minor: u32,
     /// Flags of plexusd
     #[arg(long, default_value = "--drive-size 4G", allow_hyphen_values = true)]
     flags: String,
-    /// Keep what all workers say in this folder
+    /// Keep what all workers say in this folder, which must not be there yet
     #[arg(long)]
     keep: Option<PathBuf>,
     /// Do nothing but check what was kept in this folder

@@ -6,7 +6,7 @@ use super::history::{Act, Behind, Operation, Outcome, read};
 use super::places::Way;
 use super::show::shown;
 use super::worker::log_of;
-use nix::libc::{EACCES, EAGAIN, EEXIST, ENOENT, ESTALE};
+use nix::libc::{EACCES, EAGAIN, EEXIST, ENOENT, ESTALE, ETXTBSY};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -104,6 +104,8 @@ impl Evidence {
             let is_usual = match operation.act {
                 // What is linked may be gone.
                 Act::Link { .. } => matches!(error, ENOENT | EEXIST | ESTALE),
+                // Linux's client gives up when it finds the name that is replaced on its way elsewhere.
+                Act::Rename { .. } if error == ETXTBSY => self.lives[operation.worker].way != Way::Fuse,
                 Act::Create { .. } | Act::Unlink { .. } | Act::Rename { .. } => {
                     matches!(error, ENOENT | EEXIST)
                 }

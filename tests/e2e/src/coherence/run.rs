@@ -28,12 +28,13 @@ const CLOCKS_FIRST: u32 = 50;
 /// So long after a mount is back, one of its workers may still meet what the former one had open.
 const AFTER_KILL: u64 = 5_000_000_000;
 
-/// Mounts twice and leads workers: `PORT MINOR MASTER-PORT JOB`.
+/// Mounts twice and leads workers: `PORT MINOR MASTER-PORT JOB`. Two mounts of one minor version would be one client to the
+/// server, which has nothing to ask back from a client for the client's own sake.
 const SCRIPT: &str = r#"#!/bin/bash
 modprobe nfsv4
 mkdir -p /tmp/strict /tmp/defaults /tmp/job
 mount -t hostfs none /tmp/job -o "$4" || exit 2
-mount -t nfs4 -o vers=4.$2,port=$1,actimeo=0,lookupcache=none $HOST:/default /tmp/strict || exit 3
+mount -t nfs4 -o vers=4.$((3 - $2)),port=$1,actimeo=0,lookupcache=none $HOST:/default /tmp/strict || exit 3
 mount -t nfs4 -o vers=4.$2,port=$1 $HOST:/default /tmp/defaults || exit 3
 /host/coherence-hand lead $HOST:$3 || exit 4
 umount /tmp/strict /tmp/defaults || exit 5
@@ -90,7 +91,9 @@ pub(super) fn run(plan: &Coherence) -> Result<CoherenceReport, CoherenceError> {
         Some(kept) => kept.clone(),
         None => folder.join("job"),
     };
-    std::fs::create_dir_all(&job)?;
+    // Logs of another run would be taken for this one's.
+    std::fs::create_dir(&job)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", job.display())))?;
     let job = job.canonicalize()?;
     let daemon = Daemon::start(&folder.join("daemon"), &plan.options)?;
     let mounts = DOORS[..2].iter().map(|(name, _)| Mount::new(&daemon, &folder.join(name)));

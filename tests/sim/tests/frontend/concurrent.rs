@@ -176,3 +176,42 @@ async fn callers_that_give_up_lose_nothing_and_leave_nothing() {
         rig.must_be_empty().await;
     }
 }
+
+/// Makes and opens a file of which others may remove the name at once.
+async fn made_and_opened(real: Real, top: FileId) -> FileId {
+    let create = Some(Create { how: CreateHow::Guarded, mode: Mode(0o644), set: SetAttr::default() });
+    let target = OpenTarget::Entry { dir: top, name: name("lock") };
+    let (truncate, reclaim, for_execution) = (false, false, false);
+    let request = Open { target, access: BOTH, deny: NONE, create, truncate, reclaim, for_execution };
+    let opened = real.open(&root(), request).await.unwrap();
+    let file = opened.attr.file;
+    assert_eq!(real.getattr(&root(), GetAttr { file }).await.unwrap().attr.file, file);
+    real.close(&root(), Close { open: opened.open }).await.unwrap();
+    file
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_makes_a_file_has_it_also_when_its_name_goes_at_once() {
+    for seed in 0..60 {
+        let mut rig = Rig::of_seed(seed, 4096, &Weather::delaying(seed, 40));
+        let (real, top) = rig.start().await;
+        file(&real, top, "other").await;
+        let maker = tokio::spawn(made_and_opened(real.clone(), top));
+        let seen = loop {
+            match real.lookup(&root(), Lookup { dir: top, name: name("lock") }).await {
+                Ok(found) => break found.attr.file,
+                Err(_) => tokio::time::sleep(Duration::from_micros(50)).await,
+            }
+        };
+        if seed % 2 == 0 {
+            crate::rig::unlink(&real, top, "lock").await.unwrap();
+        } else {
+            let (from_name, to_name, how) = (name("other"), name("lock"), RenameHow::Replace);
+            let request = Rename { from_dir: top, from_name, to_dir: top, to_name, how };
+            real.rename(&root(), request).await.unwrap();
+        }
+        assert_eq!(maker.await.unwrap(), seen, "a second file was made in the place of the first");
+        clear(&real, top).await;
+        rig.must_be_empty().await;
+    }
+}

@@ -11,7 +11,7 @@ const CUT: Object = Object { generation: 1, kind: Kind::Cut };
 const BLOCK: Object = Object { generation: 1, kind: Kind::Block { file: 0, block: 1 } };
 
 fn doers() -> Vec<Doer> {
-    [Way::Fuse, Way::Fuse, Way::Strict, Way::Defaults]
+    [Way::Fuse, Way::Fuse, Way::Strict, Way::Defaults, Way::Strict]
         .into_iter()
         .map(|way| Doer { name: format!("{way:?}"), way })
         .collect()
@@ -137,6 +137,27 @@ fn sizes_and_blocks_of_a_file_belong_together() {
     assert!(found(&[&begin[..], &[stat(4096)]].concat()).is_empty());
     assert_eq!(found(&[&begin[..], &[stat(4097)]].concat()).len(), 1);
     assert_eq!(Blocks::apply(&vec![1], &B::Append(4)), Some(vec![1, 4]));
+}
+
+#[test]
+fn the_size_of_what_its_own_client_writes_binds_nobody() {
+    let did = |worker, time, act, outcome| did(worker, time, CUT, act, outcome);
+    for (writer, violations) in [(4, 0), (0, 1)] {
+        let all = [
+            did(0, (0, 10), Act::Truncate { size: 16384 }, Outcome::Done),
+            did(writer, (20, 30), Act::Write { block: 1, tag: 5 }, Outcome::Done),
+            did(2, (22, 31), Act::Stat, Outcome::Number(8192)),
+        ];
+        assert_eq!(found(&all).len(), violations);
+    }
+}
+
+#[test]
+fn two_who_move_one_name_to_another_are_both_done_only_at_once() {
+    let made = did(0, (0, 10), NAMES_OF, Act::Create { name: 0 }, Outcome::Number(9));
+    let moved = |worker, time| did(worker, time, NAMES_OF, Act::Rename { from: 0, to: 1 }, Outcome::Done);
+    assert!(found(&[made.clone(), moved(0, (20, 30)), moved(2, (25, 40))]).is_empty());
+    assert_eq!(found(&[made, moved(0, (20, 30)), moved(2, (31, 40))]).len(), 1);
 }
 
 #[test]
