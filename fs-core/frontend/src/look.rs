@@ -43,7 +43,8 @@ fn stop(error: QueryError) -> Stop {
         QueryError::Fs(error) => Stop::Fs(error),
         QueryError::Map(MapError::Locked(locked)) => Stop::Locked(locked),
         QueryError::Map(MapError::Away(why)) => {
-            tracing::error!(%why, "shard cannot be read");
+            // Why it stopped it has said itself, and this comes again and again.
+            tracing::debug!(%why, "shard cannot be read");
             Stop::Away
         }
         QueryError::Map(error) => {

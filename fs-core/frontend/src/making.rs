@@ -1,5 +1,6 @@
 //! Files that are being made and opened: between the command that gives a file its name and its open, others see the name
-//! and may remove it. Who removes one waits until those have opened it who may have made what it saw.
+//! and may remove it. Who removes a name or moves it away waits until those have opened it who may have made what it saw; of a file that
+//! is linked in that instant, and then loses both names, its maker makes another one.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -40,8 +41,7 @@ impl Making {
         Maker { making: self, place, number }
     }
 
-    /// Waits for those that have begun until now: what is seen there was made by them, or is open as far as they are
-    /// concerned.
+    /// Waits for those that have begun until now: what was seen there before was made by none of those that begin later.
     pub(crate) async fn settled(&self, dir: FileId, name: &Name) {
         let place = (dir, name.clone());
         let until = self.table.lock().next;

@@ -4,6 +4,7 @@ use super::create::change;
 use super::may_use::{must_be_file, rights};
 use crate::locks::share;
 use crate::look::answer;
+use crate::making::Maker;
 use crate::opens::Opened;
 use crate::propose::{TRIES, unexpected};
 use crate::{Frontend, Room, Shards, Stripes};
@@ -30,13 +31,13 @@ pub(crate) async fn open<S: Shards, D: Stripes>(
         fe.0.clients.may_open(ctx.client, request.reclaim, deny)?;
         fe.note_holds(ctx.client, Holds::open(deny)).await?;
     }
-    let _making = match &request.target {
+    let mut making = match &request.target {
         OpenTarget::Entry { dir, name } if request.create.is_some() => Some(fe.0.making.begin(*dir, name)),
         _ => None,
     };
     for _ in 0..TRIES {
         let found = find(fe, &ctx, &request).await?;
-        match open_found(fe, &ctx, &request, found).await {
+        match open_found(fe, &ctx, &request, found, &mut making).await {
             // What stood at the name has gone meanwhile: look at the name again. The first answer to
             // the request is of no more use.
             Err(FsError::Stale) if ctx.again => return Err(FsError::NotDone),
@@ -52,6 +53,7 @@ async fn open_found<S: Shards, D: Stripes>(
     ctx: &Ctx,
     request: &Open,
     found: Found,
+    making: &mut Option<Maker<'_>>,
 ) -> Result<OpenReply, FsError> {
     let Found { file, kind, dir, created } = found;
     must_be_file(kind)?;
@@ -75,6 +77,8 @@ async fn open_found<S: Shards, D: Stripes>(
         state.opens += 1;
         // Claimed: who looks for those that nobody has claimed may come to it only after its last close.
         state.orphan |= inode.links == 0;
+        // Whoever removes the name sees the open from here on.
+        *making = None;
     }
     // Who removes the filesystem has seen this open, or this sees that it goes.
     if let Err(error) = fe.0.removals.present(file.fs).await {

@@ -25,6 +25,11 @@ pub(crate) async fn rename<S: Shards, D: Stripes>(
         RenameHow::Exchange => Exists::Exchange,
         RenameHow::Restore => Exists::Restore,
     };
+    // Under another name, too, it is nobody's yet.
+    fe.0.making.settled(from_dir, &from_name).await;
+    if how == RenameHow::Exchange {
+        fe.0.making.settled(to_dir, &to_name).await;
+    }
     for _ in 0..TRIES {
         // Errors of the look are those of the command too, which finds them in their right order.
         let look = || fe.look(|map| directory::lookup(map, &ctx.cred, to_dir, &to_name));

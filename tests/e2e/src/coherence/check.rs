@@ -112,14 +112,16 @@ impl Of<'_> {
         way != Way::Fuse && self.meanwhile(operation).any(|other| self.way(other) == way && writes(other.act))
     }
 
-    /// Whether somebody moves something to the name that this moves to. A kernel looks at the one name, then at the other, and
+    /// Whether somebody moves or links something to the name that this moves to. A kernel looks at the one name, then at the other, and
     /// has nothing to do if it finds one inode.
     fn is_outrun(&self, operation: &Operation) -> bool {
         let Act::Rename { to, .. } = operation.act else { return false };
-        self.meanwhile(operation).any(|other| match other.act {
+        let comes = |other: &Operation| match other.act {
             Act::Rename { to: other, .. } | Act::Link { to: other, .. } => other == to,
             _ => false,
-        })
+        };
+        let nothing = |other: &Operation| matches!(other.outcome, Some(Outcome::Failed(ENOENT | EEXIST)));
+        self.meanwhile(operation).any(|other| comes(other) && !nothing(other))
     }
 
     fn timed<A: Copy>(&self, known: impl Fn(&Operation) -> Effect<A>) -> Vec<Timed<A>> {
