@@ -1,5 +1,6 @@
 //! One life of the daemon: start, serve, reload on SIGHUP, drain on SIGTERM.
 
+use crate::another_life;
 use crate::args::Options;
 use crate::control::{Daemon, Doors};
 use crate::core::Core;
@@ -106,11 +107,17 @@ pub(crate) async fn run(config: Config, options: Options) -> Result<(), Box<dyn 
     let s3 = tokio::spawn(serve_s3((s3_listener, s3_tls), s3_server, s3_stopped));
 
     announce(&config, &paths, address, (s3_address, s3_tls_address));
+    let needed = another_life::needed(core.drives.clone());
+    tokio::pin!(needed);
     loop {
         tokio::select! {
             () = &mut serving => return Err("the NFS listener ended".into()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = &mut needed => {
+                tracing::error!("a map of names has failed, and can be opened again: the daemon starts again");
+                return Err(format!("it cannot start again by itself: {}", another_life::begin()).into());
+            }
             _ = hangup.recv() => {
                 keys.look_again();
                 certificate.iter().for_each(|certificate| certificate.look_again(options.config.as_deref(), &options.overrides()));

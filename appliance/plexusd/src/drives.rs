@@ -105,6 +105,12 @@ impl Now {
         self.bays.iter().filter_map(open).collect()
     }
 
+    /// The drives in service that have a copy of the shards' maps, with what they hold for it.
+    pub(crate) fn seated_maps(&self) -> impl Iterator<Item = (Arc<OpenDrive>, Headroom)> {
+        let maps = self.recorded.maps.iter();
+        maps.filter_map(|seat| Some((self.seated(seat)?.clone(), self.bay(seat.drive)?.headroom())))
+    }
+
     pub(crate) fn bay(&self, drive: DriveId) -> Option<&Bay> {
         self.bays.iter().find(|bay| bay.drive == drive)
     }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod another_life;
 mod args;
 mod bays;
 mod capacity;

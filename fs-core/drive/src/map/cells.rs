@@ -22,6 +22,9 @@ pub(super) trait Copies: Send + Sync {
 
     /// Bytes on disk.
     fn disk_bytes(&self) -> Result<u64, MapOpenError>;
+
+    /// Whether a write has failed, after which none is taken.
+    fn has_failed(&self) -> bool;
 }
 
 /// Keys of machines, and the host's mark beside them. Never asked for a key that cannot be one of a machine's.

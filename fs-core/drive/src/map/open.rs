@@ -123,6 +123,13 @@ impl DriveMap {
     pub fn disk_bytes(&self) -> Result<u64, MapOpenError> {
         self.copies.disk_bytes()
     }
+
+    /// Whether a write has met an error of the disk, as when the file system was full. Nothing more can be written then before the
+    /// map is opened by another process, whatever becomes of the disk.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.copies.has_failed()
+    }
 }
 
 enum Failure {

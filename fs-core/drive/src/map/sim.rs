@@ -147,6 +147,10 @@ impl Copies for Opened {
     fn disk_bytes(&self) -> Result<u64, MapOpenError> {
         Ok(0)
     }
+
+    fn has_failed(&self) -> bool {
+        false
+    }
 }
 
 struct CopyOf {

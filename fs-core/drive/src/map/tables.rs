@@ -11,6 +11,7 @@ use map::{MapError, OrderedMap, Visit, WriteSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use types::ShardId;
 
@@ -33,6 +34,7 @@ pub(super) struct Tables {
     dir: PathBuf,
     memtable_bytes: u64,
     drive: Option<Arc<Keeper>>,
+    failed: Arc<AtomicBool>,
 }
 
 /// Shard and generation of a keyspace, from its name.
@@ -55,7 +57,8 @@ impl Tables {
                 return Err(MapOpenError::UnknownFormat(name.to_string()));
             }
         }
-        Ok(Tables { db, dir: dir.to_path_buf(), memtable_bytes: options.memtable_bytes, drive })
+        let (memtable_bytes, failed) = (options.memtable_bytes, Arc::default());
+        Ok(Tables { db, dir: dir.to_path_buf(), memtable_bytes, drive, failed })
     }
 
     fn keyspace(&self, shard: ShardId, generation: u64) -> Result<Keyspace, MapOpenError> {
@@ -74,8 +77,8 @@ impl Copies for Tables {
 
     fn open(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Cells>, MapOpenError> {
         let (db, cells, drive) = (self.db.clone(), self.keyspace(shard, generation)?, self.drive.clone());
-        let memtable_bytes = self.memtable_bytes;
-        Ok(Arc::new(Table { db, cells, memtable_bytes, drive }))
+        let (memtable_bytes, failed) = (self.memtable_bytes, self.failed.clone());
+        Ok(Arc::new(Table { db, cells, memtable_bytes, drive, failed }))
     }
 
     fn keep_new(&self) -> Result<(), MapOpenError> {
@@ -94,6 +97,10 @@ impl Copies for Tables {
     fn disk_bytes(&self) -> Result<u64, MapOpenError> {
         self.db.disk_space().map_err(|e| MapOpenError::Engine(e.to_string()))
     }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
 }
 
 struct Table {
@@ -102,9 +109,16 @@ struct Table {
     cells: Keyspace,
     memtable_bytes: u64,
     drive: Option<Arc<Keeper>>,
+    failed: Arc<AtomicBool>,
 }
 
 impl Table {
+    /// An error of a write.
+    fn lost(&self, error: MapError) -> MapError {
+        self.failed.store(true, Ordering::Relaxed);
+        error
+    }
+
     /// Sees to it that so much can be written: the engine is lost once it has found no space.
     fn leave(&self, bytes: u64) {
         let left = self.drive.as_ref().map(|drive| drive.headroom.leave(bytes));
@@ -125,7 +139,7 @@ impl Cells for Table {
             }
         }
         batch.insert(&self.cells, MARK_KEY, cell::seal(MARK_KEY, mark));
-        batch.commit().map_err(engine)
+        batch.commit().map_err(|error| self.lost(engine(error)))
     }
 
     fn snapshot(&self) -> Box<dyn Stored> {
@@ -135,12 +149,13 @@ impl Cells for Table {
     fn persist(&self) -> Result<(), MapError> {
         let begun = Instant::now();
         self.leave(self.memtable_bytes);
-        self.cells.rotate_memtable().map_err(engine)?;
+        self.cells.rotate_memtable().map_err(|error| self.lost(engine(error)))?;
         while self.cells.sealed_memtable_count() > 0 {
             // Also tells whether the engine gave up after an error of the disk.
-            self.db.persist(PersistMode::Buffer).map_err(engine)?;
+            self.db.persist(PersistMode::Buffer).map_err(|error| self.lost(engine(error)))?;
             if begun.elapsed() > PERSIST_WAIT {
-                return Err(MapError::Broken("writing tables does not come to an end".to_owned()));
+                let why = "writing tables does not come to an end".to_owned();
+                return Err(self.lost(MapError::Broken(why)));
             }
             // The engine has no call that waits without the danger of waiting for ever.
             std::thread::sleep(Duration::from_millis(1));

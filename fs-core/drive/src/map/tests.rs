@@ -317,3 +317,31 @@ fn a_map_of_the_first_version_is_refused() {
     let opened = DriveMap::open(dir.path(), &MapOptions::default());
     assert!(matches!(opened, Err(super::MapOpenError::UnknownFormat(name)) if name == "shard.1.0"));
 }
+
+/// The disk has no place for a table, as when the file system is full.
+#[test]
+fn a_map_that_met_an_error_of_the_disk_says_so_and_is_whole_when_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tables, away) = (dir.path().join("keyspaces"), dir.path().join("away"));
+    let (drive, map) = open(dir.path());
+    map.commit(&set(&[(b"a", Some(b"1"))]), b"m1").unwrap();
+    map.persist().unwrap();
+    map.commit(&set(&[(b"b", Some(b"2"))]), b"m2").unwrap();
+    assert!(!drive.has_failed());
+    std::fs::rename(&tables, &away).unwrap();
+    std::fs::write(&tables, b"").unwrap();
+    assert!(map.persist().is_err() && drive.has_failed());
+    assert!(map.commit(&set(&[(b"c", Some(b"3"))]), b"m3").is_err());
+    assert_eq!(map.get(b"b").unwrap().unwrap(), "2", "what is in memory can be read");
+    drop((drive, map));
+
+    std::fs::remove_file(&tables).unwrap();
+    std::fs::rename(&away, &tables).unwrap();
+    let (drive, map) = open(dir.path());
+    assert!(!drive.has_failed());
+    let (mark, b) = (map.mark().unwrap().unwrap(), map.get(b"b").unwrap());
+    assert_eq!(b.is_some(), mark == "m2", "the mark belongs to the content");
+    assert_eq!((map.get(b"a").unwrap().unwrap(), map.get(b"c").unwrap()), (Bytes::from("1"), None));
+    map.commit(&set(&[(b"d", Some(b"4"))]), b"m4").unwrap();
+    map.persist().unwrap();
+}
