@@ -100,6 +100,16 @@ pub(crate) enum Command {
         #[arg(short = 'o', value_name = "OPTIONS", default_value = "")]
         options: String,
     },
+    /// Watch a mount, which starts this itself
+    #[command(hide = true)]
+    WatchMount {
+        /// The process that serves it
+        process: u32,
+        /// The number of its connection to the kernel
+        connection: u32,
+        /// Where it is mounted
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand, Debug)]

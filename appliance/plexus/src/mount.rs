@@ -3,7 +3,7 @@
 use crate::mount_options::Options;
 use crate::run::Failure;
 use env::{Random, SystemRandom};
-use fuse::{Mount, MountOptions, Session};
+use fuse::{Mount, MountOptions, Session, Watched};
 use remote::{Address, RemoteOptions, RemoteVfs};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -58,6 +58,11 @@ pub(crate) async fn mount(request: &Request) -> Result<(), Failure> {
     let target = folder.clone();
     let session = tokio::task::spawn_blocking(move || mount.mount(&target)).await;
     let session = session.map_err(|error| Failure::Mount(error.to_string()))??;
+    if let Some(mount) = session.watched()
+        && let Err(error) = watch(&mount)
+    {
+        eprintln!("plexus: nobody watches the mount, if it is killed others may wait for it: {error}");
+    }
     println!("{filesystem} is mounted at {}", session.path().display());
     std::io::stdout().flush()?;
     if let Some(log) = &request.log {
@@ -76,6 +81,15 @@ pub(crate) async fn mount(request: &Request) -> Result<(), Failure> {
         () = signals.next() => Err(unwritten("told to stop before the daemon had them")),
         () = until_gone(data) => Err(unwritten("the daemon is gone, and its data folder with it")),
     }
+}
+
+/// Has a process of its own watch `mount`.
+fn watch(mount: &Watched) -> std::io::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("watch-mount").args([mount.process, mount.connection].map(|number| number.to_string()));
+    command.arg(&mount.path).current_dir("/").process_group(0);
+    // It outlives this one, or ends with it.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop)
 }
 
 /// Those that ask for an end.

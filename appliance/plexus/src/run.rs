@@ -7,7 +7,7 @@ use crate::arguments::{
 use crate::mount_options::Options;
 use crate::{delete, mount, text};
 use admin::{Client, ClientError, CreateFilesystem, CreateS3Key, DeleteFilesystem, SetExport};
-use fuse::FuseError;
+use fuse::{FuseError, Watched};
 use remote::RemoteError;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -124,6 +124,9 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
             let (data, log) = (options.data.clone().unwrap_or(data), log.or_else(|| options.log.clone()));
             let request = mount::Request { data, filesystem, folder, options, log };
             if background { mount::in_background(&request)? } else { mount::mount(&request).await? }
+        }
+        Command::WatchMount { process, connection, folder: path } => {
+            Watched { process, connection, path }.until_ended();
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abandoned;
 mod answer;
 mod caller;
 mod entries;
@@ -41,5 +42,6 @@ mod ops {
     pub(crate) mod xattr;
 }
 
+pub use abandoned::Watched;
 pub use mount::{FuseError, Mount, Session};
 pub use options::MountOptions;

@@ -1,5 +1,6 @@
 //! Mounting, waiting for the end, unmounting.
 
+use crate::abandoned::Watched;
 use crate::head::Head;
 use crate::kernel;
 use crate::options::MountOptions;
@@ -124,10 +125,12 @@ impl<V: Vfs> Mount<V> {
                 now.send_replace(Life::Ended(result));
             })
             .map_err(failed)?;
-        if readahead > 0 {
-            set_readahead(&path, readahead);
+        let device = fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| device_of(&text, &path));
+        if let Some(device) = device.as_ref().filter(|_| readahead > 0) {
+            set_readahead(device, readahead);
         }
-        Ok(Session { path, unmounter, life })
+        let connection = device.and_then(|device| device.split_once(':')?.1.parse().ok());
+        Ok(Session { path, connection, unmounter, life })
     }
 }
 
@@ -159,9 +162,7 @@ fn config(options: &MountOptions) -> Config {
 }
 
 /// The kernel offers FUSE no more than 128 KiB of readahead; the mount's backing device takes more.
-fn set_readahead(path: &Path, kib: u32) {
-    let device = fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| device_of(&text, path));
-    let Some(device) = device else { return };
+fn set_readahead(device: &str, kib: u32) {
     if let Err(error) = fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), kib.to_string()) {
         tracing::debug!(%error, "readahead stays as the kernel has it");
     }
@@ -193,6 +194,7 @@ enum Life {
 /// A mounted file system. Dropping it leaves the mount; end it with [`Session::unmount`].
 pub struct Session {
     path: PathBuf,
+    connection: Option<u32>,
     unmounter: Mutex<SessionUnmounter>,
     life: watch::Receiver<Life>,
 }
@@ -202,6 +204,13 @@ impl Session {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// This mount, to be watched by another process; `None` where its connection is not known.
+    #[must_use]
+    pub fn watched(&self) -> Option<Watched> {
+        let process = std::process::id();
+        self.connection.map(|connection| Watched { process, connection, path: self.path.clone() })
     }
 
     /// Waits until the kernel has nothing of it any more. What was written may still be on its way.

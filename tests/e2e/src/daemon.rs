@@ -258,6 +258,22 @@ impl Daemon {
         tail(&self.folder.join("log"))
     }
 
+    /// Has its process stand still.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn go_on(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.ok_or_else(|| io::Error::other("no process id"))?, signal)?;

@@ -54,6 +54,21 @@ impl Mount {
         Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
+    /// SIGKILL, and nothing else.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn crash(&mut self) -> io::Result<()> {
+        self.child.kill()
+    }
+
+    /// Whether its process is dead but for a thread that waits in the kernel.
+    #[must_use]
+    pub fn lingers(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.is_ok_and(|tasks| tasks.count() > 1)
+    }
+
     /// SIGKILL: what a crash is to it. Whoever uses the mount gets errors; it is taken away even when somebody still
     /// uses it.
     ///
