@@ -129,6 +129,9 @@ pub struct Status {
     /// Filesystems that are being removed.
     #[serde(default)]
     pub removing: Vec<Removal>,
+    /// Records that a check under way has read; absent without one.
+    #[serde(default)]
+    pub checking: Option<u64>,
     /// The daemon's version.
     pub version: String,
     /// Where the NFS head listens; absent when it does not.

@@ -29,6 +29,7 @@ impl Control for Small {
             integrity: Integrity::default(),
             background: Background::default(),
             removing: Vec::new(),
+            checking: None,
             version: "test".to_owned(),
             nfs: None,
             s3: None,

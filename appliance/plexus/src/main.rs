@@ -5,6 +5,7 @@
 mod arguments;
 mod called_by_mount;
 mod delete;
+mod fsck;
 mod mount;
 mod mount_options;
 mod run;

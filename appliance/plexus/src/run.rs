@@ -5,7 +5,7 @@ use crate::arguments::{
     S3KeyCommand,
 };
 use crate::mount_options::Options;
-use crate::{delete, mount, text};
+use crate::{delete, fsck, mount, text};
 use admin::{Client, ClientError, CreateFilesystem, CreateS3Key, DeleteFilesystem, SetExport};
 use fuse::{FuseError, Watched};
 use remote::RemoteError;
@@ -62,7 +62,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
             out.done(&format!("drive {id} is replaced and being filled"))?;
         }
         Command::Fsck => {
-            let report = client.fsck().await?;
+            let report = fsck::run(&client).await?;
             out.say(&report, text::fsck)?;
             if !report.damage.is_empty() {
                 return Ok(ExitCode::from(1));

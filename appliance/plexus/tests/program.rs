@@ -52,6 +52,7 @@ impl Control for Damaged {
             integrity: Integrity { found: 2, repaired: 1 },
             background: Background::default(),
             removing: self.removing(),
+            checking: None,
             version: "v".to_owned(),
             nfs: None,
             s3: None,

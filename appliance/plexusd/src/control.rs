@@ -212,6 +212,7 @@ impl Control for Daemon {
             background,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             removing: self.removing().await?,
+            checking: self.checker.reading(),
             nfs: Some(self.doors.nfs.clone()),
             s3: self.doors.s3.clone(),
             webhooks: self.webhooks(),

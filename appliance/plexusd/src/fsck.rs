@@ -10,6 +10,7 @@ use fsck::{Chunks, Report};
 use map::{MapError, OrderedMap, Visit};
 use metadata::View;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use types::{DriveId, ShardId};
@@ -23,21 +24,29 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 pub(crate) struct Checker {
     parts: Arc<Drives>,
     one: Mutex<()>,
+    /// Records that the check under way has read.
+    read: Arc<AtomicU64>,
 }
 
 impl Checker {
     /// Of everything that is open.
     pub(crate) fn new(parts: Arc<Drives>) -> Checker {
-        Checker { parts, one: Mutex::new(()) }
+        Checker { parts, one: Mutex::new(()), read: Arc::default() }
+    }
+
+    /// Records that the check under way has read, if there is one.
+    pub(crate) fn reading(&self) -> Option<u64> {
+        self.one.try_lock().is_err().then(|| self.read.load(Ordering::Relaxed))
     }
 
     /// Checks everything; only what stays wrong on a second look is damage.
     pub(crate) async fn run(&self) -> Result<FsckReport, ControlError> {
         let _one = self.one.lock().await;
-        let parts = self.parts.clone();
+        self.read.store(0, Ordering::Relaxed);
+        let (parts, read) = (self.parts.clone(), self.read.clone());
         let (mut checked, shards) = blocking(move || {
             let chunks = listing(&parts);
-            let shards = snapshot(&parts)?;
+            let shards = snapshot(&parts, &read)?;
             let mut checked = fsck::check(&shards, chunks)?;
             checked.look_at_shards(&shards)?;
             Ok((checked, shards))
@@ -48,10 +57,10 @@ impl Checker {
                 break;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
-            let parts = self.parts.clone();
+            let (parts, read) = (self.parts.clone(), self.read.clone());
             checked = blocking(move || {
                 let present = |drive: DriveId, key: ChunkKey| has(&parts, drive, key);
-                checked.reconsider(present, || snapshot(&parts))?;
+                checked.reconsider(present, || snapshot(&parts, &read))?;
                 Ok(checked)
             })
             .await?;
@@ -66,8 +75,17 @@ impl Checker {
     }
 }
 
-/// The map of a shard as it is stored.
-struct Stored(View);
+/// The map of a shard as it is stored, and what of it was read.
+struct Stored(View, Arc<AtomicU64>);
+
+impl Stored {
+    fn counted<'a>(&'a self, visit: &'a mut Visit<'_>) -> impl FnMut(&[u8], &[u8]) -> bool + 'a {
+        |key, value| {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            visit(key, value)
+        }
+    }
+}
 
 impl OrderedMap for Stored {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MapError> {
@@ -75,18 +93,18 @@ impl OrderedMap for Stored {
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.stored().scan(from, to, visit)
+        self.0.stored().scan(from, to, &mut self.counted(visit))
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), MapError> {
-        self.0.stored().scan_back(from, to, visit)
+        self.0.stored().scan_back(from, to, &mut self.counted(visit))
     }
 }
 
 /// All shards at one moment. Blocks until transactions under way have ended.
-fn snapshot(parts: &Drives) -> Result<fsck::Shards<Stored>, MapError> {
+fn snapshot(parts: &Drives, read: &Arc<AtomicU64>) -> Result<fsck::Shards<Stored>, MapError> {
     let away = |error: metadata::MetadataError| MapError::Away(error.to_string());
-    let view = |(id, shard): (ShardId, &OneShard)| Ok((id, Stored(shard.view_here()?)));
+    let view = |(id, shard): (ShardId, &OneShard)| Ok((id, Stored(shard.view_here()?, read.clone())));
     let still = parts.shards().still(|| parts.shards().members().map(view).collect());
     let stored = tokio::runtime::Handle::current().block_on(still).map_err(away)?;
     fsck::Shards::new(parts.now().recorded.slots.clone(), stored)
