@@ -52,15 +52,21 @@ impl Entries {
         room
     }
 
-    /// The names that were said to lead to `file`, which are forgotten here.
-    pub(crate) fn take(&mut self, file: FileId) -> Vec<(Arc<Entry>, Term)> {
-        let names = self.of.remove(&file).unwrap_or_default();
-        for (name, _) in &names {
-            if self.leads.get(name) == Some(&file) {
-                self.leads.remove(name);
-            }
+    /// A name that was said to lead to `file` no later than `until`, if there is one.
+    pub(crate) fn any(&self, file: FileId, until: Instant) -> Option<(Arc<Entry>, Term)> {
+        self.of.get(&file)?.iter().find(|(_, term)| term.said <= until).cloned()
+    }
+
+    /// The kernel trusts no more what it was told so, if that was not said again since.
+    pub(crate) fn forget(&mut self, file: FileId, entry: &Arc<Entry>, term: Term) {
+        let Some(names) = self.of.get_mut(&file) else { return };
+        names.retain(|(name, held)| name != entry || *held != term);
+        if !names.iter().any(|(name, _)| name == entry) && self.leads.get(entry) == Some(&file) {
+            self.leads.remove(entry);
         }
-        names
+        if names.is_empty() {
+            self.of.remove(&file);
+        }
     }
 
     /// A name is about to be renamed through the kernel: until that is done, either may be what leads to the file.
@@ -135,8 +141,12 @@ mod tests {
     }
 
     fn names(entries: &mut Entries, number: u64) -> Vec<String> {
-        let taken = entries.take(file(number)).into_iter();
-        taken.map(|(entry, _)| entry.name.to_str().unwrap().to_owned()).collect()
+        let mut taken = Vec::new();
+        while let Some((entry, term)) = entries.any(file(number), Instant::now()) {
+            entries.forget(file(number), &entry, term);
+            taken.push(entry.name.to_str().unwrap().to_owned());
+        }
+        taken
     }
 
     fn term() -> Term {

@@ -185,17 +185,22 @@ impl Trusted {
         file: FileId,
         tell: Arc<impl Fn(FileId, &OsStr) -> io::Result<()> + Send + Sync + 'static>,
     ) {
-        let entries = self.changes(Leased::Names(file)).names.take(file);
-        for (entry, Term { said, until }) in entries {
+        let begun = Instant::now();
+        drop(self.changes(Leased::Names(file)));
+        // One after the other: what is renamed meanwhile has another name then.
+        loop {
+            let next = self.said().names.any(file, begun);
+            let Some((entry, term)) = next else { return };
+            let Term { said, until } = term;
             tokio::time::sleep_until((said + TAKEN).into()).await;
             // Whoever has woken up late trusts for as much longer.
             let ended = tokio::time::sleep_until((until + TAKEN).into());
-            let (tell, waiting) = (tell.clone(), self.waiting.clone());
+            let (tell, waiting, told) = (tell.clone(), self.waiting.clone(), entry.clone());
             let telling = async move {
                 let Ok(room) = waiting.acquire_owned().await else { return };
                 let told = tokio::task::spawn_blocking(move || {
                     let _room = room;
-                    tell(entry.dir, &entry.name)
+                    tell(told.dir, &told.name)
                 });
                 match told.await {
                     Ok(Ok(())) => {}
@@ -211,6 +216,7 @@ impl Trusted {
                 () = telling => {}
                 () = ended => {}
             }
+            self.said().names.forget(file, &entry, term);
         }
     }
 }
@@ -317,6 +323,26 @@ mod tests {
         let mut told: Vec<_> = names.try_iter().collect();
         told.sort();
         assert_eq!(told, [(DIR, "a".into()), (DIR, "b".into())]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_renamed_while_it_is_told_is_told_under_its_new_name_too() {
+        let trusted = Arc::new(Trusted::default());
+        let [a, b] = ["a", "b"].map(|name| Entry { dir: DIR, name: name.into() });
+        assert_eq!(trusted.name(trusted.asked(), (DIR, &a.name), FILE, LONG), LONG);
+        let (told, names) = mpsc::sync_channel(8);
+        let renames = trusted.clone();
+        // The folder is locked by who renames, and the kernel has moved the name when it is not any more.
+        let tell = move |_, name: &OsStr| {
+            told.send(name.to_owned()).unwrap();
+            if name == "a" {
+                renames.renaming(&a, &b, false);
+                renames.renamed(a.clone(), b.clone(), false);
+            }
+            Ok(())
+        };
+        trusted.end_names(FILE, Arc::new(tell)).await;
+        assert_eq!(names.try_iter().collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[tokio::test]

@@ -97,6 +97,8 @@ pub struct CoherenceReport {
     pub operations: BTreeMap<String, u64>,
     /// Those of which nobody knows whether they have happened.
     pub unknown: u64,
+    /// Histories of which it was not found out whether an order explains them.
+    pub undecided: u64,
     /// What was done to whom, how often.
     pub faults: BTreeMap<&'static str, u64>,
     /// How long they worked.
@@ -143,9 +145,9 @@ impl Coherence {
     /// See [`CoherenceError`].
     pub fn weigh(folder: &Path) -> Result<CoherenceReport, CoherenceError> {
         let weighed = evidence::Evidence::kept(folder)?.weigh(folder)?;
-        let (operations, unknown) = (weighed.operations, weighed.unknown);
+        let (operations, unknown, undecided) = (weighed.operations, weighed.unknown, weighed.undecided);
         let (clock, checked) = (weighed.clock, weighed.took);
-        Ok(CoherenceReport { operations, unknown, clock, checked, ..CoherenceReport::default() })
+        Ok(CoherenceReport { operations, unknown, undecided, clock, checked, ..CoherenceReport::default() })
     }
 
     /// Has all workers work, and checks what they have seen.

@@ -64,12 +64,13 @@ fn main() -> ExitCode {
     match done {
         Ok(report) => {
             println!(
-                "{} operations {:?} in {:.0} s, {} with unknown outcome, clocks known to {:.2} ms, faults {:?}; \
+                "{} operations {:?} in {:.0} s, {} with unknown outcome, {} histories undecided, clocks known to {:.2} ms, faults {:?}; \
                  one order explains them, found in {:.1} s",
                 report.total(),
                 report.operations,
                 report.took.as_secs_f64(),
                 report.unknown,
+                report.undecided,
                 report.clock.as_secs_f64() * 1e3,
                 report.faults,
                 report.checked.as_secs_f64()

@@ -23,8 +23,15 @@ pub(super) struct Doer {
 pub(super) struct Violation {
     pub(super) object: Object,
     pub(super) what: String,
-    /// The operations that show it, in the order of their beginnings.
+    /// The operations that show it, in the order of their beginnings; none where too many orders would have to be tried.
     pub(super) operations: Vec<Operation>,
+}
+
+impl Violation {
+    /// Whether it is not known that there is none.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.operations.is_empty()
+    }
 }
 
 /// Checks all that was done.
@@ -108,7 +115,7 @@ impl Of<'_> {
     /// Whether an NFS client looks at the size of what it writes: to its own processes it shows what it believes that it is.
     fn is_of_writing_client(&self, operation: &Operation) -> bool {
         let way = self.way(operation);
-        let writes = |act| matches!(act, Act::Write { .. } | Act::Append { .. });
+        let writes = |act| matches!(act, Act::Write { .. } | Act::Append { .. } | Act::Truncate { .. });
         way != Way::Fuse && self.meanwhile(operation).any(|other| self.way(other) == way && writes(other.act))
     }
 
@@ -145,6 +152,7 @@ impl Of<'_> {
         let timed = self.timed(|operation| match register(operation) {
             May(RegisterAct::Write(value)) if !read.contains(&value) => Nothing,
             _ if is_session(operation) => Nothing,
+            _ if operation.act == Act::Stat && self.is_of_writing_client(operation) => Nothing,
             known => known,
         });
         let mut found = self.linear::<Register>(&timed, values);

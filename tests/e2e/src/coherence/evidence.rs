@@ -1,7 +1,7 @@
 //! What a run has left: the logs of all workers, and what else has to be known to weigh them.
 
 use super::CoherenceError;
-use super::check::{Doer, violations};
+use super::check::{Doer, Violation, violations};
 use super::history::{Act, Behind, Operation, Outcome, read};
 use super::places::Way;
 use super::show::shown;
@@ -44,6 +44,7 @@ pub(super) struct Evidence {
 pub(super) struct Weighed {
     pub(super) operations: BTreeMap<String, u64>,
     pub(super) unknown: u64,
+    pub(super) undecided: u64,
     pub(super) clock: Duration,
     pub(super) took: Duration,
 }
@@ -79,10 +80,12 @@ impl Evidence {
         let unknown = all.iter().filter(|one| one.outcome.is_none()).count() as u64;
         let doer = |life: &Life| Doer { name: format!("{}/{}", life.door, life.number), way: life.way };
         let doers: Vec<Doer> = self.lives.iter().map(doer).collect();
-        let found = violations(all, &doers);
+        let (undecided, found): (Vec<_>, Vec<_>) =
+            violations(all, &doers).into_iter().partition(Violation::is_undecided);
+        let undecided = undecided.len() as u64;
         let took = start.elapsed();
         if found.is_empty() && errors.is_empty() {
-            return Ok(Weighed { operations, unknown, clock, took });
+            return Ok(Weighed { operations, unknown, undecided, clock, took });
         }
         let mut text: Vec<String> = found.iter().take(SHOWN).map(|one| shown(one, &doers)).collect();
         text.extend(errors.iter().map(|((who, act, error), count)| {

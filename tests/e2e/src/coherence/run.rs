@@ -475,6 +475,7 @@ impl Run<'_> {
         let weighed = evidence.weigh(&self.job)?;
         self.report.operations = weighed.operations;
         self.report.unknown = weighed.unknown;
+        self.report.undecided = weighed.undecided;
         self.report.clock = weighed.clock;
         self.report.checked = weighed.took;
         Ok(self.report)
