@@ -1,11 +1,11 @@
 //! A daemon of one test: its own folder, free ports, ended by its own process id.
 
-use crate::programs::program;
+use crate::programs::{free_listener, program};
 use admin::{Client, S3KeyReport, Status};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
@@ -80,7 +80,7 @@ impl Daemon {
     /// See [`DaemonError`].
     pub fn start(folder: &Path, options: &DaemonOptions) -> Result<Daemon, DaemonError> {
         // All ports are held together, so that they differ; then given up for the daemon to take.
-        let bind = || TcpListener::bind("127.0.0.1:0");
+        let bind = || free_listener("127.0.0.1");
         let free = [bind()?, bind()?, bind()?];
         let [nfs, admin, s3] = [free[0].local_addr()?, free[1].local_addr()?, free[2].local_addr()?];
         drop(free);

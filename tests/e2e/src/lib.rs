@@ -36,7 +36,9 @@ pub use guest::{Guest, GuestDone, GuestError, RunningGuest};
 pub use kills::{KillError, KillReport, Kills};
 pub use mount::Mount;
 pub use power::{Door, PowerCut, PowerCutError, PowerCutReport};
-pub use programs::{build_folder, free_port, guest_cache, program, raise_descriptors, repository};
+pub use programs::{
+    build_folder, free_listener, free_port, guest_cache, program, raise_descriptors, repository,
+};
 pub use pynfs::{Known, Pynfs, PynfsError, PynfsReport};
 pub use s3_tests::{S3Tests, S3TestsError, S3TestsReport};
 pub use steady::{Steady, Task, counted};

@@ -1,6 +1,7 @@
 //! Where built programs and guests are.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,28 @@ pub fn build_folder() -> io::Result<PathBuf> {
 /// # Errors
 /// When there is no such address, or no port left.
 pub fn free_port(address: &str) -> io::Result<u16> {
-    Ok(TcpListener::bind((address, 0))?.local_addr()?.port())
+    Ok(free_listener(address)?.local_addr()?.port())
+}
+
+/// Below those that Linux gives to connections, one of which could be in the way of who starts again on his port.
+const PORTS: std::ops::Range<u64> = 13_000..32_000;
+const TRIES: usize = 1000;
+
+/// Listens at a port that nobody else has.
+///
+/// # Errors
+/// As [`free_port`].
+pub fn free_listener(address: &str) -> io::Result<TcpListener> {
+    for _ in 0..TRIES {
+        // As many tests at once look for ports: anywhere.
+        let anywhere = RandomState::new().build_hasher().finish();
+        let port = PORTS.start + anywhere % (PORTS.end - PORTS.start);
+        match TcpListener::bind((address, port as u16)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    TcpListener::bind((address, 0))
 }
 
 /// Has this process open as many files as the system lets it.
