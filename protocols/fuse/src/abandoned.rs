@@ -65,13 +65,9 @@ impl Watched {
 
     fn end(&self) {
         let abort = format!("/sys/fs/fuse/connections/{}/abort", self.connection);
-        if let Err(error) = fs::write(abort, "1") {
-            tracing::debug!(%error, "not ended by its number");
-            // By force, which ends the connection first; so it may be in use.
-            let flags = UnmountFlags::FORCE | UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-            if let Err(error) = unmount(&self.path, flags) {
-                tracing::warn!(path = %self.path.display(), %error, "a mount that is dead keeps others waiting");
-            }
+        if fs::write(abort, "1").is_err() {
+            // By force, which ends the connection first; so it may be in use. Nobody hears of an error, and it is tried again.
+            let _ = unmount(&self.path, UnmountFlags::FORCE | UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
         }
     }
 }

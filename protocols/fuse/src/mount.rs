@@ -126,7 +126,9 @@ impl<V: Vfs> Mount<V> {
             })
             .map_err(failed)?;
         let device = fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| device_of(&text, &path));
-        if let Some(device) = device.as_ref().filter(|_| readahead > 0) {
+        if let Some(device) = &device
+            && readahead > 0
+        {
             set_readahead(device, readahead);
         }
         let connection = device.and_then(|device| device.split_once(':')?.1.parse().ok());

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use types::{Cred, FileId};
-use vfs::{Ctx, Filesystem, Vfs};
+use types::{Cred, FileId, FsError, Mode, Name, SetAttr};
+use vfs::{Ctx, Filesystem, FsResult, Mknod, NodeKind, Vfs};
 
 /// Attaches to the daemon on `data`, and finds the root of its filesystem `default`.
 ///
@@ -20,6 +20,17 @@ pub async fn attach(data: &Path) -> io::Result<(RemoteVfs, FileId)> {
     let vfs = RemoteVfs::connect(address, RemoteOptions::new(session)).await.map_err(io::Error::other)?;
     let found = vfs.filesystem(&Ctx::new(Cred::root()), Filesystem { name: "default".to_owned() }).await;
     Ok((vfs, found.map_err(io::Error::other)?.root))
+}
+
+/// Makes an empty file.
+///
+/// # Errors
+/// Those of the filesystem.
+pub async fn make(vfs: &RemoteVfs, dir: FileId, text: &str) -> FsResult<FileId> {
+    let name = Name::new(text.to_owned()).map_err(|_| FsError::Invalid)?;
+    let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
+    let made = vfs.mknod(&Ctx::new(Cred::root()), Mknod { dir, name, kind, mode, set }).await;
+    made.map(|made| made.attr.file)
 }
 
 /// Runs `work` to its end, from a thread that has no runtime.

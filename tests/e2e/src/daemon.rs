@@ -270,7 +270,7 @@ impl Daemon {
     ///
     /// # Errors
     /// What the system says.
-    pub fn go_on(&self) -> io::Result<()> {
+    pub fn resume(&self) -> io::Result<()> {
         self.signal(Signal::CONT)
     }
 

@@ -27,7 +27,7 @@ mod s3_tests;
 mod steady;
 mod workload;
 
-pub use attached::{attach, run};
+pub use attached::{attach, make, run};
 pub use coherence::{Coherence, CoherenceError, CoherenceReport, CoherenceWorker, Way, lead_hands};
 pub use daemon::{Daemon, DaemonError, DaemonOptions};
 pub use doors::{Doors, DoorsError, DoorsReport, serve};

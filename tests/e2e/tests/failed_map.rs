@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
-use e2e::{Daemon, DaemonOptions, attach, run};
+use e2e::{Daemon, DaemonOptions, attach, make, run};
 use remote::RemoteVfs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-use types::{ByteRange, Cred, FileId, Mode, Name, SetAttr};
+use types::{ByteRange, Cred, FileId};
 use vfs::*;
 
 /// Of each write; it stays in the map for a while.
@@ -21,13 +21,6 @@ const LOOK: Duration = Duration::from_millis(100);
 
 fn ctx() -> Ctx {
     Ctx::new(Cred::root())
-}
-
-async fn make(vfs: &RemoteVfs, dir: FileId, text: &str) -> FsResult<FileId> {
-    let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
-    let name = Name::new(text.to_owned()).unwrap();
-    let made = vfs.mknod(&ctx(), Mknod { dir, name, kind, mode, set }).await;
-    made.map(|made| made.attr.file)
 }
 
 /// Whether block `number` was written, durably.

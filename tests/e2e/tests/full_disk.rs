@@ -5,14 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, helpers included")]
 
-use e2e::{Daemon, DaemonOptions, attach, run};
+use e2e::{Daemon, DaemonOptions, attach, make, run};
 use remote::RemoteVfs;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use types::{ByteRange, Cred, FileId, FsError, Mode, Name, SetAttr};
+use types::{ByteRange, Cred, FileId, FsError, Name, SetAttr};
 use vfs::*;
 
 const INSIDE: &str = "PLEXUS_TEST_IN_NAMESPACE";
@@ -26,12 +26,6 @@ fn ctx() -> Ctx {
 
 fn name(text: &str) -> Name {
     Name::new(text.to_owned()).unwrap()
-}
-
-async fn make(vfs: &RemoteVfs, dir: FileId, text: &str) -> FsResult<FileId> {
-    let (kind, mode, set) = (NodeKind::File, Mode(0o644), SetAttr::default());
-    let made = vfs.mknod(&ctx(), Mknod { dir, name: name(text), kind, mode, set }).await;
-    made.map(|made| made.attr.file)
 }
 
 async fn write(vfs: &RemoteVfs, file: FileId, bytes: usize) -> FsResult<()> {

@@ -44,7 +44,7 @@ fn kill_while_a_name_is_forgotten(daemon: &Daemon, scratch: &TempDir, number: u3
             ended => break ended,
         }
     };
-    daemon.go_on().unwrap();
+    daemon.resume().unwrap();
     killed.kill().unwrap();
     holder.wait().unwrap();
     removing.join().unwrap().unwrap();

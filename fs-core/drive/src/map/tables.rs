@@ -113,10 +113,28 @@ struct Table {
 }
 
 impl Table {
-    /// An error of a write.
-    fn lost(&self, error: MapError) -> MapError {
-        self.failed.store(true, Ordering::Relaxed);
-        error
+    /// What came of a write.
+    fn noted(&self, written: Result<(), MapError>) -> Result<(), MapError> {
+        if written.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn write_tables(&self) -> Result<(), MapError> {
+        let begun = Instant::now();
+        self.leave(self.memtable_bytes);
+        self.cells.rotate_memtable().map_err(engine)?;
+        while self.cells.sealed_memtable_count() > 0 {
+            // Also tells whether the engine gave up after an error of the disk.
+            self.db.persist(PersistMode::Buffer).map_err(engine)?;
+            if begun.elapsed() > PERSIST_WAIT {
+                return Err(MapError::Broken("writing tables does not come to an end".to_owned()));
+            }
+            // The engine has no call that waits without the danger of waiting for ever.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Sees to it that so much can be written: the engine is lost once it has found no space.
@@ -139,7 +157,7 @@ impl Cells for Table {
             }
         }
         batch.insert(&self.cells, MARK_KEY, cell::seal(MARK_KEY, mark));
-        batch.commit().map_err(|error| self.lost(engine(error)))
+        self.noted(batch.commit().map_err(engine))
     }
 
     fn snapshot(&self) -> Box<dyn Stored> {
@@ -147,20 +165,7 @@ impl Cells for Table {
     }
 
     fn persist(&self) -> Result<(), MapError> {
-        let begun = Instant::now();
-        self.leave(self.memtable_bytes);
-        self.cells.rotate_memtable().map_err(|error| self.lost(engine(error)))?;
-        while self.cells.sealed_memtable_count() > 0 {
-            // Also tells whether the engine gave up after an error of the disk.
-            self.db.persist(PersistMode::Buffer).map_err(|error| self.lost(engine(error)))?;
-            if begun.elapsed() > PERSIST_WAIT {
-                let why = "writing tables does not come to an end".to_owned();
-                return Err(self.lost(MapError::Broken(why)));
-            }
-            // The engine has no call that waits without the danger of waiting for ever.
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
+        self.noted(self.write_tables())
     }
 
     fn disk_bytes(&self) -> u64 {

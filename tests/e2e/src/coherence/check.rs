@@ -80,20 +80,13 @@ impl Of<'_> {
     fn check(&self, made: &HashSet<u64>) -> Vec<Violation> {
         match self.object.kind {
             Kind::Block { .. } | Kind::Size => self.register(),
-            Kind::Cut | Kind::Log => {
-                let known = |operation: &Operation| match operation.act {
-                    Act::Stat if self.is_of_writing_client(operation) => Nothing,
-                    _ => blocks(operation),
-                };
-                self.linear::<Blocks>(&self.timed(known), looks::<Blocks>)
-            }
+            Kind::Cut | Kind::Log => self.linear::<Blocks>(&self.timed(blocks), looks::<Blocks>),
             Kind::Counter => self.linear::<Counter>(&self.timed(counter), looks::<Counter>),
             Kind::Names => {
                 let mut timed = Vec::new();
                 for (from, operation) in self.operations.iter().enumerate() {
-                    let strict = self.way(operation) != Way::Defaults;
                     let outrun = self.is_outrun(operation);
-                    for known in names(operation, (from, outrun), self.way(operation), strict, made) {
+                    for known in names(operation, from, self.way(operation), outrun, made) {
                         timed.extend(as_timed(known, operation, from));
                     }
                 }
@@ -134,6 +127,9 @@ impl Of<'_> {
     fn timed<A: Copy>(&self, known: impl Fn(&Operation) -> Effect<A>) -> Vec<Timed<A>> {
         let mut timed = Vec::with_capacity(self.operations.len());
         for (from, operation) in self.operations.iter().enumerate() {
+            if operation.act == Act::Stat && self.is_of_writing_client(operation) {
+                continue;
+            }
             let effect = known(operation);
             // Others see what is not durable yet; when it is lost with the daemon, its client writes it again.
             if let (Has(act), Act::Write { .. }, true) = (&effect, operation.act, operation.daemon_died) {
@@ -152,7 +148,6 @@ impl Of<'_> {
         let timed = self.timed(|operation| match register(operation) {
             May(RegisterAct::Write(value)) if !read.contains(&value) => Nothing,
             _ if is_session(operation) => Nothing,
-            _ if operation.act == Act::Stat && self.is_of_writing_client(operation) => Nothing,
             known => known,
         });
         let mut found = self.linear::<Register>(&timed, values);
@@ -295,11 +290,12 @@ fn counter(operation: &Operation) -> Effect<CounterAct> {
 
 fn names(
     operation: &Operation,
-    (from, outrun): (usize, bool),
+    from: usize,
     way: Way,
-    strict: bool,
+    outrun: bool,
     made: &HashSet<u64>,
 ) -> Vec<Effect<NamesAct>> {
+    let strict = way != Way::Defaults;
     let is = |name: u8, number: u64| {
         Has(if number == 0 || made.contains(&number) {
             NamesAct::Is(name, number)

@@ -337,16 +337,16 @@ impl Run<'_> {
     }
 
     fn signal(&mut self, fault: Fault, signal: Signal) -> io::Result<()> {
-        let pid = |number: u32| i32::try_from(number).ok().and_then(Pid::from_raw);
-        let missing = || io::Error::other("no process id");
         match fault {
-            Fault::StopDaemon => kill_process(pid(self.daemon.pid()).ok_or_else(missing)?, signal)?,
+            Fault::StopDaemon if signal == Signal::STOP => self.daemon.pause()?,
+            Fault::StopDaemon => self.daemon.resume()?,
             Fault::StopMount(mount) if signal == Signal::STOP => self.mounts[mount].stop()?,
             Fault::StopMount(mount) => self.mounts[mount].resume()?,
             Fault::StopGuest => {
-                let guest = self.guest.as_ref().and_then(|(guest, _)| pid(guest.pid()));
+                let guest = self.guest.as_ref().and_then(|(guest, _)| i32::try_from(guest.pid()).ok());
+                let guest = guest.and_then(Pid::from_raw).ok_or_else(|| io::Error::other("no process id"))?;
                 // Its kernel alone: it does not expect its processes to be stopped by others.
-                kill_process(guest.ok_or_else(missing)?, signal)?;
+                kill_process(guest, signal)?;
             }
             _ => {}
         }
