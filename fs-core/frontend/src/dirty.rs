@@ -1,8 +1,9 @@
 //! Written bytes that wait to be durable.
 
 use bytes::{Bytes, BytesMut};
+use namespace::{APPENDS_PER_COMMAND, Append};
 use std::collections::BTreeMap;
-use types::{ByteRange, Time};
+use types::{ByteRange, RequestId, Time};
 
 /// Writes shorter than this are copied, so that they do not keep a whole network buffer alive.
 const KEEP_BYTES_MIN: usize = 32 * 1024;
@@ -18,11 +19,13 @@ pub(crate) struct Dirty {
     pub(crate) end: u64,
     /// When the last write was, unless the times have been set since.
     pub(crate) written: Option<Time>,
+    /// Appends that are among them, by client and channel: of a channel that has gone on nobody asks again.
+    appends: BTreeMap<(u128, u32), Append>,
 }
 
 impl Dirty {
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.written.is_none()
+        self.runs.is_empty() && self.written.is_none() && self.appends.is_empty()
     }
 
     /// Bytes that wait.
@@ -33,6 +36,29 @@ impl Dirty {
     /// Memory that it takes, about.
     pub(crate) fn cost(&self) -> u64 {
         self.bytes + RUN_BYTES * self.runs.len() as u64
+    }
+
+    /// Where the append is, if it is among them.
+    pub(crate) fn append(&self, request: &RequestId) -> Option<u64> {
+        let append = self.appends.get(&(request.client, request.channel))?;
+        (append.request == *request).then_some(append.offset)
+    }
+
+    /// Whether one command can say of another append, too, that it is done.
+    pub(crate) fn has_room_for(&self, request: &RequestId) -> bool {
+        self.appends.len() < APPENDS_PER_COMMAND
+            || self.appends.contains_key(&(request.client, request.channel))
+    }
+
+    /// What was put at `offset` is this append.
+    pub(crate) fn note_append(&mut self, request: RequestId, offset: u64) {
+        let append = Append { request, offset, whole: true };
+        self.appends.insert((request.client, request.channel), append);
+    }
+
+    /// The appends among them.
+    pub(crate) fn appends(&self) -> impl Iterator<Item = Append> {
+        self.appends.values().copied()
     }
 
     /// The file was cut or extended to `size`, now.
@@ -85,6 +111,7 @@ impl Dirty {
         }
         self.end = self.end.max(later.end);
         self.written = later.written.or(self.written);
+        self.appends.extend(later.appends);
     }
 
     /// The runs that meet `range`, clipped to it.

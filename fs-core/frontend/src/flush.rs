@@ -9,7 +9,7 @@ use crate::propose::{TRIES, unexpected, whole};
 use crate::{Frontend, PlacedStripe, Purpose, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::records::{Body, Inode};
-use namespace::{Action, Changed, Extent, Failure, NewStripe, Reply};
+use namespace::{Action, Append, Changed, Extent, Failure, NewStripe, Reply};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -170,7 +170,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             Some(content) => VecDeque::from([Batch { inline: Some(content), ..Batch::default() }]),
             None => self.place(file, dirty).await?,
         };
-        self.commit_batches(file, first, batches).await
+        self.commit_batches(file, first, batches, dirty.appends().collect()).await
     }
 
     /// Puts what waits where it can stay: small amounts into the command, the rest into stripes.
@@ -241,8 +241,9 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         file: FileId,
         first: Action,
         mut batches: VecDeque<Batch>,
+        appends: Vec<Append>,
     ) -> Result<u64, FsError> {
-        let (mut times, mut change, mut write_time) = (0, 0, true);
+        let (mut times, mut change, mut first_time) = (0, 0, true);
         while let Some(batch) = batches.pop_front() {
             let mut action = first.clone();
             if let Action::Commit { stripes, extents, inline, written, .. } = &mut action {
@@ -250,12 +251,16 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 extents.clone_from(&batch.extents);
                 inline.clone_from(&batch.inline);
                 // One write-back is one change, however many commands it takes.
-                *written = written.filter(|_| write_time);
+                *written = written.filter(|_| first_time);
             }
-            let (error, refused) = match self.commit_action(file, action).await {
+            // Who asks again after a crash between the commands completes what is there.
+            let whole = batches.is_empty();
+            let said = appends.iter().filter(|_| first_time || whole);
+            let said = said.map(|append| Append { whole, ..*append }).collect();
+            let (error, refused) = match self.commit_action(file, action, said).await {
                 Ok(Committed::Done(now)) => {
                     self.0.ledger.kept(batch.bytes_kept());
-                    (times, change, write_time) = (0, now, false);
+                    (times, change, first_time) = (0, now, false);
                     continue;
                 }
                 Ok(Committed::SplitAt(at)) if times < TRIES => {
@@ -288,11 +293,16 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         self.free_unneeded(&places).await;
     }
 
-    async fn commit_action(&self, file: FileId, action: Action) -> Result<Committed, FsError> {
+    async fn commit_action(
+        &self,
+        file: FileId,
+        action: Action,
+        appends: Vec<Append>,
+    ) -> Result<Committed, FsError> {
         // On nobody's behalf but with nobody's privileges: the writer's right was decided at its write.
         let nobody = vfs::Ctx::new(Cred::user(u32::MAX, u32::MAX));
         for _ in 0..TRIES {
-            match self.outcome(&nobody, file.fs, action.clone()).await? {
+            match self.outcome_with(&nobody, file.fs, action.clone(), appends.clone()).await? {
                 Ok(Reply::Attr { attr, .. }) => return Ok(Committed::Done(attr.change)),
                 Ok(reply) => return Err(unexpected(&reply)),
                 Err(Failure::Split { at }) => return Ok(Committed::SplitAt(at)),

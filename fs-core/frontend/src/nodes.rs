@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
-use types::{FileId, FsId};
+use types::{FileId, FsId, RequestId};
 
 const TABLES: usize = 64;
 
@@ -54,6 +54,12 @@ impl State {
     /// The end of what waits.
     pub(crate) fn end(&self) -> u64 {
         self.dirty.end.max(self.in_flight.as_ref().map_or(0, |dirty| dirty.end))
+    }
+
+    /// Where an append that waits is.
+    pub(crate) fn append(&self, request: &RequestId) -> Option<u64> {
+        let in_flight = || self.in_flight.as_ref()?.append(request);
+        self.dirty.append(request).or_else(in_flight)
     }
 
     /// Changes with what waits.

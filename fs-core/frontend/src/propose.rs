@@ -3,7 +3,7 @@
 use crate::{Frontend, Room, Shards, Stripes};
 use map::OrderedMap;
 use metadata::MetadataError;
-use namespace::{Action, Applied, Claim, Command, Failure, Outcome, Reply};
+use namespace::{Action, Append, Applied, Claim, Command, Failure, Outcome, Reply};
 use std::time::Duration;
 use types::{Cred, FileId, FsError, FsId};
 use vfs::{Ctx, GetAttrReply};
@@ -37,6 +37,17 @@ pub(crate) async fn whole<T: Send + 'static>(
 impl<S: Shards, D: Stripes> Frontend<S, D> {
     /// Proposes once, or finds the first answer where only that is wanted.
     pub(crate) async fn outcome(&self, ctx: &Ctx, fs: FsId, action: Action) -> Result<Outcome, FsError> {
+        self.outcome_with(ctx, fs, action, Vec::new()).await
+    }
+
+    /// As [`Self::outcome`], for a command that does appends, too.
+    pub(crate) async fn outcome_with(
+        &self,
+        ctx: &Ctx,
+        fs: FsId,
+        action: Action,
+        appends: Vec<Append>,
+    ) -> Result<Outcome, FsError> {
         let Ctx { cred, request, again, .. } = ctx.clone();
         if !gives_back(&action) {
             self.0.removals.present(fs).await?;
@@ -44,7 +55,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         if let Some(request) = &request {
             self.settled(request).await?;
         }
-        let command = Command { now: self.0.clock.now(), cred, request, fs, action };
+        let command = Command { now: self.0.clock.now(), cred, request, fs, action, appends };
         if again {
             let first = |map: &dyn OrderedMap| Ok(namespace::first_answer(map, &command)?);
             return self.unlocked(|| self.look(first)).await?.ok_or(FsError::NotDone);

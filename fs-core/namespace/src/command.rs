@@ -22,6 +22,23 @@ pub struct Command {
     pub fs: FsId,
     /// The change.
     pub action: Action,
+    /// Appends whose bytes it writes back, at most [`APPENDS_PER_COMMAND`]. Only with [`Action::Commit`].
+    #[serde(skip)]
+    pub appends: Vec<Append>,
+}
+
+/// Appends that one command can say of that they are done.
+pub const APPENDS_PER_COMMAND: usize = 64;
+
+/// A client's append to a file, of whose answer nothing is known: asked again, it is at the same place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Append {
+    /// Which change of which client.
+    pub request: RequestId,
+    /// Where in the file its bytes went.
+    pub offset: u64,
+    /// All of them are in the file with this command; otherwise some are.
+    pub whole: bool,
 }
 
 /// What to change.

@@ -21,10 +21,10 @@ pub mod queries;
 pub mod records;
 
 pub use command::{
-    Action, Changed, Channels, Claim, Command, Create, Exists, Extent, Move, NewStripe, NodeSpec, Put, PutIf,
-    PutSource, Seen, Space,
+    APPENDS_PER_COMMAND, Action, Append, Changed, Channels, Claim, Command, Create, Exists, Extent, Move,
+    NewStripe, NodeSpec, Put, PutIf, PutSource, Seen, Space,
 };
 pub use digest::digest;
 pub use extents::STRIPES_PER_COMMAND;
-pub use machine::{Applied, Namespace, applied, first_answer, reply_of};
+pub use machine::{Applied, Namespace, appended, applied, first_answer, reply_of};
 pub use outcome::{DirChange, Failure, Outcome, Removed, Reply};

@@ -1,7 +1,7 @@
 //! The state machine of a shard: decodes, recognises retries, dispatches, encodes.
 
 use crate::accounts::Accounts;
-use crate::command::{Action, Command};
+use crate::command::{APPENDS_PER_COMMAND, Action, Append, Command};
 use crate::commands::{
     client, clone_range, commit, create, drain, filesystem, link, put, relocate, removal, remove, rename,
     retention, setattr, space, stage, stripes, system, xattr,
@@ -9,12 +9,13 @@ use crate::commands::{
 use crate::inodes::{Step, Stop, Work};
 use crate::keys;
 use crate::outcome::{Failure, Outcome, Reply};
+use crate::queries::Answer;
 use crate::records::{Record, Replay};
 use bytes::Bytes;
 use map::{Machine, MapError, OrderedMap, OrderedMapMut, Overlay, WriteSet};
 use std::cmp::Ordering;
 use types::limits::COMMAND_BYTES_MAX;
-use types::{FsError, InodeId, RequestId, Slot};
+use types::{FileId, FsError, InodeId, RequestId, Slot};
 
 /// Version of encoded commands.
 const VERSION: u8 = 3;
@@ -31,7 +32,11 @@ impl Command {
     /// # Errors
     /// [`FsError::Invalid`] when it is over 256 KiB.
     pub fn encode(&self) -> Result<Bytes, FsError> {
-        match postcard::to_extend(self, vec![VERSION]) {
+        let mut encoded = postcard::to_extend(self, vec![VERSION]);
+        if !self.appends.is_empty() {
+            encoded = encoded.and_then(|bytes| postcard::to_extend(&self.appends, bytes));
+        }
+        match encoded {
             Ok(bytes) if bytes.len() <= COMMAND_BYTES_MAX => Ok(bytes.into()),
             _ => Err(FsError::Invalid),
         }
@@ -40,10 +45,12 @@ impl Command {
     /// What [`Command::encode`] gave; `None` for anything else, and for another version.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Command> {
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
-            _ => None,
+        let Some((&VERSION, rest)) = bytes.split_first() else { return None };
+        let (mut command, rest): (Command, _) = postcard::take_from_bytes(rest).ok()?;
+        if !rest.is_empty() {
+            command.appends = postcard::from_bytes(rest).ok()?;
         }
+        Some(command)
     }
 
     /// The slot whose shard runs the command, and where its replay is kept.
@@ -173,7 +180,13 @@ impl Machine for Namespace {
         let mut changes = WriteSet::default();
         let below: &dyn OrderedMap = map;
         let mut overlay = Overlay::new(below, &mut changes);
-        let Command { now, cred, fs, action, .. } = command;
+        let home = command.home();
+        let Command { now, cred, fs, action, appends, .. } = command;
+        if appends.len() > APPENDS_PER_COMMAND
+            || !(appends.is_empty() || matches!(action, Action::Commit { .. }))
+        {
+            return Ok(encode_outcome(&Err(FsError::Invalid.into())));
+        }
         let mut work = Work { map: &mut overlay, fs, now, cred, accounts: Accounts::default() };
         let outcome = match run(&mut work, action) {
             Ok(reply) => Ok(reply),
@@ -181,6 +194,9 @@ impl Machine for Namespace {
             Err(Stop::Map(error)) => return Err(error),
         };
         let accounts = work.keep_accounts()?;
+        for append in appends {
+            remember_append(&mut overlay, &keys::replay(fs, home, &append.request), append)?;
+        }
         let reply = encode_outcome(&outcome);
         if let Some((key, request)) = replay {
             let record = remembering(map, &key, request, reply.clone())?;
@@ -231,6 +247,34 @@ pub fn first_answer(map: &dyn OrderedMap, command: &Command) -> Result<Option<Ou
     reply.map(|(_, reply)| reply_of(reply)).transpose()
 }
 
+/// An append is done; of a channel that has gone on since nobody asks for it again.
+fn remember_append(map: &mut dyn OrderedMapMut, key: &[u8], append: Append) -> Result<(), MapError> {
+    let Append { request, offset, whole } = append;
+    let last = map.get(key)?.map(|value| Replay::decode(&value)).transpose()?;
+    if last.is_some_and(|last| last.sequence > request.sequence) {
+        return Ok(());
+    }
+    let reply = encode_outcome(&Ok(Reply::Appended { offset, whole }));
+    let record = remembering(map, key, request, reply)?;
+    map.put(key, record.encode());
+    Ok(())
+}
+
+/// Where an append to `file` went, of which at least a part was written back, and whether that was all of it.
+///
+/// # Errors
+/// [`FsError::StaleRequest`] when its channel has gone on since; those of the map.
+pub fn appended(map: &dyn OrderedMap, file: FileId, request: &RequestId) -> Answer<Option<(u64, bool)>> {
+    let key = keys::replay(file.fs, file.ino.slot(), request);
+    let Some(answer) = remembered(map, &key, request)? else { return Ok(None) };
+    match reply_of(&answer)? {
+        Ok(Reply::Appended { offset, whole }) => Ok(Some((offset, whole))),
+        Ok(_) => Err(FsError::Invalid.into()),
+        Err(Failure::Fs(error)) => Err(error.into()),
+        Err(_) => Err(FsError::Io.into()),
+    }
+}
+
 /// What is remembered once `reply` is the answer to `request`: the steps of one request stay together, as
 /// the whole request is what a client sends again.
 fn remembering(
@@ -243,6 +287,7 @@ fn remembering(
     let mut record = last
         .filter(|last| last.sequence == request.sequence)
         .unwrap_or(Replay { sequence: request.sequence, replies: Vec::new() });
+    record.replies.retain(|(step, _)| *step != request.step);
     let at = record.replies.partition_point(|(step, _)| *step < request.step);
     record.replies.insert(at, (request.step, reply));
     if record.replies.len() > Replay::STEPS_MAX {

@@ -14,7 +14,7 @@ use namespace::queries::{inode, xattr};
 use namespace::records::Inode;
 use std::sync::atomic::Ordering;
 use types::limits::{FILE_BYTES_MAX, IO_BYTES_MAX};
-use types::{ByteRange, FileId, FsError};
+use types::{ByteRange, FileId, FsError, RequestId};
 use vfs::{Ctx, Durability, OpenAccess, Write, WriteOffset, WriteReply};
 
 pub(crate) async fn write<S: Shards, D: Stripes>(
@@ -31,8 +31,11 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
     let room = make_room(fe, &node, &request).await?;
     let mut taken = take(fe, ctx, &node, &request).await?;
     for _ in 0..TRIES {
-        let Taken::HasPrivileges = taken else { break };
-        drop_privileges(fe, ctx, file).await?;
+        match taken {
+            Taken::At(_) => break,
+            Taken::HasPrivileges => drop_privileges(fe, ctx, file).await?,
+            Taken::TooManyAppends => fe.flush(&node).await?,
+        }
         taken = take(fe, ctx, &node, &request).await?;
     }
     drop(room);
@@ -115,6 +118,8 @@ enum Taken {
     At(u64),
     /// Setuid, setgid or capabilities have to fall first.
     HasPrivileges,
+    /// One command could not remember them all.
+    TooManyAppends,
 }
 
 /// Takes the bytes into memory.
@@ -134,28 +139,53 @@ async fn take_now<S: Shards, D: Stripes>(
     node: &Held,
     request: &Write,
 ) -> Result<Taken, Stop> {
-    let look = |map: &dyn OrderedMap, _: &State| {
+    let append = ctx.request.filter(|_| request.offset == WriteOffset::End);
+    if let Some(append) = &append {
+        fe.settled(append).await?;
+    }
+    let look = |map: &dyn OrderedMap, state: &State| {
         let inode = inode::inode(map, request.file)?;
         let has_privileges = xattr::has_privileges(map, &ctx.cred, request.file, &inode)?;
-        Ok((inode, has_privileges))
+        let appended = match &append {
+            Some(append) => match state.append(append) {
+                Some(offset) => Some((offset, true)),
+                None => namespace::appended(map, request.file, append)?,
+            },
+            None => None,
+        };
+        Ok(Seen { inode, has_privileges, append, appended })
     };
     let take = |seen, state: &mut State| take_seen(fe, ctx, request, seen, state);
     // What others write meanwhile does no harm; the gate keeps away what cuts the file.
     fe.look_with(node, State::turn_of_write_backs, look, take).await
 }
 
+/// What is known of the file when bytes are taken.
+struct Seen {
+    inode: Inode,
+    has_privileges: bool,
+    /// The request, if it is an append that may come again.
+    append: Option<RequestId>,
+    /// Where its first try has put it, and whether all of it is there.
+    appended: Option<(u64, bool)>,
+}
+
 fn take_seen<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     ctx: &Ctx,
     request: &Write,
-    (inode, has_privileges): (Inode, bool),
+    seen: Seen,
     state: &mut State,
 ) -> Result<Taken, Stop> {
+    let Seen { inode, has_privileges, append, appended } = seen;
+    if let Some((offset, true)) = appended {
+        return Ok(Taken::At(offset));
+    }
     may_use_inode(fe, ctx, (request.file, &inode), request.open, WRITE)?;
     answer(inode::refuse_retained(&inode, fe.0.clock.now()))?;
-    let offset = match request.offset {
-        WriteOffset::At(offset) => offset,
-        WriteOffset::End => inode.size.max(state.end()),
+    let offset = match (request.offset, appended) {
+        (WriteOffset::At(offset), _) | (WriteOffset::End, Some((offset, _))) => offset,
+        (WriteOffset::End, None) => inode.size.max(state.end()),
     };
     let end = offset.checked_add(request.data.len() as u64).filter(|end| *end <= FILE_BYTES_MAX);
     if end.is_none() {
@@ -166,6 +196,12 @@ fn take_seen<S: Shards, D: Stripes>(
     }
     if has_privileges {
         return Ok(Taken::HasPrivileges);
+    }
+    if let Some(append) = append {
+        if !state.dirty.has_room_for(&append) {
+            return Ok(Taken::TooManyAppends);
+        }
+        state.dirty.note_append(append, offset);
     }
     let before = state.dirty.cost();
     state.dirty.insert(offset, request.data.clone());

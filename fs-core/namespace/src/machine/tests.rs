@@ -15,7 +15,7 @@ const FS: FsId = FsId(1);
 const HASH_KEY: [u8; 16] = [3; 16];
 
 fn command(action: Action) -> Command {
-    Command { now: Time::default(), cred: Cred::root(), request: None, fs: FS, action }
+    Command { now: Time::default(), cred: Cred::root(), request: None, fs: FS, action, appends: Vec::new() }
 }
 
 fn apply(map: &mut MemoryMap, action: Action) -> Outcome {

@@ -131,8 +131,14 @@ impl Story {
     #[expect(clippy::expect_used, reason = "a map in memory can be read")]
     fn tell(&mut self, action: Action) {
         let request = RequestId { client: 1, channel: 0, sequence: self.told.len() as u64, step: 0 };
-        let command =
-            Command { now: Time::default(), cred: Cred::root(), request: Some(request), fs: FsId(1), action };
+        let command = Command {
+            now: Time::default(),
+            cred: Cred::root(),
+            request: Some(request),
+            fs: FsId(1),
+            action,
+            appends: Vec::new(),
+        };
         let encoded = command.encode().expect("a small command");
         let reply = Namespace.apply(&mut self.map, &encoded).expect("a map");
         self.commands.push(encoded);

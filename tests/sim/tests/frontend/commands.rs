@@ -120,7 +120,14 @@ fn no_command_brings_a_map_out_of_order() {
         let dice = Dice(SeededRandom::new(seed));
         let mut map = MemoryMap::default();
         let mut apply = |fs, action| {
-            let command = Command { now: Time::default(), cred: Cred::root(), request: None, fs, action };
+            let command = Command {
+                now: Time::default(),
+                cred: Cred::root(),
+                request: None,
+                fs,
+                action,
+                appends: Vec::new(),
+            };
             let reply = Namespace.apply(&mut map, &command.encode().unwrap()).unwrap();
             reply_of(&reply).unwrap().is_ok()
         };

@@ -305,6 +305,7 @@ async fn what_transactions_leave_is_named() {
         request: None,
         fs: types::FsId(1),
         action: namespace::Action::GrantStripes { near: types::InodeId::ROOT, count: 1 },
+        appends: Vec::new(),
     };
     let commit = Commit {
         tx,

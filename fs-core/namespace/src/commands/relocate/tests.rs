@@ -48,7 +48,8 @@ impl Bench {
     }
 
     fn apply(&mut self, action: Action) -> Outcome {
-        let command = Command { now: at(5), cred: Cred::root(), request: None, fs: FS, action };
+        let command =
+            Command { now: at(5), cred: Cred::root(), request: None, fs: FS, action, appends: Vec::new() };
         let answer = Namespace.apply(&mut self.map, &command.encode().unwrap()).unwrap();
         reply_of(&answer).unwrap()
     }
