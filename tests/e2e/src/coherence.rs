@@ -73,6 +73,8 @@ pub struct Coherence {
     pub operations: u64,
     /// Whether processes are stopped and killed.
     pub faults: bool,
+    /// Whether the power of the daemon's disk is cut, too, among the faults.
+    pub power_cuts: bool,
     /// Workers at each FUSE mount. Of two processes that read at the same moment what others write, a kernel gives one an
     /// answer of before, and where one writes and one reads it may leave the answer to the reader aside.
     pub at_fuse: u32,
@@ -125,6 +127,7 @@ impl Coherence {
             seed,
             operations,
             faults: false,
+            power_cuts: false,
             at_fuse: 1,
             at_nfs: 2,
             generation: 2000,

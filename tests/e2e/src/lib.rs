@@ -12,6 +12,7 @@
 mod attached;
 mod coherence;
 mod daemon;
+mod disk;
 mod doors;
 mod everyday;
 mod guest;
@@ -30,6 +31,7 @@ mod workload;
 pub use attached::{attach, make, run};
 pub use coherence::{Coherence, CoherenceError, CoherenceReport, CoherenceWorker, Way, lead_hands};
 pub use daemon::{Daemon, DaemonError, DaemonOptions};
+pub use disk::Disk;
 pub use doors::{Doors, DoorsError, DoorsReport, serve};
 pub use everyday::{Everyday, EverydayError, Through};
 pub use guest::{Guest, GuestDone, GuestError, RunningGuest};

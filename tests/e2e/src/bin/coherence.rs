@@ -18,6 +18,9 @@ struct Arguments {
     /// Stop and kill the daemon, mounts, workers and the guest meanwhile
     #[arg(long)]
     faults: bool,
+    /// Cut the power of the daemon's disk, too; needs root
+    #[arg(long)]
+    power_cuts: bool,
     /// Workers at each FUSE mount
     #[arg(long, default_value_t = 1)]
     at_fuse: u32,
@@ -47,7 +50,8 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut coherence = Coherence::plexus(arguments.seed, arguments.operations);
-    coherence.faults = arguments.faults;
+    coherence.faults = arguments.faults || arguments.power_cuts;
+    coherence.power_cuts = arguments.power_cuts;
     coherence.at_fuse = arguments.at_fuse;
     coherence.at_nfs = arguments.at_nfs;
     coherence.generation = arguments.generation;

@@ -8,6 +8,8 @@ use suites::Random;
 pub(super) enum Fault {
     StopDaemon,
     KillDaemon,
+    /// Of the daemon's disk, and so of the daemon.
+    CutPower,
     StopMount(usize),
     KillMount(usize),
     StopWorker(usize),
@@ -22,6 +24,7 @@ impl Fault {
         match self {
             Fault::StopDaemon => "daemon stopped",
             Fault::KillDaemon => "daemon killed",
+            Fault::CutPower => "power cut",
             Fault::StopMount(_) => "mount stopped",
             Fault::KillMount(_) => "mount killed",
             Fault::StopWorker(_) => "worker stopped",
@@ -37,12 +40,15 @@ pub(super) struct Faults {
     random: Random,
     workers: usize,
     guest: bool,
+    power: bool,
     next: Instant,
 }
 
 impl Faults {
-    pub(super) fn new(seed: u64, workers: usize, guest: bool) -> Faults {
-        let mut faults = Faults { random: Random::new(seed), workers, guest, next: Instant::now() };
+    /// With a guest or without, with power cuts or without.
+    pub(super) fn new(seed: u64, workers: usize, guest: bool, power: bool) -> Faults {
+        let (random, next) = (Random::new(seed), Instant::now());
+        let mut faults = Faults { random, workers, guest, power, next };
         faults.wait();
         faults
     }
@@ -62,6 +68,7 @@ impl Faults {
             (self.random.below(2) as usize, self.random.below(self.workers as u64) as usize);
         Some(match self.random.below(if self.guest { 40 } else { 36 }) {
             0..6 => Fault::StopDaemon,
+            6..14 if self.power && self.random.chance(50) => Fault::CutPower,
             6..14 => Fault::KillDaemon,
             14..20 => Fault::StopMount(mount),
             20..26 => Fault::KillMount(mount),

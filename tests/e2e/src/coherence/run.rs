@@ -8,6 +8,7 @@ use super::places::Way;
 use super::worker::log_of;
 use super::{Coherence, CoherenceError, CoherenceReport};
 use crate::daemon::{Daemon, tail};
+use crate::disk::Disk;
 use crate::guest::{Guest, RunningGuest};
 use crate::mount::Mount;
 use crate::programs::build_folder;
@@ -25,6 +26,8 @@ const BOOT_LIMIT: Duration = Duration::from_secs(120);
 const CLOCK_EACH: Duration = Duration::from_millis(500);
 /// Comparisons of clocks before work begins.
 const CLOCKS_FIRST: u32 = 50;
+/// Of a disk whose power is cut; it takes what is written to it.
+const DISK_BYTES: u64 = 16 << 30;
 /// So long after a mount is back, one of its workers may still meet what the former one had open.
 const AFTER_KILL: u64 = 5_000_000_000;
 
@@ -63,6 +66,8 @@ struct Run<'a> {
     folder: PathBuf,
     job: PathBuf,
     daemon: Daemon,
+    /// What the daemon's data are on, where its power shall be cut.
+    disk: Option<Disk>,
     mounts: Vec<Mount>,
     here: Hands,
     /// The guest and the hands in it, unless it is left out.
@@ -95,7 +100,10 @@ pub(super) fn run(plan: &Coherence) -> Result<CoherenceReport, CoherenceError> {
     std::fs::create_dir(&job)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", job.display())))?;
     let job = job.canonicalize()?;
-    let daemon = Daemon::start(&folder.join("daemon"), &plan.options)?;
+    let home = folder.join("daemon");
+    let disk = plan.power_cuts.then(|| Disk::make(&folder.join("disk"), &home.join("data"), DISK_BYTES));
+    let disk = disk.transpose()?;
+    let daemon = Daemon::start(&home, &plan.options)?;
     let mounts = DOORS[..2].iter().map(|(name, _)| Mount::new(&daemon, &folder.join(name)));
     let mounts = mounts.collect::<io::Result<Vec<Mount>>>()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -107,6 +115,7 @@ pub(super) fn run(plan: &Coherence) -> Result<CoherenceReport, CoherenceError> {
         folder,
         job,
         daemon,
+        disk,
         mounts,
         here: Hands::default(),
         guest,
@@ -246,7 +255,8 @@ impl Run<'_> {
 
     /// Until as many operations are done as shall be.
     fn work(&mut self) -> Result<(), CoherenceError> {
-        let mut faults = Faults::new(self.plan.seed, self.posts.len(), self.guest.is_some());
+        let (guest, power) = (self.guest.is_some(), self.disk.is_some());
+        let mut faults = Faults::new(self.plan.seed, self.posts.len(), guest, power);
         let (mut total, mut generation, mut generation_began) = (0, 1, 0);
         let (mut last_done, mut last_clock) = (Instant::now(), Instant::now());
         self.begun = Instant::now();
@@ -395,9 +405,24 @@ impl Run<'_> {
                 self.deaths.push(now());
                 self.daemon.revive()?;
             }
+            Fault::CutPower => self.cut_power()?,
             Fault::KillMount(mount) => self.kill_mount(mount)?,
             Fault::KillGuest => self.kill_guest()?,
         }
+        Ok(())
+    }
+
+    /// The daemon dies with its disk, and both come back.
+    fn cut_power(&mut self) -> Result<(), CoherenceError> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        self.resumed.retain(|(_, other)| *other != Fault::StopDaemon);
+        // Whoever is served now must not hear of a disk that fails.
+        self.daemon.pause()?;
+        disk.cut()?;
+        self.deaths.push(now());
+        self.daemon.kill()?;
+        disk.restore()?;
+        self.daemon.revive()?;
         Ok(())
     }
 
