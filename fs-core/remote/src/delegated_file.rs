@@ -164,8 +164,9 @@ fn record(id: DelegationId, held: Option<&Held>) -> [u8; RECORD_BYTES] {
 
 fn parse(bytes: &[u8], boot: &str) -> io::Result<Left> {
     let other = || io::Error::new(ErrorKind::InvalidData, "not a list of delegations of a known version");
-    // A power cut may have left nothing of it.
-    if bytes.is_empty() || bytes.iter().all(|byte| *byte == 0) {
+    // A power cut may have left nothing of its beginning, or a part.
+    let head = &bytes[..bytes.len().min(MAGIC.len())];
+    if head.contains(&0) || head.len() < MAGIC.len() && MAGIC.as_bytes().starts_with(head) {
         return Ok(Left::Unknown);
     }
     let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or_else(other)?;
@@ -180,6 +181,8 @@ fn parse(bytes: &[u8], boot: &str) -> io::Result<Left> {
         match held {
             Some(held) => all.insert(id, held),
             None if record[8] == GONE => all.remove(&id),
+            // It never came to the disk, which the machine has lost and found again.
+            None if record[8] == 0 => return Ok(Left::Unknown),
             None => return Err(other()),
         };
     }
@@ -252,13 +255,18 @@ mod tests {
         assert_eq!(parse(bytes, "boot").unwrap(), Left::Known(vec![held(7, Delegation::Write)]));
         for end in 0..bytes.len() {
             // Without its only record it is whole, too.
-            let cut = parse(&bytes[..end], "boot");
-            assert!(
-                cut.is_err()
-                    || cut.is_ok_and(|left| left == Left::Unknown || end == 24 && left == Left::Nothing)
+            let left = if end == 24 { Left::Nothing } else { Left::Unknown };
+            assert_eq!(parse(&bytes[..end], "boot").unwrap(), left);
+            // What a power cut takes may be in the midst, too.
+            let mut torn = bytes.to_vec();
+            torn[..end].fill(0);
+            assert_eq!(
+                parse(&torn, "boot").unwrap(),
+                if end == 0 { parse(bytes, "boot").unwrap() } else { Left::Unknown }
             );
         }
-        assert_eq!(parse(b"", "boot").unwrap(), Left::Unknown);
+        let lost = [&bytes[..24], &[0; 4096], &bytes[24..]].concat();
+        assert_eq!(parse(&lost, "boot").unwrap(), Left::Unknown);
         assert!(parse(b"plexus-delegated 2 boot\n", "boot").is_err());
         let mut other = bytes.to_vec();
         other[32] = 9;

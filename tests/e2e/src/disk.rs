@@ -1,11 +1,14 @@
-//! A disk of its own for a daemon, whose power can be cut: what no system call has made durable is lost with it.
+//! A machine's worth of trouble for a daemon: a disk of its own, whose power can be cut. What no system call has made
+//! durable is lost with it, and the kernel gives its start another name.
 //! Needs root, mke2fs and xfs_io.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+const BOOT_FILE: &str = "/proc/sys/kernel/random/boot_id";
 /// How long who used the disk may take to be gone.
 const LEAVE_LIMIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
@@ -15,10 +18,13 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Disk {
     image: PathBuf,
     at: PathBuf,
+    /// What the daemon takes for the name of the kernel's start.
+    boot: PathBuf,
+    boots: u64,
 }
 
 impl Disk {
-    /// Makes one of `bytes`, sparse, in the file `image`, and mounts it at `at`, which is made.
+    /// Makes one of `bytes`, sparse, in the new file `image`, with others beside it, and mounts it at `at`, which is made.
     ///
     /// # Errors
     /// What the programs say that do it.
@@ -26,12 +32,31 @@ impl Disk {
         std::fs::File::create_new(image)?.set_len(bytes)?;
         std::fs::create_dir_all(at)?;
         run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(image))?;
-        let disk = Disk { image: image.to_owned(), at: at.to_owned() };
+        let boot = image.with_extension("boot");
+        let mut disk = Disk { image: image.to_owned(), at: at.to_owned(), boot, boots: 0 };
         disk.mount()?;
         Ok(disk)
     }
 
-    fn mount(&self) -> io::Result<()> {
+    /// A program that runs `daemon` as on a machine that starts anew with each cut.
+    ///
+    /// # Errors
+    /// Those of the machine.
+    pub fn machine(&self, daemon: &Path) -> io::Result<PathBuf> {
+        let script = self.image.with_extension("machine");
+        let text = format!(
+            "#!/bin/sh\nexec unshare -m --propagation slave sh -c 'mount --bind \"$0\" {BOOT_FILE} && exec \"$@\"' {} {} \"$@\"\n",
+            self.boot.display(),
+            daemon.display()
+        );
+        std::fs::write(&script, text)?;
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+        Ok(script)
+    }
+
+    fn mount(&mut self) -> io::Result<()> {
+        self.boots += 1;
+        std::fs::write(&self.boot, format!("start-{}\n", self.boots))?;
         run(Command::new("mount").args(["-o", "loop,noatime"]).arg(&self.image).arg(&self.at))
     }
 
@@ -49,7 +74,7 @@ impl Disk {
     ///
     /// # Errors
     /// When somebody still does, or it cannot be mounted.
-    pub fn restore(&self) -> io::Result<()> {
+    pub fn restore(&mut self) -> io::Result<()> {
         let begun = Instant::now();
         while let Err(error) = run(Command::new("umount").arg(&self.at)) {
             if begun.elapsed() > LEAVE_LIMIT {

@@ -11,7 +11,7 @@ use crate::daemon::{Daemon, tail};
 use crate::disk::Disk;
 use crate::guest::{Guest, RunningGuest};
 use crate::mount::Mount;
-use crate::programs::build_folder;
+use crate::programs::{build_folder, program};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -103,7 +103,11 @@ pub(super) fn run(plan: &Coherence) -> Result<CoherenceReport, CoherenceError> {
     let home = folder.join("daemon");
     let disk = plan.power_cuts.then(|| Disk::make(&folder.join("disk"), &home.join("data"), DISK_BYTES));
     let disk = disk.transpose()?;
-    let daemon = Daemon::start(&home, &plan.options)?;
+    let mut options = plan.options.clone();
+    if let Some(disk) = &disk {
+        options.program = Some(disk.machine(&program("plexusd")?)?);
+    }
+    let daemon = Daemon::start(&home, &options)?;
     let mounts = DOORS[..2].iter().map(|(name, _)| Mount::new(&daemon, &folder.join(name)));
     let mounts = mounts.collect::<io::Result<Vec<Mount>>>()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -329,10 +333,17 @@ impl Run<'_> {
     /// Who has stood still for long enough goes on; or all who stand still.
     fn resume(&mut self, all: bool) -> Result<(), CoherenceError> {
         let now = Instant::now();
-        let (due, later) = self.resumed.iter().partition(|(at, _)| all || *at <= now);
-        self.resumed = later;
-        let due: Vec<(Instant, Fault)> = due;
+        let is_due = |at: Instant| all || at <= now;
+        let guest_stands =
+            self.resumed.iter().any(|(at, fault)| *fault == Fault::StopGuest && !is_due(*at));
         // Workers in the guest hear of it only when it goes on itself.
+        let hears = |fault: Fault| match fault {
+            Fault::StopWorker(post) => !(guest_stands && Self::in_guest(self.posts[post].door)),
+            _ => true,
+        };
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.resumed.iter().copied().partition(|(at, fault)| is_due(*at) && hears(*fault));
+        self.resumed = later;
         for (_, fault) in &due {
             if !matches!(fault, Fault::StopWorker(_)) {
                 self.signal(*fault, Signal::CONT)?;
@@ -414,7 +425,7 @@ impl Run<'_> {
 
     /// The daemon dies with its disk, and both come back.
     fn cut_power(&mut self) -> Result<(), CoherenceError> {
-        let Some(disk) = &self.disk else { return Ok(()) };
+        let Some(disk) = &mut self.disk else { return Ok(()) };
         self.resumed.retain(|(_, other)| *other != Fault::StopDaemon);
         // Whoever is served now must not hear of a disk that fails.
         self.daemon.pause()?;
