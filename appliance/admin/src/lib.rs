@@ -19,10 +19,10 @@ mod token;
 pub use client::{Client, ClientError};
 pub use control::{Control, ControlError, ErrorKind};
 pub use report::{
-    Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, CreateS3Key, Damage, DeleteFilesystem,
-    Drive, DriveState, Drives, ExportReport, ExportSource, Exports, FailuresLeft, FilesystemReport,
-    Filesystems, FsckReport, Health, Integrity, Job, Recounted, Removal, S3KeyReport, S3Keys, Scrubbed,
-    SetExport, Status, Webhook,
+    Background, Capacity, ChunkPlace, ChunkPlaces, CreateFilesystem, CreateS3Key, Damage, DataCache,
+    DeleteFilesystem, Drive, DriveState, Drives, ExportReport, ExportSource, Exports, FailuresLeft,
+    FilesystemReport, Filesystems, FsckReport, Health, Integrity, Job, Recounted, Removal, S3KeyReport,
+    S3Keys, Scrubbed, SetExport, Status, Webhook,
 };
 pub use server::{AdminDoors, AdminError};
 pub use socket::socket_path;

@@ -104,6 +104,19 @@ pub struct Background {
     pub scrubbed: Scrubbed,
 }
 
+/// What was read of drives and is kept in memory, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct DataCache {
+    /// What it may take.
+    pub budget: u64,
+    /// What it takes.
+    pub used: u64,
+    /// Read from it since the start.
+    pub found: u64,
+    /// Read from drives since the start, as it did not have them.
+    pub missed: u64,
+}
+
 /// Damage since the data folder was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Integrity {
@@ -126,6 +139,9 @@ pub struct Status {
     pub integrity: Integrity,
     /// What goes on beside.
     pub background: Background,
+    /// Data that were read, for who reads them again.
+    #[serde(default)]
+    pub data_cache: DataCache,
     /// Filesystems that are being removed.
     #[serde(default)]
     pub removing: Vec<Removal>,

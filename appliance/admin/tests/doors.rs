@@ -28,6 +28,7 @@ impl Control for Small {
             capacity: Capacity { total: 10, used: 3, live: Some(3), ..Capacity::default() },
             integrity: Integrity::default(),
             background: Background::default(),
+            data_cache: admin::DataCache::default(),
             removing: Vec::new(),
             checking: None,
             version: "test".to_owned(),

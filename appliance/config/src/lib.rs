@@ -80,8 +80,10 @@ pub struct Config {
     pub s3_webhooks: Vec<Webhook>,
     /// Where the administration interface listens.
     pub admin_listen: SocketAddr,
-    /// Bytes for cached data and metadata.
+    /// Bytes for cached metadata.
     pub memory_cache: Size,
+    /// Bytes for data that were read, for who reads them again; an eighth of the machine's memory where nothing is said.
+    pub memory_data: Option<Size>,
     /// Bytes for data that are written and not yet durable.
     pub memory_dirty: Size,
     /// How long a file must not have changed before its small writes are folded into stripes.

@@ -100,6 +100,7 @@ impl Default for Config {
             s3_webhooks: Vec::new(),
             admin_listen: listen(8420),
             memory_cache: Size(256 << 20),
+            memory_data: None,
             memory_dirty: Size(64 << 20),
             fold_age: Duration::from_secs(10),
             scrub_period: Duration::from_secs(7 * 86_400),
@@ -417,7 +418,7 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         flag: None,
         default: "\"256M\"",
         unit: "bytes",
-        meaning: "The budget of cached data and metadata.",
+        meaning: "The budget of cached metadata.",
         fits: MEMORY_FITS,
         reload: Reload::Cold,
         read: |config, value| {
@@ -425,6 +426,25 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
             Some(())
         },
         show: |config| format!("\"{}\"", config.memory_cache),
+    },
+    OptionSpec {
+        key: "memory.data",
+        flag: None,
+        default: "\"auto\"",
+        unit: "bytes",
+        meaning: "The budget of data that were read from drives, kept for who reads them again, through whichever door; \
+                  \"auto\" is an eighth of the memory that the machine, or the control group, has. 0 keeps nothing.",
+        fits: "\"auto\", 0, or a size from 16M to 16T, such as \"2G\"",
+        reload: Reload::Cold,
+        read: |config, value| {
+            config.memory_data = match (value.text(), size_in(value, Size(0), MEMORY_MAX)) {
+                (Some("auto"), _) => None,
+                (_, Some(size)) if size == Size(0) || size >= MEMORY_MIN => Some(size),
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| config.memory_data.map_or("\"auto\"".to_owned(), |size| format!("\"{size}\"")),
     },
     OptionSpec {
         key: "memory.dirty",

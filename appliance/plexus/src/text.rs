@@ -75,6 +75,17 @@ pub(crate) fn status(status: &Status) -> String {
             "NO SPACE FOR NAMES: nothing new is taken until the drives' file systems have space again\n",
         );
     }
+    let cache = &status.data_cache;
+    if cache.budget > 0 {
+        let _ = writeln!(
+            text,
+            "cache      {} of {}; {} read from it, {} from drives",
+            bytes(cache.used),
+            bytes(cache.budget),
+            bytes(cache.found),
+            bytes(cache.missed)
+        );
+    }
     let background = &status.background;
     for (name, job) in [
         ("freed", background.freed),

@@ -51,6 +51,7 @@ impl Control for Damaged {
             capacity: Capacity { total: 100, used: 7, ..Capacity::default() },
             integrity: Integrity { found: 2, repaired: 1 },
             background: Background::default(),
+            data_cache: admin::DataCache::default(),
             removing: self.removing(),
             checking: None,
             version: "v".to_owned(),

@@ -11,8 +11,8 @@ use crate::rebuild;
 use crate::s3_keys::S3Keys;
 use admin::{
     Background, Capacity, ChunkPlace, ChunkPlaces, Control, ControlError, CreateFilesystem, CreateS3Key,
-    DeleteFilesystem, DriveState, ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health, Integrity,
-    Job, Recounted, Removal, S3KeyReport, Scrubbed, SetExport, Status,
+    DataCache, DeleteFilesystem, DriveState, ErrorKind, FailuresLeft, FilesystemReport, Filesystems, Health,
+    Integrity, Job, Recounted, Removal, S3KeyReport, Scrubbed, SetExport, Status,
 };
 use drive::ChunkKey;
 use drive::footprint::metadata_bytes;
@@ -210,6 +210,10 @@ impl Control for Daemon {
             capacity,
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
             background,
+            data_cache: {
+                let frontend::ReadCacheUse { budget, used, found, missed } = self.files.read_cache();
+                DataCache { budget, used, found, missed }
+            },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             removing: self.removing().await?,
             checking: self.checker.reading(),

@@ -6,6 +6,7 @@ use crate::copies;
 use crate::drives::{Drives, Now};
 use crate::folder::Folder;
 use crate::headrooms::{self, Headrooms};
+use crate::memory;
 use crate::rebuild;
 use crate::shards::{OneShard, Shards};
 use crate::wires::Wires;
@@ -73,6 +74,7 @@ impl Core {
         let store = StripeStore::open(StripeStoreConfig { map, peers, writer, random: random.clone() })?;
         let options = Options {
             dirty_bytes_max: config.memory_dirty.0,
+            read_cache_bytes: config.memory_data.map_or_else(|| memory::bytes() / 8, |size| size.0),
             grace: config.nfs_grace,
             fold_age: config.fold_age,
             scrub_period: config.scrub_period,

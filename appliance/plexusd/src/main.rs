@@ -19,6 +19,7 @@ mod exports;
 mod folder;
 mod fsck;
 mod headrooms;
+mod memory;
 mod rebuild;
 mod s3_certificate;
 mod s3_keys;

@@ -27,6 +27,7 @@ mod parts;
 mod present;
 mod promise;
 mod propose;
+mod read_cache;
 mod removals;
 pub mod sim;
 mod stripe_ids;
@@ -38,6 +39,7 @@ pub use parts::{
     ListFrom, ListedStripe, PlacedStripe, Purpose, Room, Shards, ShardsView, StripeError, StripePage,
     Stripes, Usage, Verified,
 };
+pub use read_cache::ReadCacheUse;
 pub use removals::{FilesystemRemoval, RemoveError};
 
 use background::{Progress, Work};
@@ -51,6 +53,7 @@ use making::Making;
 use metadata::Locking;
 use nodes::Nodes;
 use opens::Opens;
+use read_cache::ReadCache;
 use removals::Removals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -65,6 +68,8 @@ use vfs::{Verifier, Vfs};
 pub struct Options {
     /// Bytes written but not yet durable, over all files; writers wait beyond.
     pub dirty_bytes_max: u64,
+    /// Memory for data that were read, for who reads them again; 0: nothing is kept.
+    pub read_cache_bytes: u64,
     /// Bytes of one file that start write-back.
     pub dirty_file_bytes: u64,
     /// Age that starts write-back.
@@ -85,6 +90,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             dirty_bytes_max: 256 << 20,
+            read_cache_bytes: 0,
             dirty_file_bytes: 16 << 20,
             dirty_age: Duration::from_secs(1),
             grace: Duration::from_secs(90),
@@ -117,6 +123,7 @@ struct Inner<S, D> {
     locks: LockTable,
     removals: Arc<Removals>,
     stripe_ids: StripeIds,
+    read_cache: ReadCache,
     /// Memory of what waits in all files, about.
     dirty_bytes: AtomicU64,
     /// Bytes on drives that what waits has been promised.
@@ -176,6 +183,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         let (sender, receiver) = mpsc::channel(background::QUEUE);
         let mut fold_key = [0; 16];
         random.fill(&mut fold_key);
+        let read_cache = ReadCache::new(options.read_cache_bytes);
         let inner = Inner {
             shards,
             stripes,
@@ -188,6 +196,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             locks: LockTable::default(),
             removals,
             stripe_ids: StripeIds::default(),
+            read_cache,
             dirty_bytes: AtomicU64::new(0),
             promised: AtomicU64::new(0),
             making_room: AsyncMutex::default(),
@@ -235,6 +244,12 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     pub async fn filesystems(&self) -> Result<Vec<(String, types::FsId)>, FsError> {
         let found = self.past(namespace::queries::inode::filesystems).await?;
         Ok(found.into_iter().map(|fs| (fs.name, fs.id)).collect())
+    }
+
+    /// What the cache of data has done since the start.
+    #[must_use]
+    pub fn read_cache(&self) -> ReadCacheUse {
+        self.0.read_cache.usage()
     }
 
     /// Writes back everything that waits.

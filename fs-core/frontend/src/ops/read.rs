@@ -148,7 +148,12 @@ async fn fetch<S: Shards, D: Stripes>(
                 .map_err(|_| StripeError::Failed("an extent is longer than its stripe".into()))?;
             let end = at.checked_add(length).filter(|end| *end <= record.length);
             let end = end.ok_or_else(|| StripeError::Failed("an extent reaches beyond its stripe".into()))?;
-            fe.0.stripes.read(PlacedStripe::of(*stripe, record), *at..end).await.map(Some)
+            if let Some(data) = fe.0.read_cache.get(*stripe, *at..end) {
+                return Ok(Some(data));
+            }
+            let data = fe.0.stripes.read(PlacedStripe::of(*stripe, record), *at..end).await?;
+            fe.0.read_cache.put(*stripe, record.length, *at, &data);
+            Ok(Some(data))
         }
     }
 }

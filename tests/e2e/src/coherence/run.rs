@@ -334,8 +334,7 @@ impl Run<'_> {
     fn resume(&mut self, all: bool) -> Result<(), CoherenceError> {
         let now = Instant::now();
         let is_due = |at: Instant| all || at <= now;
-        let guest_stands =
-            self.resumed.iter().any(|(at, fault)| *fault == Fault::StopGuest && !is_due(*at));
+        let guest_stands = self.resumed.iter().any(|(at, fault)| *fault == Fault::StopGuest && !is_due(*at));
         // Workers in the guest hear of it only when it goes on itself.
         let hears = |fault: Fault| match fault {
             Fault::StopWorker(post) => !(guest_stands && Self::in_guest(self.posts[post].door)),

@@ -3,7 +3,7 @@
 use data::{ChunkPeer, PeerFuture};
 use drive::log::sim::SimLog;
 use drive::map::sim::SimMaps;
-use drive::{ChunkStore, DriveRequest, Incarnation};
+use drive::{ChunkStore, DriveError, DriveRequest, Incarnation};
 use env::sim::SimDisk;
 use env::{Random, SeededRandom};
 use std::sync::Arc;
@@ -75,6 +75,15 @@ impl Drive {
         self.chunks.set_faults(|faults| (faults.dead, faults.delay) = (false, delay));
         self.log.set_faults(|faults| (faults.dead, faults.delay) = (false, delay + lag));
         self.maps.set_dead(false);
+    }
+
+    /// Its chunks, made at the first time.
+    pub(crate) async fn open_chunks(&mut self, random: &SeededRandom) -> Result<ChunkStore, DriveError> {
+        if !self.formatted {
+            ChunkStore::format(&self.chunks.file(), self.id, self.incarnation, random).await.unwrap();
+            self.formatted = true;
+        }
+        ChunkStore::open(self.chunks.file(), random).await
     }
 
     /// Carries out its fate; goes on for ever.

@@ -87,6 +87,8 @@ impl Site {
             dirty_file_bytes: 4096 << random.below(6),
             fold_age: Duration::from_millis(1 + random.below(2000)),
             fold_bytes: if random.below(2) == 0 { 1 } else { 4 << 20 },
+            // None, less than there is to read, or more.
+            read_cache_bytes: [0, 100_000, 64 << 20][random.below(3) as usize],
             ..Options::default()
         };
         let shards = ShardOptions {
@@ -188,23 +190,26 @@ impl Site {
         let mut chunks = BTreeMap::new();
         // Often those that will not be lost have what others have only a while later.
         let others_lag = random.below(3) == 0;
-        for (n, drive) in self.drives.iter_mut().enumerate() {
+        for n in 0..self.drives.len() {
             let lags = if others_lag { !self.victims.contains(&n) } else { random.below(2) == 0 };
-            drive.begin(Duration::from_micros(if lags { random.below(8_000) } else { 0 }));
-            if drive.fate == Fate::Away {
+            let lag = Duration::from_micros(if lags { random.below(8_000) } else { 0 });
+            self.drives[n].begin(lag);
+            if self.drives[n].fate == Fate::Away {
                 continue;
             }
-            if !drive.formatted {
-                let file = drive.chunks.file();
-                ChunkStore::format(&file, drive.id, drive.incarnation, &*random).await.unwrap();
-                drive.formatted = true;
-            }
-            match ChunkStore::open(drive.chunks.file(), &*random).await {
-                Ok(store) => {
-                    store.fence(writer).await.unwrap();
-                    chunks.insert(drive.id, Arc::new(store));
+            let mut opened = self.drives[n].open_chunks(&random).await;
+            if let Err(error) = &opened {
+                assert!(self.victims.contains(&n), "drive {n} cannot be opened: {error}");
+                // What it has lied about, or what has rotten, is its first block: somebody puts another in its place.
+                if self.drives[n].fate == Fate::Fine {
+                    self.replace(n);
+                    self.drives[n].begin(lag);
+                    opened = self.drives[n].open_chunks(&random).await;
                 }
-                Err(error) => assert!(self.victims.contains(&n), "drive {n} cannot be opened: {error}"),
+            }
+            if let Ok(store) = opened {
+                store.fence(writer).await.unwrap();
+                chunks.insert(self.drives[n].id, Arc::new(store));
             }
         }
         let shards = self.open_shards(clock.clone(), &random).await;
