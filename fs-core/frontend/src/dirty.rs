@@ -1,9 +1,8 @@
 //! Written bytes that wait to be durable.
 
 use bytes::{Bytes, BytesMut};
-use namespace::{APPENDS_PER_COMMAND, Append};
 use std::collections::BTreeMap;
-use types::{ByteRange, RequestId, Time};
+use types::{ByteRange, FsError, RequestId, Time};
 
 /// Writes shorter than this are copied, so that they do not keep a whole network buffer alive.
 const KEEP_BYTES_MIN: usize = 32 * 1024;
@@ -20,7 +19,14 @@ pub(crate) struct Dirty {
     /// When the last write was, unless the times have been set since.
     pub(crate) written: Option<Time>,
     /// Appends that are among them, by client and channel: of a channel that has gone on nobody asks again.
-    appends: BTreeMap<(u128, u32), Append>,
+    appends: BTreeMap<Channel, (RequestId, ByteRange)>,
+}
+
+/// A client, and one of its channels.
+type Channel = (u128, u32);
+
+fn channel(request: &RequestId) -> Channel {
+    (request.client, request.channel)
 }
 
 impl Dirty {
@@ -38,26 +44,25 @@ impl Dirty {
         self.bytes + RUN_BYTES * self.runs.len() as u64
     }
 
-    /// Where the append is, if it is among them.
-    pub(crate) fn append(&self, request: &RequestId) -> Option<u64> {
-        let append = self.appends.get(&(request.client, request.channel))?;
-        (append.request == *request).then_some(append.offset)
+    /// Where that append went, if it is among them.
+    ///
+    /// # Errors
+    /// [`FsError::StaleRequest`] when its channel has gone on since.
+    pub(crate) fn offset_of(&self, request: &RequestId) -> Result<Option<u64>, FsError> {
+        match self.appends.get(&channel(request)) {
+            Some((held, _)) if held.sequence > request.sequence => Err(FsError::StaleRequest),
+            Some((held, range)) if held == request => Ok(Some(range.offset)),
+            _ => Ok(None),
+        }
     }
 
-    /// Whether one command can say of another append, too, that it is done.
-    pub(crate) fn has_room_for(&self, request: &RequestId) -> bool {
-        self.appends.len() < APPENDS_PER_COMMAND
-            || self.appends.contains_key(&(request.client, request.channel))
+    /// What was put at `range` is this append.
+    pub(crate) fn note_append(&mut self, request: RequestId, range: ByteRange) {
+        self.appends.insert(channel(&request), (request, range));
     }
 
-    /// What was put at `offset` is this append.
-    pub(crate) fn note_append(&mut self, request: RequestId, offset: u64) {
-        let append = Append { request, offset, whole: true };
-        self.appends.insert((request.client, request.channel), append);
-    }
-
-    /// The appends among them.
-    pub(crate) fn appends(&self) -> impl Iterator<Item = Append> {
+    /// The appends among them, and where they went.
+    pub(crate) fn appends(&self) -> impl Iterator<Item = (RequestId, ByteRange)> {
         self.appends.values().copied()
     }
 
@@ -111,7 +116,9 @@ impl Dirty {
         }
         self.end = self.end.max(later.end);
         self.written = later.written.or(self.written);
-        self.appends.extend(later.appends);
+        for (request, range) in later.appends.into_values() {
+            self.note_append(request, range);
+        }
     }
 
     /// The runs that meet `range`, clipped to it.

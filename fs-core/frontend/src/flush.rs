@@ -9,13 +9,13 @@ use crate::propose::{TRIES, unexpected, whole};
 use crate::{Frontend, PlacedStripe, Purpose, Shards, StripeError, Stripes};
 use bytes::{Bytes, BytesMut};
 use namespace::records::{Body, Inode};
-use namespace::{Action, Append, Changed, Extent, Failure, NewStripe, Reply};
+use namespace::{APPENDS_PER_COMMAND, Action, Append, Appended, Changed, Extent, Failure, NewStripe, Reply};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinSet;
 use types::limits::{INLINE_FILE_BYTES_MAX, INLINE_WRITE_BYTES_MAX};
-use types::{Cred, FileId, FsError, InodeId};
+use types::{ByteRange, Cred, FileId, FsError, InodeId, RequestId};
 
 /// Extents of one command; a machine accepts somewhat more.
 const EXTENTS_PER_COMMAND: usize = 128;
@@ -38,6 +38,33 @@ impl Batch {
     fn bytes_kept(&self) -> u64 {
         let kept = |extent: &&Extent| matches!(extent.source, Changed::Inline(_));
         self.extents.iter().filter(kept).map(Extent::length).sum()
+    }
+}
+
+/// Appends of a write-back of which no command has said yet that all of them is there.
+struct Unnoted(Vec<(RequestId, ByteRange)>);
+
+impl Unnoted {
+    fn of(dirty: &Dirty) -> Unnoted {
+        Unnoted(dirty.appends().collect())
+    }
+
+    /// What the command that commits `batch` says of them; with the last everything is in the file.
+    fn with(&self, batch: &Batch, last: bool) -> Vec<Append> {
+        let begin = batch.extents.first().map_or(0, |extent| extent.offset);
+        let end = batch.extents.last().map_or(0, |extent| extent.offset + extent.length());
+        let meets = |(_, range): &&(RequestId, ByteRange)| last || range.offset < end && range.end > begin;
+        let append = |&(request, range): &(RequestId, ByteRange)| {
+            let bytes = if last { range.len() } else { end.min(range.end) - range.offset };
+            let done = Appended { offset: range.offset, bytes, whole: bytes == range.len() };
+            Append { request, done }
+        };
+        self.0.iter().filter(meets).map(append).take(APPENDS_PER_COMMAND).collect()
+    }
+
+    fn noted(&mut self, noted: &[Append]) {
+        let is_whole = |request: &RequestId| noted.iter().any(|a| a.request == *request && a.done.whole);
+        self.0.retain(|(request, _)| !is_whole(request));
     }
 }
 
@@ -170,7 +197,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             Some(content) => VecDeque::from([Batch { inline: Some(content), ..Batch::default() }]),
             None => self.place(file, dirty).await?,
         };
-        self.commit_batches(file, first, batches, dirty.appends().collect()).await
+        self.commit_batches(file, first, batches, Unnoted::of(dirty)).await
     }
 
     /// Puts what waits where it can stay: small amounts into the command, the rest into stripes.
@@ -241,8 +268,10 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         file: FileId,
         first: Action,
         mut batches: VecDeque<Batch>,
-        appends: Vec<Append>,
+        mut appends: Unnoted,
     ) -> Result<u64, FsError> {
+        // Stripes are done in any order. What a crash leaves of appends shall be their beginnings.
+        batches.make_contiguous().sort_by_key(|batch| batch.extents.first().map(|extent| extent.offset));
         let (mut times, mut change, mut first_time) = (0, 0, true);
         while let Some(batch) = batches.pop_front() {
             let mut action = first.clone();
@@ -253,14 +282,16 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 // One write-back is one change, however many commands it takes.
                 *written = written.filter(|_| first_time);
             }
-            // Who asks again after a crash between the commands completes what is there.
-            let whole = batches.is_empty();
-            let said = appends.iter().filter(|_| first_time || whole);
-            let said = said.map(|append| Append { whole, ..*append }).collect();
-            let (error, refused) = match self.commit_action(file, action, said).await {
+            let noted = appends.with(&batch, batches.is_empty());
+            let (error, refused) = match self.commit_action(file, action, noted.clone()).await {
                 Ok(Committed::Done(now)) => {
                     self.0.ledger.kept(batch.bytes_kept());
                     (times, change, first_time) = (0, now, false);
+                    appends.noted(&noted);
+                    // More of them than one command can note.
+                    if batches.is_empty() && !appends.0.is_empty() {
+                        batches.push_back(Batch::default());
+                    }
                     continue;
                 }
                 Ok(Committed::SplitAt(at)) if times < TRIES => {

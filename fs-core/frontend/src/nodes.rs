@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
-use types::{FileId, FsId, RequestId};
+use types::{FileId, FsError, FsId, RequestId};
 
 const TABLES: usize = 64;
 
@@ -56,10 +56,15 @@ impl State {
         self.dirty.end.max(self.in_flight.as_ref().map_or(0, |dirty| dirty.end))
     }
 
-    /// Where an append that waits is.
-    pub(crate) fn append(&self, request: &RequestId) -> Option<u64> {
-        let in_flight = || self.in_flight.as_ref()?.append(request);
-        self.dirty.append(request).or_else(in_flight)
+    /// Where an append that waits went.
+    ///
+    /// # Errors
+    /// [`FsError::StaleRequest`] when its channel has gone on since.
+    pub(crate) fn offset_of(&self, request: &RequestId) -> Result<Option<u64>, FsError> {
+        match (self.dirty.offset_of(request)?, &self.in_flight) {
+            (None, Some(taken)) => taken.offset_of(request),
+            (found, _) => Ok(found),
+        }
     }
 
     /// Changes with what waits.

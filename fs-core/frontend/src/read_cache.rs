@@ -11,6 +11,9 @@ use types::StripeId;
 
 /// What is kept and dropped together: what large reads ask for at a time.
 const WINDOW: u32 = 1 << 20;
+/// Windows up to this are copied out of the buffer that they came in; of larger ones that are all of their buffer, this much of
+/// it may be beside them.
+const COPIED: usize = 128 << 10;
 /// What a window costs beside its bytes, about.
 const WINDOW_COST: u64 = 256;
 /// Of which size windows are taken to be when the table is laid out; it grows.
@@ -24,7 +27,8 @@ struct Weight;
 
 impl Weighter<Key, Bytes> for Weight {
     fn weight(&self, _: &Key, data: &Bytes) -> u64 {
-        data.len() as u64 + WINDOW_COST
+        let beside = if data.len() > COPIED { COPIED as u64 } else { 0 };
+        data.len() as u64 + beside + WINDOW_COST
     }
 }
 
@@ -96,10 +100,11 @@ impl ReadCache {
             let begin = index * WINDOW;
             let window = begin..length.min(begin.saturating_add(WINDOW));
             if !window.is_empty() && window.end <= end {
-                windows.insert(
-                    (stripe, index),
-                    data.slice((window.start - at) as usize..(window.end - at) as usize),
-                );
+                let part = &data[(window.start - at) as usize..(window.end - at) as usize];
+                let is_all = part.len() == data.len() && part.len() > COPIED;
+                // A slice would keep all of the buffer alive.
+                let kept = if is_all { data.clone() } else { Bytes::copy_from_slice(part) };
+                windows.insert((stripe, index), kept);
             }
         }
     }

@@ -27,17 +27,26 @@ pub struct Command {
     pub appends: Vec<Append>,
 }
 
-/// Appends that one command can say of that they are done.
-pub const APPENDS_PER_COMMAND: usize = 64;
+/// Most appends that one command can note.
+pub const APPENDS_PER_COMMAND: usize = 32;
 
-/// A client's append to a file, of whose answer nothing is known: asked again, it is at the same place.
+/// A client's append to a file, of whose answer the client may not have heard: if it asks again, it is known by this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Append {
     /// Which change of which client.
     pub request: RequestId,
-    /// Where in the file its bytes went.
+    /// What is in the file with this command.
+    pub done: Appended,
+}
+
+/// How far an append has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Appended {
+    /// Where in the file its bytes go.
     pub offset: u64,
-    /// All of them are in the file with this command; otherwise some are.
+    /// So many of them, the first, are in the file.
+    pub bytes: u64,
+    /// That is all of them.
     pub whole: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Runs of a file's bytes, and the pieces of stripes that they refer to.
 
-use crate::command::{Changed, NewStripe};
+use crate::command::{APPENDS_PER_COMMAND, Changed, NewStripe};
 use crate::inodes::{Reader, Step, Work};
 use crate::keys;
 use crate::outcome::Failure;
@@ -18,7 +18,8 @@ pub const STRIPES_PER_COMMAND: usize = 16;
 const KEYS_BESIDE: usize = 20;
 
 const _: () = assert!(
-    EXTENTS_PER_COMMAND * (5 + 2) + STRIPES_PER_COMMAND * 2 + KEYS_BESIDE < types::limits::COMMAND_KEYS_MAX
+    EXTENTS_PER_COMMAND * (5 + 2) + STRIPES_PER_COMMAND * 2 + APPENDS_PER_COMMAND + KEYS_BESIDE
+        < types::limits::COMMAND_KEYS_MAX
 );
 
 /// An extent with its offset.

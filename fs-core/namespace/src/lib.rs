@@ -21,8 +21,8 @@ pub mod queries;
 pub mod records;
 
 pub use command::{
-    APPENDS_PER_COMMAND, Action, Append, Changed, Channels, Claim, Command, Create, Exists, Extent, Move,
-    NewStripe, NodeSpec, Put, PutIf, PutSource, Seen, Space,
+    APPENDS_PER_COMMAND, Action, Append, Appended, Changed, Channels, Claim, Command, Create, Exists, Extent,
+    Move, NewStripe, NodeSpec, Put, PutIf, PutSource, Seen, Space,
 };
 pub use digest::digest;
 pub use extents::STRIPES_PER_COMMAND;

@@ -1,7 +1,7 @@
 //! The state machine of a shard: decodes, recognises retries, dispatches, encodes.
 
 use crate::accounts::Accounts;
-use crate::command::{APPENDS_PER_COMMAND, Action, Append, Command};
+use crate::command::{APPENDS_PER_COMMAND, Action, Append, Appended, Command};
 use crate::commands::{
     client, clone_range, commit, create, drain, filesystem, link, put, relocate, removal, remove, rename,
     retention, setattr, space, stage, stripes, system, xattr,
@@ -249,26 +249,26 @@ pub fn first_answer(map: &dyn OrderedMap, command: &Command) -> Result<Option<Ou
 
 /// An append is done; of a channel that has gone on since nobody asks for it again.
 fn remember_append(map: &mut dyn OrderedMapMut, key: &[u8], append: Append) -> Result<(), MapError> {
-    let Append { request, offset, whole } = append;
+    let Append { request, done } = append;
     let last = map.get(key)?.map(|value| Replay::decode(&value)).transpose()?;
     if last.is_some_and(|last| last.sequence > request.sequence) {
         return Ok(());
     }
-    let reply = encode_outcome(&Ok(Reply::Appended { offset, whole }));
+    let reply = encode_outcome(&Ok(Reply::Appended(done)));
     let record = remembering(map, key, request, reply)?;
     map.put(key, record.encode());
     Ok(())
 }
 
-/// Where an append to `file` went, of which at least a part was written back, and whether that was all of it.
+/// How far an append to `file` has come that was written back, or a part of it.
 ///
 /// # Errors
 /// [`FsError::StaleRequest`] when its channel has gone on since; those of the map.
-pub fn appended(map: &dyn OrderedMap, file: FileId, request: &RequestId) -> Answer<Option<(u64, bool)>> {
+pub fn appended(map: &dyn OrderedMap, file: FileId, request: &RequestId) -> Answer<Option<Appended>> {
     let key = keys::replay(file.fs, file.ino.slot(), request);
     let Some(answer) = remembered(map, &key, request)? else { return Ok(None) };
     match reply_of(&answer)? {
-        Ok(Reply::Appended { offset, whole }) => Ok(Some((offset, whole))),
+        Ok(Reply::Appended(done)) => Ok(Some(done)),
         Ok(_) => Err(FsError::Invalid.into()),
         Err(Failure::Fs(error)) => Err(error.into()),
         Err(_) => Err(FsError::Io.into()),

@@ -128,11 +128,6 @@ pub enum Reply {
     },
     /// To `Bury`: these will never be committed.
     Buried(Vec<StripeId>),
-    /// To an append that was written back: see [`crate::Append`].
-    Appended {
-        /// Where in the file its bytes went.
-        offset: u64,
-        /// All of them did.
-        whole: bool,
-    },
+    /// To an append that was written back.
+    Appended(crate::Appended),
 }

@@ -181,7 +181,7 @@ fn parse(bytes: &[u8], boot: &str) -> io::Result<Left> {
         match held {
             Some(held) => all.insert(id, held),
             None if record[8] == GONE => all.remove(&id),
-            // It never came to the disk, which the machine has lost and found again.
+            // The machine has lost the disk, and found it again with what had come to it.
             None if record[8] == 0 => return Ok(Left::Unknown),
             None => return Err(other()),
         };

@@ -1,5 +1,6 @@
-//! A machine's worth of trouble for a daemon: a disk of its own, whose power can be cut. What no system call has made
-//! durable is lost with it, and the kernel gives its start another name.
+//! A machine's worth of trouble for a daemon: a disk of its own, whose power can be cut. What the file system on it has
+//! not written to the device is lost with it, and the kernel gives its start another name. What was written past the file
+//! system's cache and not flushed stays: such cuts are made elsewhere.
 //! Needs root, mke2fs and xfs_io.
 
 use std::io;
@@ -45,7 +46,7 @@ impl Disk {
     pub fn machine(&self, daemon: &Path) -> io::Result<PathBuf> {
         let script = self.image.with_extension("machine");
         let text = format!(
-            "#!/bin/sh\nexec unshare -m --propagation slave sh -c 'mount --bind \"$0\" {BOOT_FILE} && exec \"$@\"' {} {} \"$@\"\n",
+            "#!/bin/sh\nexec unshare -m --propagation slave sh -c 'mount --bind \"$0\" {BOOT_FILE} && exec \"$@\"' '{}' '{}' \"$@\"\n",
             self.boot.display(),
             daemon.display()
         );

@@ -8,10 +8,11 @@ use crate::promise::Taking;
 use crate::propose::TRIES;
 use crate::{Frontend, Shards, Stripes};
 use map::OrderedMap;
-use namespace::Action;
+use namespace::queries::Answer;
 use namespace::queries::reserved::held;
 use namespace::queries::{inode, xattr};
 use namespace::records::Inode;
+use namespace::{Action, Appended};
 use std::sync::atomic::Ordering;
 use types::limits::{FILE_BYTES_MAX, IO_BYTES_MAX};
 use types::{ByteRange, FileId, FsError, RequestId};
@@ -28,20 +29,69 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
         return Err(FsError::Invalid);
     }
     let node = fe.0.nodes.get(file);
-    let room = make_room(fe, &node, &request).await?;
+    let room = match make_room(fe, &node, &request).await {
+        Ok(room) => room,
+        // What was done before it was full is done.
+        Err(error) => match append_of(ctx, &request) {
+            Some(append) => match known(fe, &node, &append).await? {
+                Some(Appended { offset, whole: true, .. }) => return done_before(fe, &node, offset).await,
+                _ => return Err(error),
+            },
+            None => return Err(error),
+        },
+    };
     let mut taken = take(fe, ctx, &node, &request).await?;
     for _ in 0..TRIES {
-        match taken {
-            Taken::At(_) => break,
-            Taken::HasPrivileges => drop_privileges(fe, ctx, file).await?,
-            Taken::TooManyAppends => fe.flush(&node).await?,
-        }
+        let Taken::HasPrivileges = taken else { break };
+        drop_privileges(fe, ctx, file).await?;
         taken = take(fe, ctx, &node, &request).await?;
     }
     drop(room);
-    let Taken::At(offset) = taken else { return Err(FsError::Delay) };
+    let offset = match taken {
+        Taken::At(offset) => offset,
+        Taken::Before(offset) => return done_before(fe, &node, offset).await,
+        Taken::HasPrivileges => return Err(FsError::Delay),
+    };
     let durability = settle(fe, &node, request.durability).await?;
     Ok(WriteReply { offset, durability, verifier: fe.0.verifier })
+}
+
+/// The request, if it is an append that may come again.
+fn append_of(ctx: &Ctx, request: &Write) -> Option<RequestId> {
+    ctx.request.filter(|_| request.offset == WriteOffset::End)
+}
+
+/// How far an append has come at an earlier try.
+async fn known<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    node: &Held,
+    append: &RequestId,
+) -> Result<Option<Appended>, FsError> {
+    let look = |map: &dyn OrderedMap, state: &State| known_now(map, state, node.file, append);
+    fe.unlocked(|| fe.look_with(node, State::turn_of_write_backs, look, |known, _| Ok(known))).await
+}
+
+fn known_now(
+    map: &dyn OrderedMap,
+    state: &State,
+    file: FileId,
+    append: &RequestId,
+) -> Answer<Option<Appended>> {
+    match state.offset_of(append)? {
+        // All of it waits.
+        Some(offset) => Ok(Some(Appended { offset, bytes: 0, whole: true })),
+        None => namespace::appended(map, file, append),
+    }
+}
+
+/// An append was done at an earlier try. Whoever hears of it now must not take it for newer than what was written since.
+async fn done_before<S: Shards, D: Stripes>(
+    fe: &Frontend<S, D>,
+    node: &Held,
+    offset: u64,
+) -> Result<WriteReply, FsError> {
+    fe.flush(node).await?;
+    Ok(WriteReply { offset, durability: Durability::File, verifier: fe.0.verifier })
 }
 
 /// Extents of a reserved range that are looked at.
@@ -116,10 +166,10 @@ async fn is_reserved<S: Shards, D: Stripes>(fe: &Frontend<S, D>, request: &Write
 enum Taken {
     /// The bytes are in memory, and went here.
     At(u64),
+    /// An earlier try of the same append put them here.
+    Before(u64),
     /// Setuid, setgid or capabilities have to fall first.
     HasPrivileges,
-    /// One command could not remember them all.
-    TooManyAppends,
 }
 
 /// Takes the bytes into memory.
@@ -139,7 +189,7 @@ async fn take_now<S: Shards, D: Stripes>(
     node: &Held,
     request: &Write,
 ) -> Result<Taken, Stop> {
-    let append = ctx.request.filter(|_| request.offset == WriteOffset::End);
+    let append = append_of(ctx, request);
     if let Some(append) = &append {
         fe.settled(append).await?;
     }
@@ -147,10 +197,7 @@ async fn take_now<S: Shards, D: Stripes>(
         let inode = inode::inode(map, request.file)?;
         let has_privileges = xattr::has_privileges(map, &ctx.cred, request.file, &inode)?;
         let appended = match &append {
-            Some(append) => match state.append(append) {
-                Some(offset) => Some((offset, true)),
-                None => namespace::appended(map, request.file, append)?,
-            },
+            Some(append) => known_now(map, state, request.file, append)?,
             None => None,
         };
         Ok(Seen { inode, has_privileges, append, appended })
@@ -164,10 +211,9 @@ async fn take_now<S: Shards, D: Stripes>(
 struct Seen {
     inode: Inode,
     has_privileges: bool,
-    /// The request, if it is an append that may come again.
+    /// The request, if it is an append that may come again, and how far it has come at an earlier try.
     append: Option<RequestId>,
-    /// Where its first try has put it, and whether all of it is there.
-    appended: Option<(u64, bool)>,
+    appended: Option<Appended>,
 }
 
 fn take_seen<S: Shards, D: Stripes>(
@@ -178,14 +224,17 @@ fn take_seen<S: Shards, D: Stripes>(
     state: &mut State,
 ) -> Result<Taken, Stop> {
     let Seen { inode, has_privileges, append, appended } = seen;
-    if let Some((offset, true)) = appended {
-        return Ok(Taken::At(offset));
+    if let Some(Appended { offset, whole: true, .. }) = appended {
+        return Ok(Taken::Before(offset));
     }
     may_use_inode(fe, ctx, (request.file, &inode), request.open, WRITE)?;
     answer(inode::refuse_retained(&inode, fe.0.clock.now()))?;
+    let at_end = inode.size.max(state.end());
     let offset = match (request.offset, appended) {
-        (WriteOffset::At(offset), _) | (WriteOffset::End, Some((offset, _))) => offset,
-        (WriteOffset::End, None) => inode.size.max(state.end()),
+        (WriteOffset::At(offset), _) => offset,
+        // A crash has left its beginning, and nobody has come after it.
+        (WriteOffset::End, Some(part)) if part.offset + part.bytes == at_end => part.offset,
+        (WriteOffset::End, _) => at_end,
     };
     let end = offset.checked_add(request.data.len() as u64).filter(|end| *end <= FILE_BYTES_MAX);
     if end.is_none() {
@@ -198,10 +247,7 @@ fn take_seen<S: Shards, D: Stripes>(
         return Ok(Taken::HasPrivileges);
     }
     if let Some(append) = append {
-        if !state.dirty.has_room_for(&append) {
-            return Ok(Taken::TooManyAppends);
-        }
-        state.dirty.note_append(append, offset);
+        state.dirty.note_append(append, ByteRange::new(offset, request.data.len() as u64));
     }
     let before = state.dirty.cost();
     state.dirty.insert(offset, request.data.clone());

@@ -136,3 +136,92 @@ async fn nothing_is_remembered_of_appends_of_a_client_that_has_ended() {
     assert_eq!(&read(&real, log, 0, 99).await[..], b"keptnew");
     rig.audit().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_appended_after_a_crash_is_not_overwritten_by_who_had_before() {
+    let mut torn = 0;
+    for seed in 0..60 {
+        let weather = Weather::delaying(seed, 3);
+        let mut rig = Rig::in_weather(4096, &weather);
+        let (real, top) = rig.start().await;
+        let log = file(&real, top, "log").await;
+        let (one, two) = (vec![1; 30_000], vec![2; 20_000]);
+        append(&real, &numbered(1, 5), log, &one).await.unwrap();
+        append(&real, &numbered(2, 5), log, &two).await.unwrap();
+        weather.set(Mishap::Command, 20);
+        let _ = commit(&real, log).await;
+        weather.set(Mishap::Command, 0);
+        drop(real);
+        let (real, _) = rig.start().await;
+        let left = attr(&real, log).await.unwrap().size;
+        let at = append(&real, &numbered(3, 1), log, b"between").await.unwrap();
+        assert_eq!(at, left, "seed {seed}");
+        for (channel, data) in [(1, &one), (2, &two)] {
+            let at = append(&real, &numbered(channel, 5), log, data).await.unwrap();
+            assert_eq!(append(&real, &numbered(channel, 5), log, data).await, Ok(at));
+            assert!(read(&real, log, at, data.len() as u32).await == data[..], "seed {seed}");
+        }
+        assert!(read(&real, log, at, 7).await == b"between"[..], "seed {seed}");
+        // A part that was left of an append may be there beside all of it.
+        let size = attr(&real, log).await.unwrap().size;
+        let whole = [0, 30_000, 50_000].into_iter().filter(|whole| *whole <= left).max().unwrap();
+        torn += u64::from(left > whole);
+        assert_eq!(size, 50_007 + left - whole, "seed {seed}");
+        rig.audit().await;
+    }
+    assert!(torn > 5, "{torn}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_appends_than_one_command_notes_are_all_noted_also_after_a_failure() {
+    let weather = Weather::default();
+    let mut rig = Rig::in_weather(4096, &weather);
+    let (real, top) = rig.start().await;
+    let log = file(&real, top, "log").await;
+    for channel in 0..150 {
+        if channel == 70 {
+            weather.set(Mishap::Command, 100);
+            commit(&real, log).await.unwrap_err();
+            weather.set(Mishap::Command, 0);
+        }
+        assert_eq!(append(&real, &numbered(channel, 1), log, b"line").await, Ok(u64::from(channel) * 4));
+    }
+    commit(&real, log).await.unwrap();
+    drop(real);
+    let (real, _) = rig.start().await;
+    for channel in 0..150 {
+        assert_eq!(append(&real, &numbered(channel, 1), log, b"line").await, Ok(u64::from(channel) * 4));
+    }
+    assert_eq!(attr(&real, log).await.unwrap().size, 600);
+    rig.audit().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_that_was_done_is_no_newer_than_what_was_written_since() {
+    let mut rig = Rig::new(4096);
+    let (real, top) = rig.start().await;
+    let log = file(&real, top, "log").await;
+    append(&real, &numbered(1, 5), log, b"early").await.unwrap();
+    commit(&real, log).await.unwrap();
+    drop(real);
+    let (real, _) = rig.start().await;
+    write(&real, log, 0, b"later").await.unwrap();
+    let (offset, data, durability) = (WriteOffset::End, Bytes::from_static(b"early"), Durability::Unstable);
+    let again = real.write(&numbered(1, 5), Write { file: log, open: None, offset, data, durability }).await;
+    // Who keeps what is not durable keeps neither.
+    assert_eq!(again.unwrap().durability, Durability::File);
+    drop(real);
+    let (real, _) = rig.start().await;
+    assert_eq!(&read(&real, log, 0, 99).await[..], b"later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_its_channel_has_left_behind_appends_nothing() {
+    let (real, top) = Rig::new(4096).start().await;
+    let log = file(&real, top, "log").await;
+    append(&real, &numbered(1, 5), log, b"five").await.unwrap();
+    append(&real, &numbered(1, 6), log, b"six").await.unwrap();
+    assert_eq!(append(&real, &numbered(1, 5), log, b"five").await, Err(FsError::StaleRequest));
+    assert_eq!(append(&real, &numbered(1, 6), log, b"six").await, Ok(4));
+    assert_eq!(&read(&real, log, 0, 99).await[..], b"fivesix");
+}
