@@ -5,8 +5,11 @@ use crate::chunk::{ChunkInfo, ChunkKey};
 use crate::service::DriveError;
 use types::limits::BLOCK_BYTES;
 
+/// Blocks read at a time: whoever wants the device meanwhile waits for no more.
+const PIECE: u16 = 32;
+
 impl ChunkStore {
-    /// Verifies a whole chunk as it is on the device.
+    /// Verifies a whole chunk as it is on the device, a piece after the other.
     ///
     /// # Errors
     /// `NotFound`, `Corrupt` (also where only this chunk cannot be read), `Busy` (it is being replaced),
@@ -16,12 +19,24 @@ impl ChunkStore {
         self.shared.headers.lock().remove(&key);
         let found = self.shared.state.lock().index.get(&key);
         let chunk = found.ok_or(DriveError::NotFound)?;
-        match read::read(&self.shared, key, 0, chunk.info.blocks).await {
-            Ok(whole) => Ok(whole.info),
+        match self.verify_pieces(chunk.info).await {
             Err(DriveError::Failed(why)) if self.shared.file.read_at(0, BLOCK_BYTES).await.is_ok() => {
                 Err(DriveError::Corrupt(why))
             }
-            Err(error) => Err(error),
+            verified => verified,
         }
+    }
+
+    async fn verify_pieces(&self, info: ChunkInfo) -> Result<ChunkInfo, DriveError> {
+        for first in (0..info.blocks).step_by(usize::from(PIECE)) {
+            let piece = read::read(&self.shared, info.key, first, PIECE.min(info.blocks - first)).await;
+            match piece {
+                Ok(piece) if piece.info == info => {}
+                // Another has its key since.
+                Ok(_) | Err(DriveError::Invalid(_)) => return Err(DriveError::Busy),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(info)
     }
 }
