@@ -23,9 +23,8 @@ use types::{Cred, FileId, FsError, FsId, Slot, StripeId};
 const DEAD: u64 = 4;
 /// Stripes counted together, in some 16 MiB of memory: each time, all extents of the slot are looked through.
 const STRIPES: usize = 1 << 17;
-/// Records in one step, moves of one command.
+/// Records in one step.
 const LOOK: usize = 1024;
-const MOVES: usize = 128;
 /// How often and how long it waits for space: garbage is freed within two of its looks.
 const WAITS: u32 = 10;
 const WAIT: Duration = Duration::from_millis(500);
@@ -287,7 +286,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
             Err(error) => return Err(crate::flush::data_error(error)),
         };
         drop(taking);
-        let moves = moves.chunks(MOVES).map(<[Move]>::to_vec).collect();
+        let moves = moves.chunks(super::folding::MOVES).map(<[Move]>::to_vec).collect();
         let moved = self.relocate(fs, place, moves).await;
         self.0.progress.cleaned.fetch_add(moved.bytes, Ordering::Relaxed);
         moved.result?;

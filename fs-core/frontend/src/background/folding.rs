@@ -21,9 +21,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// With so many bytes to be folded in all, none is too young.
 const UNFOLDED_MAX: u64 = 256 << 20;
 /// Extents looked at in one step.
-const LOOK: usize = 1024;
-/// Moves of one command, and extents that they replace; a machine accepts as many.
-const MOVES: usize = 128;
+const LOOK: usize = 128;
+/// Moves of one command, and extents that they replace. A machine accepts ten times as many; but for 5 ms, which that takes,
+/// everybody else would wait.
+pub(super) const MOVES: usize = 12;
 const EXTENTS: usize = 320;
 /// Pause after an error.
 const PATIENCE: Duration = Duration::from_secs(10);
