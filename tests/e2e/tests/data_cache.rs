@@ -63,7 +63,7 @@ fn what_was_read_is_in_memory_and_never_older_than_the_file() {
         };
         let bucket = look(look(root, "buckets").await, "bucket").await;
         let file = make(&vfs, bucket, "object").await.unwrap();
-        let mut content: Vec<u8> = (0..4 * MIB).map(|at| (at * 31 >> 8) as u8).collect();
+        let mut content: Vec<u8> = (0..4 * MIB).map(|at| ((at * 31) >> 8) as u8).collect();
         write(&vfs, file, 0, content.clone()).await;
         assert!(read(&vfs, file).await == content);
         let (found, missed) = found_and_missed(&daemon);
