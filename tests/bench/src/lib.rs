@@ -11,6 +11,7 @@ pub mod client;
 pub mod counts;
 pub mod disk;
 mod error;
+mod many;
 pub mod names;
 pub mod network;
 pub mod processes;
@@ -25,3 +26,4 @@ pub mod tree;
 
 pub use client::Client;
 pub use error::BenchError;
+pub use many::many;

@@ -2,6 +2,7 @@
 //! and whether each comes once while others come and go.
 
 use admin::S3KeyReport;
+use bench::many;
 use clap::Parser;
 use e2e::s3_listing::{Tally, list_all};
 use e2e::s3_request::{S3Request, exchange, now};
@@ -76,21 +77,10 @@ impl Layout {
 }
 
 fn make(scene: &Scene, layout: &Layout, arguments: &Arguments) -> Result<Duration, Failed> {
-    let (next, begun) = (AtomicU64::new(0), Instant::now());
+    let begun = Instant::now();
     scene.ask("PUT", &format!("/{}", layout.bucket))?;
-    std::thread::scope(|scope| {
-        let work = || -> Result<(), Failed> {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= arguments.keys {
-                    return Ok(());
-                }
-                scene.ask("PUT", &format!("/{}/{}", layout.bucket, layout.key(number)))?;
-            }
-        };
-        let threads: Vec<_> = (0..arguments.clients).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a client panicked")?)
-    })?;
+    let put = |number: u64| scene.ask("PUT", &format!("/{}/{}", layout.bucket, layout.key(number)));
+    many(arguments.clients, 0, |number, _| number >= arguments.keys, put)?;
     Ok(begun.elapsed())
 }
 

@@ -9,6 +9,7 @@
 //! little.
 
 use admin::S3KeyReport;
+use bench::many;
 use bench::processes::{self, Program};
 use bench::s3_client::S3Client;
 use clap::Parser;
@@ -188,34 +189,6 @@ impl Server {
         }
     }
 
-    /// Does `one` with growing numbers from many threads; how often it was done, and in which time.
-    fn many(
-        &self,
-        clients: u64,
-        until: impl Fn(u64, Duration) -> bool + Sync,
-        one: impl Fn(u64) -> Result<(), Failed> + Sync,
-    ) -> Result<(u64, Duration), Failed> {
-        let (next, begun) = (AtomicU64::new(0), Instant::now());
-        std::thread::scope(|scope| {
-            let work = || -> Result<u64, Failed> {
-                for done in 0.. {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if until(number, begun.elapsed()) {
-                        return Ok(done);
-                    }
-                    one(number)?;
-                }
-                Ok(0)
-            };
-            let threads: Vec<_> = (0..clients).map(|_| scope.spawn(work)).collect();
-            let mut done = 0;
-            for thread in threads {
-                done += thread.join().map_err(|_| "a client panicked")??;
-            }
-            Ok((done, begun.elapsed()))
-        })
-    }
-
     /// Objects a second.
     fn rate(
         &self,
@@ -224,7 +197,7 @@ impl Server {
         one: impl Fn(u64) -> Result<(), Failed> + Sync,
     ) -> Result<Rate, Failed> {
         let (seconds, cpu) = (Duration::from_secs(arguments.seconds), self.cpu());
-        let (done, took) = self.many(clients, |_, elapsed| elapsed > seconds, one)?;
+        let (done, took) = many(clients, 0, |_, elapsed| elapsed > seconds, one)?;
         Ok(Rate::of(done, took, self.cpu() - cpu))
     }
 
@@ -294,7 +267,7 @@ fn rows(server: &Server, arguments: &Arguments) -> Result<Vec<Row>, Failed> {
     }
     server.ask(S3Request::new("PUT", "/listed"))?;
     let one = |number: u64| Ok(client.put(&format!("/listed/{number:07}"), b"x")?);
-    server.many(arguments.clients, |number, _| number >= LISTED, one)?;
+    many(arguments.clients, 0, |number, _| number >= LISTED, one)?;
     let (found, rate) = server.list("listed")?;
     if found != LISTED {
         return Err(format!("{}: {found} keys of {LISTED} were listed", server.name).into());

@@ -1,12 +1,12 @@
 //! What grows with the number of files, and what must not: time for a file, memory, space, the time of a restart.
 
+use bench::many;
 use clap::{Parser, ValueEnum};
 use e2e::{Daemon, DaemonOptions, Mount};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -108,25 +108,6 @@ impl Work for Pages {
     }
 }
 
-fn in_threads(threads: u64, from: u64, to: u64, work: &dyn Work) -> Result<Duration, Failed> {
-    let (next, begun) = (AtomicU64::new(from), Instant::now());
-    std::thread::scope(|scope| {
-        let one = || -> Result<(), Failed> {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= to {
-                    return Ok(());
-                }
-                work.step(number)?;
-            }
-        };
-        let all: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        all.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
-    })?;
-    work.settle()?;
-    Ok(begun.elapsed())
-}
-
 /// What the daemon's drives occupy and need, and what it holds in memory.
 fn look(scene: &Scene) -> Result<String, Failed> {
     let capacity = scene.daemon.status()?.capacity;
@@ -155,8 +136,10 @@ fn windows(scene: &Scene, arguments: &Arguments, work: &dyn Work) -> Result<(), 
     let mut first = None;
     let (mut from, mut to) = (0, 10_000.min(arguments.count));
     while from < arguments.count {
-        let took = in_threads(arguments.threads, from, to, work)?;
-        let each = took.as_secs_f64() * 1e6 / (to - from) as f64;
+        let begun = Instant::now();
+        many(arguments.threads, from, |number, _| number >= to, |number| work.step(number))?;
+        work.settle()?;
+        let each = begun.elapsed().as_secs_f64() * 1e6 / (to - from) as f64;
         let first = *first.get_or_insert(each);
         println!("  to {to}: {each:.0} us each, {:.2} of the first; {}", each / first, look(scene)?);
         (from, to) = (to, (to * 2).min(arguments.count));
