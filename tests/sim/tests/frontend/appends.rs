@@ -1,14 +1,13 @@
 //! An append that is sent again, because its answer was lost, is there once: wherever it was put the first time.
 
-use crate::rig::{Real, Rig, attr, commit, file, read, root, truncate, write};
+use crate::rig::{Real, Rig, asking, attr, commit, file, read, root, truncate, write};
 use bytes::Bytes;
 use sim::weather::{Mishap, Weather};
 use types::{FileId, FsError, RequestId};
 use vfs::*;
 
 fn numbered(channel: u32, sequence: u64) -> Ctx {
-    let request = RequestId { client: 77, channel, sequence, step: 0 };
-    Ctx { client: ClientId(77), request: Some(request), ..root() }
+    asking(RequestId { client: 77, channel, sequence, step: 0 })
 }
 
 async fn append(real: &Real, ctx: &Ctx, file: FileId, data: &[u8]) -> FsResult<u64> {

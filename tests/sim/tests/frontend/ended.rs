@@ -1,6 +1,6 @@
 //! Clients that end: what is remembered of them goes, for many at the cost of one, and over crashes.
 
-use crate::rig::{BOTH, NONE, Real, Rig, directory, file, name, refused, root};
+use crate::rig::{BOTH, NONE, Real, Rig, asking, directory, file, name, refused, root};
 use map::OrderedMap;
 use namespace::keys::{self, kind};
 use sim::weather::{Mishap, Weather};
@@ -14,8 +14,7 @@ const CLIENTS: u128 = 300;
 const DIRECTORIES: u64 = 40;
 
 fn numbered(client: u128, channel: u32, sequence: u64) -> Ctx {
-    let request = RequestId { client, channel, sequence, step: 0 };
-    Ctx { client: ClientId(client), request: Some(request), ..root() }
+    asking(RequestId { client, channel, sequence, step: 0 })
 }
 
 async fn mkdir(real: &Real, ctx: &Ctx, dir: FileId, text: &str) -> FsResult<CreateReply> {

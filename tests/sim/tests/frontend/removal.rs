@@ -1,7 +1,8 @@
 //! Removing filesystems: at once for everybody, in steps for the drives, whatever comes in between.
 
 use crate::rig::{
-    Real, Rig, attr, clear, close, commit, directory, file, name, open, read, refused, root, unlink, write,
+    Real, Rig, asking, attr, clear, close, commit, directory, file, name, open, read, refused, root, unlink,
+    write,
 };
 use env::{Random, SeededRandom};
 use frontend::{RemoveError, Taken};
@@ -68,8 +69,7 @@ async fn it_is_gone_at_once_and_what_it_took_comes_back() {
     write(&real, files[4], 0, &[5; 30_000]).await.unwrap();
     assert!(real.promised() > 0);
     // The first answer to a request, which is remembered with the filesystem.
-    let request = RequestId { client: 5, channel: 1, sequence: 1, step: 0 };
-    let ctx = Ctx { request: Some(request), client: ClientId(5), ..Ctx::new(Cred::root()) };
+    let ctx = asking(RequestId { client: 5, channel: 1, sequence: 1, step: 0 });
     let (mode, set) = (types::Mode(0o755), types::SetAttr::default());
     let mkdir = Mkdir { dir: second, name: name("remembered"), mode, set };
     real.mkdir(&ctx, mkdir.clone()).await.unwrap();

@@ -1,13 +1,12 @@
 //! A change that is sent again gets its first answer, also from a frontend that knows nothing of it.
 
-use crate::rig::{Rig, name, refused, root};
+use crate::rig::{Rig, asking, name, refused, root};
 use sim::weather::{Mishap, Weather};
 use types::{FileId, FsError, Mode, RequestId, SetAttr};
 use vfs::*;
 
 fn numbered(sequence: u64, step: u16) -> Ctx {
-    let request = RequestId { client: 77, channel: 3, sequence, step };
-    Ctx { client: ClientId(77), request: Some(request), ..root() }
+    asking(RequestId { client: 77, channel: 3, sequence, step })
 }
 
 async fn mkdir<V: Vfs>(vfs: &V, ctx: &Ctx, dir: FileId, text: &str) -> FsResult<CreateReply> {

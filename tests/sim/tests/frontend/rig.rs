@@ -13,7 +13,7 @@ use sim::parts::{Life, MemoryShards, MemoryStripes, SimShard};
 use sim::weather::Weather;
 use std::sync::Arc;
 use std::time::Duration;
-use types::{Attr, Cred, FileId, FsError, Mode, Name, SetAttr};
+use types::{Attr, Cred, FileId, FsError, Mode, Name, RequestId, SetAttr};
 use vfs::*;
 
 pub(crate) type Real = Frontend<ShardSet<SimShard>, MemoryStripes>;
@@ -142,6 +142,11 @@ pub(crate) fn name(text: &str) -> Name {
 
 pub(crate) fn root() -> Ctx {
     Ctx::new(Cred::root())
+}
+
+/// As a change that may come again.
+pub(crate) fn asking(request: RequestId) -> Ctx {
+    Ctx { client: ClientId(request.client), request: Some(request), ..root() }
 }
 
 pub(crate) const BOTH: OpenAccess = OpenAccess { read: true, write: true };
