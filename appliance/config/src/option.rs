@@ -433,7 +433,8 @@ pub const OPTIONS: &[OptionSpec<Config>] = &[
         default: "\"auto\"",
         unit: "bytes",
         meaning: "The budget of data that were read from drives, kept for who reads them again, through whichever door; \
-                  \"auto\" is an eighth of the memory that the machine, or the control group, has. What one read takes of a stripe as a whole, or of one of its MiBs, is kept; less is not. 0 keeps nothing.",
+                  \"auto\" is an eighth of the memory that the machine, or the control group, has. What \
+                  one read takes of a stripe as a whole, or of one of its MiBs, is kept; less is not. 0 keeps nothing.",
         fits: "\"auto\", 0, or a size from 16M to 16T, such as \"2G\"",
         reload: Reload::Cold,
         read: |config, value| {

@@ -201,6 +201,7 @@ impl Control for Daemon {
         let small = |left: usize| u8::try_from(left).unwrap_or(u8::MAX);
         let capacity = self.capacity(&now, damage > 0).await?;
         let counters = self.drives.store().counters();
+        let frontend::ReadCacheUse { budget, used, found, missed } = self.files.read_cache();
         Ok(Status {
             health,
             failures_left: FailuresLeft {
@@ -210,10 +211,7 @@ impl Control for Daemon {
             capacity,
             integrity: Integrity { found: counters.found, repaired: counters.repaired },
             background,
-            data_cache: {
-                let frontend::ReadCacheUse { budget, used, found, missed } = self.files.read_cache();
-                DataCache { budget, used, found, missed }
-            },
+            data_cache: DataCache { budget, used, found, missed },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             removing: self.removing().await?,
             checking: self.checker.reading(),

@@ -116,9 +116,7 @@ impl Dirty {
         }
         self.end = self.end.max(later.end);
         self.written = later.written.or(self.written);
-        for (request, range) in later.appends.into_values() {
-            self.note_append(request, range);
-        }
+        self.appends.extend(later.appends);
     }
 
     /// The runs that meet `range`, clipped to it.

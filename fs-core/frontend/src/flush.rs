@@ -272,7 +272,7 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
     ) -> Result<u64, FsError> {
         // Stripes are done in any order. What a crash leaves of appends shall be their beginnings.
         batches.make_contiguous().sort_by_key(|batch| batch.extents.first().map(|extent| extent.offset));
-        let (mut times, mut change, mut first_time) = (0, 0, true);
+        let (mut times, mut change, mut write_time) = (0, 0, true);
         while let Some(batch) = batches.pop_front() {
             let mut action = first.clone();
             if let Action::Commit { stripes, extents, inline, written, .. } = &mut action {
@@ -280,13 +280,13 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
                 extents.clone_from(&batch.extents);
                 inline.clone_from(&batch.inline);
                 // One write-back is one change, however many commands it takes.
-                *written = written.filter(|_| first_time);
+                *written = written.filter(|_| write_time);
             }
             let noted = appends.with(&batch, batches.is_empty());
-            let (error, refused) = match self.commit_action(file, action, noted.clone()).await {
+            let (error, refused) = match self.commit_action(file, action, &noted).await {
                 Ok(Committed::Done(now)) => {
                     self.0.ledger.kept(batch.bytes_kept());
-                    (times, change, first_time) = (0, now, false);
+                    (times, change, write_time) = (0, now, false);
                     appends.noted(&noted);
                     // More of them than one command can note.
                     if batches.is_empty() && !appends.0.is_empty() {
@@ -328,12 +328,12 @@ impl<S: Shards, D: Stripes> Frontend<S, D> {
         &self,
         file: FileId,
         action: Action,
-        appends: Vec<Append>,
+        appends: &[Append],
     ) -> Result<Committed, FsError> {
         // On nobody's behalf but with nobody's privileges: the writer's right was decided at its write.
         let nobody = vfs::Ctx::new(Cred::user(u32::MAX, u32::MAX));
         for _ in 0..TRIES {
-            match self.outcome_with(&nobody, file.fs, action.clone(), appends.clone()).await? {
+            match self.outcome_with(&nobody, file.fs, action.clone(), appends.to_vec()).await? {
                 Ok(Reply::Attr { attr, .. }) => return Ok(Committed::Done(attr.change)),
                 Ok(reply) => return Err(unexpected(&reply)),
                 Err(Failure::Split { at }) => return Ok(Committed::SplitAt(at)),

@@ -199,7 +199,7 @@ impl Machine for Namespace {
         }
         let reply = encode_outcome(&outcome);
         if let Some((key, request)) = replay {
-            let record = remembering(map, &key, request, reply.clone())?;
+            let record = remembering(last(map, &key)?, request, reply.clone());
             changes.record(&key, Some(record.encode()));
         }
         for (key, change) in changes.iter() {
@@ -212,10 +212,14 @@ impl Machine for Namespace {
     }
 }
 
+/// What is remembered of a client's channel.
+fn last(map: &dyn OrderedMap, key: &[u8]) -> Result<Option<Replay>, MapError> {
+    map.get(key)?.map(|value| Replay::decode(&value)).transpose()
+}
+
 /// The answer to a request that took effect before.
 fn remembered(map: &dyn OrderedMap, key: &[u8], request: &RequestId) -> Result<Option<Bytes>, MapError> {
-    let Some(value) = map.get(key)? else { return Ok(None) };
-    let last = Replay::decode(&value)?;
+    let Some(last) = last(map, key)? else { return Ok(None) };
     let forgotten = || Some(encode_outcome(&Err(Failure::Fs(FsError::StaleRequest))));
     match request.sequence.cmp(&last.sequence) {
         Ordering::Greater => return Ok(None),
@@ -238,8 +242,7 @@ fn remembered(map: &dyn OrderedMap, key: &[u8], request: &RequestId) -> Result<O
 /// Those of the map.
 pub fn first_answer(map: &dyn OrderedMap, command: &Command) -> Result<Option<Outcome>, MapError> {
     let Some(request) = &command.request else { return Ok(None) };
-    let Some(value) = map.get(&keys::replay(command.fs, command.home(), request))? else { return Ok(None) };
-    let last = Replay::decode(&value)?;
+    let Some(last) = last(map, &keys::replay(command.fs, command.home(), request))? else { return Ok(None) };
     if last.sequence as u32 != request.sequence as u32 {
         return Ok(None);
     }
@@ -250,13 +253,12 @@ pub fn first_answer(map: &dyn OrderedMap, command: &Command) -> Result<Option<Ou
 /// An append is done; of a channel that has gone on since nobody asks for it again.
 fn remember_append(map: &mut dyn OrderedMapMut, key: &[u8], append: Append) -> Result<(), MapError> {
     let Append { request, done } = append;
-    let last = map.get(key)?.map(|value| Replay::decode(&value)).transpose()?;
-    if last.is_some_and(|last| last.sequence > request.sequence) {
+    let last = last(map, key)?;
+    if last.as_ref().is_some_and(|last| last.sequence > request.sequence) {
         return Ok(());
     }
     let reply = encode_outcome(&Ok(Reply::Appended(done)));
-    let record = remembering(map, key, request, reply)?;
-    map.put(key, record.encode());
+    map.put(key, remembering(last, request, reply).encode());
     Ok(())
 }
 
@@ -277,13 +279,7 @@ pub fn appended(map: &dyn OrderedMap, file: FileId, request: &RequestId) -> Answ
 
 /// What is remembered once `reply` is the answer to `request`: the steps of one request stay together, as
 /// the whole request is what a client sends again.
-fn remembering(
-    map: &dyn OrderedMap,
-    key: &[u8],
-    request: RequestId,
-    reply: Bytes,
-) -> Result<Replay, MapError> {
-    let last = map.get(key)?.map(|value| Replay::decode(&value)).transpose()?;
+fn remembering(last: Option<Replay>, request: RequestId, reply: Bytes) -> Replay {
     let mut record = last
         .filter(|last| last.sequence == request.sequence)
         .unwrap_or(Replay { sequence: request.sequence, replies: Vec::new() });
@@ -293,7 +289,7 @@ fn remembering(
     if record.replies.len() > Replay::STEPS_MAX {
         record.replies.remove(0);
     }
-    Ok(record)
+    record
 }
 
 fn run(work: &mut Work<'_>, action: Action) -> Step<Reply> {

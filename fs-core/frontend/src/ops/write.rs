@@ -32,12 +32,9 @@ pub(crate) async fn write<S: Shards, D: Stripes>(
     let room = match make_room(fe, &node, &request).await {
         Ok(room) => room,
         // What was done before it was full is done.
-        Err(error) => match append_of(ctx, &request) {
-            Some(append) => match known(fe, &node, &append).await? {
-                Some(Appended { offset, whole: true, .. }) => return done_before(fe, &node, offset).await,
-                _ => return Err(error),
-            },
-            None => return Err(error),
+        Err(error) => match known(fe, &node, append_of(ctx, &request)).await? {
+            Some(Appended { offset, whole: true, .. }) => return done_before(fe, &node, offset).await,
+            _ => return Err(error),
         },
     };
     let mut taken = take(fe, ctx, &node, &request).await?;
@@ -65,8 +62,11 @@ fn append_of(ctx: &Ctx, request: &Write) -> Option<RequestId> {
 async fn known<S: Shards, D: Stripes>(
     fe: &Frontend<S, D>,
     node: &Held,
-    append: &RequestId,
+    append: Option<RequestId>,
 ) -> Result<Option<Appended>, FsError> {
+    if append.is_none() {
+        return Ok(None);
+    }
     let look = |map: &dyn OrderedMap, state: &State| known_now(map, state, node.file, append);
     fe.unlocked(|| fe.look_with(node, State::turn_of_write_backs, look, |known, _| Ok(known))).await
 }
@@ -75,12 +75,13 @@ fn known_now(
     map: &dyn OrderedMap,
     state: &State,
     file: FileId,
-    append: &RequestId,
+    append: Option<RequestId>,
 ) -> Answer<Option<Appended>> {
-    match state.offset_of(append)? {
+    let Some(append) = append else { return Ok(None) };
+    match state.offset_of(&append)? {
         // All of it waits.
         Some(offset) => Ok(Some(Appended { offset, bytes: 0, whole: true })),
-        None => namespace::appended(map, file, append),
+        None => namespace::appended(map, file, &append),
     }
 }
 
@@ -196,10 +197,7 @@ async fn take_now<S: Shards, D: Stripes>(
     let look = |map: &dyn OrderedMap, state: &State| {
         let inode = inode::inode(map, request.file)?;
         let has_privileges = xattr::has_privileges(map, &ctx.cred, request.file, &inode)?;
-        let appended = match &append {
-            Some(append) => known_now(map, state, request.file, append)?,
-            None => None,
-        };
+        let appended = known_now(map, state, request.file, append)?;
         Ok(Seen { inode, has_privileges, append, appended })
     };
     let take = |seen, state: &mut State| take_seen(fe, ctx, request, seen, state);
